@@ -1,0 +1,11 @@
+//! autotune makes AWS Batch start jobs in seconds instead of minutes, at about the same bill.
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod account;
+pub mod catalog;
+pub mod ids;
+pub mod observation;
+
+pub mod setup;
+pub mod trace;
+pub mod units;

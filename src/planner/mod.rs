@@ -1,0 +1,3 @@
+//! The decision: what every compute environment should hold, and why.
+
+pub mod plan;

@@ -1,0 +1,197 @@
+//! Policy compiled against topology: names have become dense indices, defaults have been filled in, schedules have become
+//! windows. This is all the planner knows of what the operator wants.
+
+use crate::account::Platform;
+use crate::catalog::{Purchase, Resources};
+use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
+use crate::observation::Shape;
+use crate::units::{Span, Time, Vcpus};
+
+/// Everything the planner knows of policy and account shape.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Setup {
+    /// Compute environments.
+    pub environments: Vec<EnvironmentSetup>,
+    /// Job queues.
+    pub queues: Vec<QueueSetup>,
+    /// Queues in the order in which they are served: highest priority first, then by name.
+    pub serve_order: Vec<QueueIndex>,
+    /// SQS sources of all queues.
+    pub sqs_sources: Vec<SqsSetup>,
+    /// Service quotas that bind our environments.
+    pub quotas: Vec<QuotaSetup>,
+    /// Cap of the operator on the vCPUs of all environments together.
+    pub account_cap: Option<Vcpus>,
+    /// How fast and how careful.
+    pub tempo: Tempo,
+}
+
+/// A compute environment and what the policy says of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EnvironmentSetup {
+    /// Its name.
+    pub name: String,
+    /// What can be steered.
+    pub platform: Platform,
+    /// On-Demand or Spot.
+    pub purchase: Purchase,
+    /// Whether a policy covers it; others are watched, never written.
+    pub covered: bool,
+    /// The operator's own minvCpus, to which everything returns.
+    pub base: Vcpus,
+    /// The policy's cap on what we ask for; `maxvCpus` binds besides.
+    pub cap: Option<Vcpus>,
+    /// The most one update may add.
+    pub max_step: Option<Vcpus>,
+    /// What a job can get on each allowed type. Only types that no other type beats in every dimension.
+    pub fits: Vec<Resources>,
+    /// Memory that comes with a vCPU on the most generous allowed type, in MiB per 1,024 vCPUs.
+    pub memory_per_kilo_vcpu: i64,
+    /// vCPUs that come with a GPU on the leanest GPU type; zero if no type has GPUs.
+    pub vcpus_per_gpu: Vcpus,
+    /// vCPUs of the smallest allowed type.
+    pub smallest: Vcpus,
+    /// vCPUs of the largest allowed type: what Batch may exceed a limit by.
+    pub largest: Vcpus,
+    /// The service quota that counts its vCPUs.
+    pub quota: Option<QuotaIndex>,
+    /// How long a launch usually takes from the ask to a registered instance (90th percentile): assumed until measured.
+    pub launch_expected: Span,
+    /// Whether `maxvCpus` may be lowered so that Batch moves on to the next environment.
+    pub enforce_max: bool,
+}
+
+/// A job queue and what the policy says of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueSetup {
+    /// Its name.
+    pub name: String,
+    /// Its environments in `computeEnvironmentOrder`.
+    pub environments: Vec<EnvironmentIndex>,
+    /// Patience before On-Demand is paid for: with at least `jobs` waiting for `after`. Any pair suffices. Empty: never.
+    pub patience: Vec<Patience>,
+    /// vCPUs of this queue's demand that are placed On-Demand from the start.
+    pub on_demand_base: Vcpus,
+    /// Idle room wanted at all times, in slots of `reference`.
+    pub headroom_slots: i64,
+    /// The reference job in which headroom and floors are counted.
+    pub reference: Shape,
+    /// How long capacity that jobs have used is kept after they stopped using it.
+    pub idle_time: Span,
+    /// Times with a floor, sorted by start; overlapping windows: the largest floor holds.
+    pub windows: Vec<Window>,
+    /// Its SQS sources.
+    pub sqs_sources: Vec<SqsIndex>,
+    /// Whether a fair-share policy orders it.
+    pub fair_share: bool,
+}
+
+/// One pair of the patience table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// With at least this many jobs waiting...
+    pub jobs: i64,
+    /// ...for this long.
+    pub after: Span,
+}
+
+/// A scheduled floor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// First moment.
+    pub start: Time,
+    /// First moment after.
+    pub end: Time,
+    /// Capacity, used and idle together, that the queue's environments hold during the window.
+    pub floor_vcpus: Vcpus,
+    /// Idle slots of the reference job held during the window.
+    pub headroom_slots: i64,
+}
+
+/// An SQS queue whose messages become jobs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SqsSetup {
+    /// Its name in the policy.
+    pub name: String,
+    /// The job queue that it feeds.
+    pub queue: QueueIndex,
+    /// What a message means.
+    pub hand_off: HandOff,
+    /// The job that a message, or a worker, becomes.
+    pub job: Shape,
+    /// The most vCPUs this source may ask for.
+    pub cap: Option<Vcpus>,
+    /// Messages that do not become jobs for this long lose their demand.
+    pub patience: Span,
+}
+
+/// How messages become work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandOff {
+    /// A dispatcher submits this many jobs per 1,000 messages and deletes them. In flight: not counted, already jobs.
+    Dispatcher {
+        /// Jobs per 1,000 messages.
+        jobs_per_kilo_message: i64,
+    },
+    /// Long-lived worker jobs read messages themselves, this many each.
+    Workers {
+        /// Messages per worker.
+        messages_per_worker: i64,
+    },
+}
+
+/// A service quota and what the policy says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaSetup {
+    /// The quota's code, for example `L-34B43A08`.
+    pub code: String,
+    /// The limit from the policy, used where the observation has none.
+    pub limit: Option<Vcpus>,
+    /// Kept free for the rest of the account.
+    pub reserve: Vcpus,
+}
+
+/// How fast and how careful the control law is. Each value has its reason in policies/README or design notes there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tempo {
+    /// On an idle environment, how long Batch may act first.
+    pub batch_first: Span,
+    /// At most one update per environment in this time, unless the ask at least doubles.
+    pub between_updates: Span,
+    /// minvCpus is lowered only after less was wanted for this long.
+    pub lower_after: Span,
+    /// Every raise above base expires after this unless renewed.
+    pub lease: Span,
+    /// A part older than this no longer supports a raise or a lowering.
+    pub stale_after: Span,
+    /// After this long without sight, minvCpus returns to base.
+    pub max_blind: Span,
+    /// After a start, nothing is lowered for this long.
+    pub quiet_after_start: Span,
+    /// First memory of a drought; doubles with every probe that fails.
+    pub drought_first: Span,
+    /// Longest memory of a drought.
+    pub drought_most: Span,
+    /// How much longer than expected a launch may take before its environment counts as short of capacity.
+    pub launch_grace: Span,
+    /// Idle On-Demand beside RUNNABLE jobs for this long: Batch does not place there.
+    pub not_placed_after: Span,
+}
+
+impl Default for Tempo {
+    fn default() -> Self {
+        Self {
+            batch_first: Span::from_seconds(20),
+            between_updates: Span::from_seconds(30),
+            lower_after: Span::from_seconds(60),
+            lease: Span::from_minutes(15),
+            stale_after: Span::from_minutes(10),
+            max_blind: Span::from_minutes(20),
+            quiet_after_start: Span::from_minutes(2),
+            drought_first: Span::from_minutes(15),
+            drought_most: Span::from_minutes(60),
+            launch_grace: Span::from_seconds(75),
+            not_placed_after: Span::from_minutes(3),
+        }
+    }
+}
