@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod catalog;
+pub mod cli;
 pub mod ids;
 pub mod observation;
 

@@ -208,7 +208,7 @@ impl fmt::Display for Span {
         match seconds {
             0 if millis == 0 => write!(f, "0s"),
             0 => write!(f, "{sign}{millis}ms"),
-            1..=119 if millis % 1000 == 0 => write!(f, "{sign}{seconds}s"),
+            1..=119 if millis.is_multiple_of(1000) => write!(f, "{sign}{seconds}s"),
             1..=119 => write!(f, "{sign}{seconds}.{}s", millis % 1000 / 100),
             _ => {
                 let (large, small) = match seconds {

@@ -1,0 +1,81 @@
+//! The command line: one short file per subcommand, and the only place that prints.
+//!
+//! Data goes to standard output, everything about the work (progress, warnings, problems) to standard error.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Makes AWS Batch start jobs in seconds instead of minutes, at about the same bill.
+#[derive(Debug, Parser)]
+#[command(name = "autotune", version, propagate_version = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {}
+
+/// How a command ended. Scripts rely on these numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// 0: done.
+    Done,
+    /// 1: done, with findings: an assertion failed, a check found something.
+    Findings,
+    /// 2: bad arguments, policy, scenario or trace. Nothing was written.
+    BadInput,
+    /// 3: the outside world failed: a file could not be read or written, a service did not answer.
+    Failure,
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(match status {
+            ExitStatus::Done => 0,
+            ExitStatus::Findings => 1,
+            ExitStatus::BadInput => 2,
+            ExitStatus::Failure => 3,
+        })
+    }
+}
+
+/// What a command returns when it cannot do its work: the status to exit with and the message for standard error.
+#[derive(Debug)]
+pub struct Failed {
+    /// What to exit with.
+    pub status: ExitStatus,
+    /// What to say, without the leading `error:`.
+    pub message: String,
+}
+
+/// Runs the command line of the process and says how it ended.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result: Result<ExitStatus, Failed> = match arguments.command {};
+    match result {
+        Ok(status) => status.into(),
+        Err(failed) => {
+            complain(&failed.message);
+            failed.status.into()
+        }
+    }
+}
+
+/// Prints data on standard output. A closed pipe (`| head`) is not an error.
+pub(crate) fn print(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Prints a remark about the work on standard error.
+pub(crate) fn remark(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+fn complain(message: &str) {
+    remark(&format!("error: {message}"));
+}
