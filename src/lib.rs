@@ -7,6 +7,7 @@ pub mod cli;
 pub mod ids;
 pub mod observation;
 
+pub mod planner;
 pub mod setup;
 pub mod trace;
 pub mod units;

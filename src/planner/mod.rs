@@ -1,3 +1,102 @@
 //! The decision: what every compute environment should hold, and why.
+//!
+//! [`plan`] is a total, pure function: no I/O, no clock, no randomness, no logging. The same input gives the same plan, byte
+//! for byte, on every platform. Its steps are the files of this room, in this order: [`sight`] (what may be believed),
+//! [`supply`] (which environments deliver), [`demand`] (who needs how much), [`placement`] (from idle room, from what is on
+//! its way, from new capacity) under the ledger of [`limits`], and [`damping`] (what is worth an update now).
+//!
+//! **Quiescence law**: with an unchanged observation generation and folded notes, `plan` yields no action at any time before
+//! `plan.look_again_at`. Every timer therefore goes through [`plan::Plan::look_at`].
 
+mod damping;
+mod demand;
+mod limits;
+pub mod memory;
+mod placement;
 pub mod plan;
+mod scratch;
+mod sight;
+mod supply;
+
+use crate::ids::{EnvironmentIndex, QueueIndex};
+use crate::observation::Observation;
+use crate::planner::memory::Memory;
+use crate::planner::plan::{Note, Plan};
+use crate::setup::Setup;
+use crate::units::Time;
+
+/// What a step of the plan reads.
+#[derive(Clone, Copy)]
+pub(crate) struct Inputs<'a> {
+    pub(crate) setup: &'a Setup,
+    pub(crate) observation: &'a Observation,
+    pub(crate) memory: &'a Memory,
+    pub(crate) now: Time,
+}
+
+/// Decides. `plan` is overwritten; its buffers are reused.
+///
+/// A forecast is not an input yet: schedules and known arrivals are all that is foreseen.
+pub fn plan(setup: &Setup, observation: &Observation, memory: &Memory, now: Time, plan: &mut Plan) {
+    let inputs = Inputs {
+        setup,
+        observation,
+        memory,
+        now,
+    };
+    plan.reset(
+        now,
+        observation.generation,
+        setup.environments.len(),
+        setup.queues.len(),
+    );
+    recall(&inputs, plan);
+    sight::look(&inputs, plan);
+    supply::judge(&inputs, plan);
+    limits::open(&inputs, plan);
+    for &queue in &setup.serve_order {
+        demand::of_queue(&inputs, queue, plan);
+        placement::serve(&inputs, queue, plan);
+    }
+    for &queue in &setup.serve_order {
+        demand::idle_wanted(&inputs, queue, plan);
+        placement::serve(&inputs, queue, plan);
+    }
+    damping::act(&inputs, plan);
+    note(&inputs, plan);
+}
+
+/// Copies memory to where the steps may change it.
+fn recall(inputs: &Inputs<'_>, plan: &mut Plan) {
+    let scratch = &mut plan.scratch;
+    scratch.environments.clear();
+    scratch.environments.extend_from_slice(&inputs.memory.environments);
+    scratch
+        .environments
+        .resize(inputs.setup.environments.len(), memory::EnvironmentMemory::default());
+    scratch.queues.clear();
+    scratch.queues.extend_from_slice(&inputs.memory.queues);
+    scratch
+        .queues
+        .resize(inputs.setup.queues.len(), memory::QueueMemory::default());
+}
+
+/// Writes down what changed in memory.
+fn note(inputs: &Inputs<'_>, plan: &mut Plan) {
+    for (position, after) in plan.scratch.environments.iter().enumerate() {
+        if inputs.memory.environments.get(position) != Some(after) {
+            plan.notes
+                .push(Note::Environment(EnvironmentIndex::at(position), *after));
+        }
+    }
+    for (position, after) in plan.scratch.queues.iter().enumerate() {
+        if inputs.memory.queues.get(position) != Some(after) {
+            plan.notes.push(Note::Queue(QueueIndex::at(position), *after));
+        }
+    }
+}
+
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+pub(crate) mod worlds;

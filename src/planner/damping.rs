@@ -1,0 +1,370 @@
+//! What is worth an update now: fast up, slow down, at most one action per environment, none when nothing changes.
+//!
+//! minvCpus is above the operator's base only while a raise is being fulfilled or idle capacity is wanted; otherwise it is
+//! base, whatever runs. Raising happens only for capacity that is neither there nor on its way.
+
+use crate::ids::EnvironmentIndex;
+use crate::observation::{EnvironmentNow, InstancesNow, Seen};
+use crate::planner::Inputs;
+use crate::planner::memory::{EnvironmentMemory, Supply};
+use crate::planner::plan::{Action, Because, EnvironmentPlan, Hold, Levels, Plan, Subject};
+use crate::planner::scratch::Pool;
+use crate::setup::EnvironmentSetup;
+use crate::units::{Span, Time, Vcpus};
+
+/// Longest time that Batch may act first, however often it launched besides us.
+const BATCH_FIRST_MOST: Span = Span::from_minutes(2);
+/// How long a raise is watched for capacity that nobody wanted.
+const DOUBLE_LAUNCH_WATCH: Span = Span::from_minutes(10);
+
+/// One environment's view for this step.
+struct Case<'a> {
+    inputs: &'a Inputs<'a>,
+    environment: EnvironmentIndex,
+    setup: &'a EnvironmentSetup,
+    now: &'a EnvironmentNow,
+    sums: EnvironmentPlan,
+    pool: Pool,
+}
+
+/// Turns grants and wishes into actions.
+pub(crate) fn act(inputs: &Inputs<'_>, plan: &mut Plan) {
+    for (position, setup) in inputs.setup.environments.iter().enumerate() {
+        let environment = EnvironmentIndex::at(position);
+        let seen = inputs.observation.environments.get(position);
+        let Some(now) = seen.and_then(Seen::value) else {
+            continue;
+        };
+        let case = Case {
+            inputs,
+            environment,
+            setup,
+            now,
+            sums: plan.environments[position],
+            pool: plan.scratch.pools[position],
+        };
+        let mut memory = plan.scratch.environments[position];
+        if let Some(instances) = inputs.observation.instances.get(position).and_then(Seen::value) {
+            case.watch_use(&mut memory, instances, plan);
+            case.watch_idle_beside(&mut memory, plan);
+        }
+        case.say_limits(plan);
+        case.decide(&mut memory, plan);
+        plan.scratch.environments[position] = memory;
+    }
+}
+
+impl Case<'_> {
+    fn say(&self, plan: &mut Plan, because: Because) {
+        plan.say(Subject::Environment(self.environment), because);
+    }
+
+    fn say_limits(&self, plan: &mut Plan) {
+        if let (Some(limit), false) = (self.pool.denied_by, self.pool.denied.is_zero()) {
+            self.say(plan, Because::Limit(limit, self.pool.denied));
+        }
+    }
+
+    /// Keeps the largest recent use, for the idle time, and watches a raise for capacity that nobody wanted.
+    fn watch_use(&self, memory: &mut EnvironmentMemory, instances: &InstancesNow, plan: &mut Plan) {
+        let now = self.inputs.now;
+        let (peak, below_since) = memory.peak;
+        memory.peak = match below_since {
+            _ if self.pool.idle_time.is_zero() => (Vcpus::ZERO, None),
+            _ if instances.used >= peak => (instances.used, None),
+            None => (peak, Some(now)),
+            Some(since) if now >= since + self.pool.idle_time => (instances.used, None),
+            Some(since) => (peak, Some(since)),
+        };
+        if let (_, Some(since)) = memory.peak {
+            plan.look_at(since + self.pool.idle_time);
+        }
+        if let Some((at, wanted)) = memory.raised {
+            let wanted = wanted.max(self.sums.there.min(self.level_wanted()));
+            let too_much = instances.there > wanted.scaled_up(5, 4) && instances.there > wanted + self.setup.largest;
+            memory.raised = if too_much {
+                self.say(plan, Because::DoubleLaunch(instances.there - wanted));
+                let base = self.inputs.setup.tempo.batch_first;
+                memory.batch_first_more = (memory.batch_first_more + base).min(BATCH_FIRST_MOST.minus_or_zero(base));
+                None
+            } else if now >= at + DOUBLE_LAUNCH_WATCH {
+                None
+            } else {
+                Some((at, wanted))
+            };
+        }
+    }
+
+    /// Keeps since when warm room has been idle here beside jobs that would fit; [`super::supply`] draws the conclusion.
+    fn watch_idle_beside(&self, memory: &mut EnvironmentMemory, plan: &mut Plan) {
+        // Claims on idle room mean that waiting jobs fit there; they should be gone within seconds.
+        let beside = !self.sums.claimed_idle.is_zero() && self.is_second_choice();
+        memory.beside_since = if beside {
+            memory.beside_since.or(Some(self.inputs.now))
+        } else {
+            None
+        };
+        if let Some(since) = memory.beside_since {
+            plan.look_at(since + self.inputs.setup.tempo.not_placed_after);
+        }
+    }
+
+    /// Whether every queue that uses this environment prefers another.
+    fn is_second_choice(&self) -> bool {
+        let mut queues = self
+            .inputs
+            .setup
+            .queues
+            .iter()
+            .filter(|queue| queue.environments.contains(&self.environment));
+        queues.all(|queue| queue.environments.first() != Some(&self.environment))
+    }
+
+    /// Everything wanted of this environment: used, claimed, idle on purpose, and idle that nobody can use meanwhile.
+    fn level_wanted(&self) -> Vcpus {
+        let sums = &self.sums;
+        let claimed = sums.used + sums.claimed_idle + sums.claimed_on_its_way + sums.idle_wanted + sums.granted;
+        if sums.claimed_on_its_way.is_zero() && sums.granted.is_zero() {
+            claimed
+        } else {
+            claimed.max(sums.there + sums.claimed_on_its_way + sums.granted)
+        }
+    }
+
+    /// What minvCpus should be, and why.
+    fn wanted_min(&self, memory: &EnvironmentMemory) -> (Vcpus, Because) {
+        let (min, base, sums) = (self.now.min_vcpus, self.setup.base, &self.sums);
+        let blind = self.pool.blind_for > self.inputs.setup.tempo.max_blind;
+        if blind {
+            return (
+                base,
+                Because::Blind(crate::planner::plan::Part::Environment, self.pool.blind_for),
+            );
+        }
+        if self.pool.turned_dry {
+            let until = match memory.supply {
+                Supply::Drought { until } => until,
+                Supply::Delivers | Supply::Probing { .. } => self.inputs.now,
+            };
+            return (min.min(sums.there.max(base)), Because::Drought(until));
+        }
+        let mut wanted = if !sums.granted.is_zero() {
+            (self.pool.committed + sums.granted, self.because_granted())
+        } else if !sums.idle_wanted.is_zero() {
+            // Idle room is kept from when it is there; on its way it is kept where min holds it already.
+            let kept = if sums.idle_kept.is_zero() {
+                base
+            } else {
+                sums.used + sums.claimed_idle + sums.idle_kept
+            };
+            (
+                kept.max(min.min(self.level_wanted())),
+                Because::Headroom(sums.idle_wanted),
+            )
+        } else if !sums.claimed_on_its_way.is_zero() {
+            (min.min(self.level_wanted()), Because::LessWanted(self.level_wanted()))
+        } else {
+            (base, Because::Served)
+        };
+        let kept = memory.peak.0.min(sums.there);
+        if kept > wanted.0 && sums.there > sums.used {
+            wanted = (kept, Because::RecentlyUsed(kept));
+        }
+        wanted.0 = wanted.0.max(base).min(self.now.max_vcpus);
+        wanted
+    }
+
+    fn because_granted(&self) -> Because {
+        let [waiting, arriving, messages, idle] = self.pool.granted_for;
+        if let (Some(spot), false) = (self.pool.instead_of, waiting.is_zero()) {
+            Because::Fallback(spot, waiting)
+        } else if matches!(self.memory_supply(), Supply::Probing { .. }) {
+            Because::Probing(self.sums.granted)
+        } else if !waiting.is_zero() {
+            Because::Waiting(waiting)
+        } else if !messages.is_zero() {
+            Because::Messages(messages)
+        } else if !arriving.is_zero() {
+            Because::Arriving(arriving)
+        } else {
+            Because::Headroom(idle)
+        }
+    }
+
+    fn memory_supply(&self) -> Supply {
+        let memory = self.inputs.memory.environments.get(self.environment.position());
+        memory.map(|memory| memory.supply).unwrap_or_default()
+    }
+
+    fn decide(&self, memory: &mut EnvironmentMemory, plan: &mut Plan) {
+        let now = self.inputs.now;
+        let (min, because) = self.wanted_min(memory);
+        let max = self.wanted_max(memory);
+        let from = Levels {
+            min_vcpus: self.now.min_vcpus,
+            desired_vcpus: self.now.desired_vcpus,
+            max_vcpus: self.now.max_vcpus,
+        };
+        let raise = min > from.min_vcpus && self.worth_raising(min);
+        let lower = min < from.min_vcpus && self.worth_lowering(min);
+        memory.short_since = if self.sums.granted.is_zero() {
+            None
+        } else {
+            memory.short_since.or(Some(now))
+        };
+        memory.low_since = if lower { memory.low_since.or(Some(now)) } else { None };
+        let raise = raise && self.may_raise_now(min, memory, plan);
+        let lower = lower && self.may_lower_now(because, memory, plan);
+        let min = if raise || lower { min } else { from.min_vcpus };
+        let max = if max != from.max_vcpus && self.may_send(memory, plan) {
+            max.max(min)
+        } else {
+            from.max_vcpus
+        };
+        if min == from.min_vcpus && max == from.max_vcpus {
+            return;
+        }
+        let kicks = min > from.min_vcpus && min > from.desired_vcpus && self.can_kick();
+        let to = Levels {
+            min_vcpus: min,
+            desired_vcpus: if kicks { min } else { from.desired_vcpus },
+            max_vcpus: max,
+        };
+        let because = match (raise || lower, max < from.max_vcpus) {
+            (true, _) => because,
+            (false, true) => Because::MovesOn,
+            (false, false) => Because::MaxRestored,
+        };
+        self.remember(memory, from, to);
+        self.say(plan, because);
+        plan.actions.push(Action::new(self.environment, from, to, because));
+    }
+
+    fn can_kick(&self) -> bool {
+        self.setup.platform == crate::account::Platform::Ec2
+    }
+
+    /// maxvCpus is lowered in a drought, if the policy enforces limits, so that Batch moves on; and put back afterwards.
+    fn wanted_max(&self, memory: &EnvironmentMemory) -> Vcpus {
+        let dry = matches!(memory.supply, Supply::Drought { .. });
+        match memory.max_before {
+            None if dry && self.setup.enforce_max && self.pool.may_raise => {
+                let floor = self
+                    .now
+                    .desired_vcpus
+                    .max(self.sums.there)
+                    .max(self.now.min_vcpus)
+                    .max(self.setup.smallest);
+                floor.min(self.now.max_vcpus)
+            }
+            Some(before) if !dry => before,
+            Some(_) | None => self.now.max_vcpus,
+        }
+    }
+
+    /// Capacity that is missing is always worth it; retaining idle room is, if a whole instance could be lost.
+    fn worth_raising(&self, min: Vcpus) -> bool {
+        let more = min - self.now.min_vcpus;
+        let keeps = more >= self.setup.smallest || more >= min.scaled_up(1, 10);
+        !self.sums.granted.is_zero() || self.pool.may_retain && keeps
+    }
+
+    /// To base always; in between only if a whole instance could go.
+    fn worth_lowering(&self, min: Vcpus) -> bool {
+        let less = self.now.min_vcpus - min;
+        min == self.setup.base || less >= self.setup.smallest.max(self.now.min_vcpus.scaled_up(1, 10))
+    }
+
+    /// What holds any update: one of ours is under way, or the environment is UPDATING.
+    fn may_send(&self, memory: &EnvironmentMemory, plan: &mut Plan) -> bool {
+        let seen_at = self
+            .inputs
+            .observation
+            .environments
+            .get(self.environment.position())
+            .map(Seen::at);
+        let unseen = memory
+            .acted_at
+            .is_some_and(|acted| seen_at.is_none_or(|seen| seen <= acted));
+        if memory.in_flight || unseen {
+            self.say(plan, Because::Hold(Hold::InFlight, Time::FAR_FUTURE));
+            return false;
+        }
+        if self.now.updating {
+            self.say(plan, Because::Hold(Hold::Updating, Time::FAR_FUTURE));
+            return false;
+        }
+        true
+    }
+
+    fn may_raise_now(&self, min: Vcpus, memory: &EnvironmentMemory, plan: &mut Plan) -> bool {
+        let tempo = &self.inputs.setup.tempo;
+        if !self.pool.may_raise || !self.may_send(memory, plan) {
+            return false;
+        }
+        let asleep = self.sums.there.is_zero() && self.sums.on_its_way.is_zero();
+        if let (true, false, Some(since)) = (asleep, self.pool.beyond_batch, memory.short_since) {
+            let at = since + tempo.batch_first + memory.batch_first_more;
+            if at > self.inputs.now {
+                return self.hold(plan, Hold::BatchFirst, at);
+            }
+        }
+        self.rested(min, memory, plan)
+    }
+
+    fn rested(&self, min: Vcpus, memory: &EnvironmentMemory, plan: &mut Plan) -> bool {
+        if let Some((at, level)) = memory.updated {
+            let next = at + self.inputs.setup.tempo.between_updates;
+            if next > self.inputs.now && min < level.times(2).max(Vcpus::new(1)) {
+                return self.hold(plan, Hold::BetweenUpdates, next);
+            }
+        }
+        true
+    }
+
+    fn may_lower_now(&self, because: Because, memory: &EnvironmentMemory, plan: &mut Plan) -> bool {
+        let tempo = &self.inputs.setup.tempo;
+        let blind = matches!(because, Because::Blind(..));
+        if !(self.pool.may_lower || blind && self.setup.covered) || !self.may_send(memory, plan) {
+            return false;
+        }
+        if !self.now.valid && because != Because::Served {
+            return false;
+        }
+        if blind || matches!(because, Because::Drought(_)) {
+            return true;
+        }
+        let quiet_until = self.inputs.memory.started + tempo.quiet_after_start;
+        if quiet_until > self.inputs.now {
+            return self.hold(plan, Hold::QuietAfterStart, quiet_until);
+        }
+        let at = memory.low_since.unwrap_or(self.inputs.now) + tempo.lower_after;
+        if at > self.inputs.now {
+            return self.hold(plan, Hold::LowerLater, at);
+        }
+        match memory.updated.map(|(at, _)| at + tempo.between_updates) {
+            Some(next) if next > self.inputs.now => self.hold(plan, Hold::BetweenUpdates, next),
+            Some(_) | None => true,
+        }
+    }
+
+    fn hold(&self, plan: &mut Plan, hold: Hold, until: Time) -> bool {
+        self.say(plan, Because::Hold(hold, until));
+        plan.look_at(until);
+        false
+    }
+
+    fn remember(&self, memory: &mut EnvironmentMemory, from: Levels, to: Levels) {
+        memory.updated = Some((self.inputs.now, to.min_vcpus));
+        memory.low_since = None;
+        if to.min_vcpus > from.min_vcpus && !self.sums.granted.is_zero() {
+            memory.raised = Some((self.inputs.now, to.min_vcpus));
+            memory.short_since = None;
+        }
+        if to.max_vcpus < from.max_vcpus {
+            memory.max_before = memory.max_before.or(Some(from.max_vcpus));
+        } else if to.max_vcpus > from.max_vcpus {
+            memory.max_before = None;
+        }
+    }
+}

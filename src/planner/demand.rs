@@ -1,0 +1,311 @@
+//! Who needs how much: RUNNABLE jobs, jobs known to come, messages that will become jobs, idle room wanted on purpose.
+//!
+//! No demand are jobs that capacity does not cure: PENDING on dependencies, blocked by MISCONFIGURATION, held by a fair-share
+//! reservation, multi-node (Batch never serves those from minvCpus), or too large for every environment of the queue. They
+//! are reported instead.
+
+use crate::catalog::Resources;
+use crate::ids::{QueueIndex, SqsIndex};
+use crate::observation::{QueueNow, Seen, Shape, Tally};
+use crate::planner::Inputs;
+use crate::planner::memory::SqsMemory;
+use crate::planner::plan::{Because, NotDemandKind, Note, Part, Plan, Subject};
+use crate::planner::scratch::{Row, Source};
+use crate::planner::sight;
+use crate::setup::{EnvironmentSetup, HandOff, QueueSetup, SqsSetup};
+use crate::units::{Span, Time, Vcpus, to_i64};
+
+/// Whether an environment may launch a type that holds the job.
+pub(crate) fn fits(setup: &EnvironmentSetup, resources: &Resources) -> bool {
+    setup.fits.iter().any(|room| room.hold(resources))
+}
+
+/// The vCPUs of an environment that a job of this size takes up: its vCPUs, or what comes with its memory or its GPUs on the
+/// most generous allowed type, or a whole instance where no type holds two of it.
+pub(crate) fn size_on(setup: &EnvironmentSetup, resources: &Resources) -> Vcpus {
+    let for_memory = Vcpus::new(if setup.memory_per_kilo_vcpu > 0 {
+        let wanted = resources.memory.get().saturating_mul(1024);
+        wanted / setup.memory_per_kilo_vcpu + i64::from(wanted % setup.memory_per_kilo_vcpu > 0)
+    } else {
+        0
+    });
+    let for_gpus = setup.vcpus_per_gpu.times(i64::from(resources.gpus));
+    let share = resources.vcpus.max(for_memory).max(for_gpus).max(Vcpus::new(1));
+    if share.times(2) <= setup.largest {
+        return share;
+    }
+    let whole = setup
+        .fits
+        .iter()
+        .filter(|room| room.hold(resources))
+        .map(|room| room.vcpus)
+        .min();
+    whole.map_or(share, |whole| whole.max(share))
+}
+
+/// Lists what a queue's jobs, messages and known arrivals need, hardest to place first.
+pub(crate) fn of_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) {
+    plan.scratch.rows.clear();
+    let (Some(setup), Some(now)) = (
+        inputs.setup.queues.get(queue.position()),
+        inputs.observation.queues.get(queue.position()),
+    ) else {
+        return;
+    };
+    report_not_demand(queue, now, plan);
+    if !sight::may_ask(inputs, queue) {
+        return;
+    }
+    if let Some(tally) = now.runnable.value() {
+        for (shape, jobs) in tally.rows().rev() {
+            add(inputs, setup, queue, Row::new(Source::Waiting, *shape, jobs), plan);
+        }
+    }
+    arrivals(inputs, setup, queue, plan);
+    for &source in &setup.sqs_sources {
+        messages(inputs, setup, queue, source, now, plan);
+    }
+    let unfit = plan.queues[queue.position()].unfit_jobs;
+    if unfit > 0 {
+        plan.say(Subject::Queue(queue), Because::Unfit(unfit));
+    }
+}
+
+/// Adds a row if some environment of the queue can run it.
+fn add(inputs: &Inputs<'_>, setup: &QueueSetup, queue: QueueIndex, row: Row, plan: &mut Plan) {
+    let sums = &mut plan.queues[queue.position()];
+    if row.shape.nodes > 1 {
+        return;
+    }
+    let mut fitting = setup
+        .environments
+        .iter()
+        .filter_map(|environment| inputs.setup.environments.get(environment.position()))
+        .filter(|environment| fits(environment, &row.shape.resources));
+    let Some(preferred) = fitting.next() else {
+        if row.source == Source::Waiting {
+            sums.unfit_jobs = sums.unfit_jobs.saturating_add(row.jobs);
+        }
+        return;
+    };
+    let size = size_on(preferred, &row.shape.resources).times(row.jobs);
+    match row.source {
+        Source::Waiting => {
+            sums.waiting_jobs = sums.waiting_jobs.saturating_add(row.jobs);
+            sums.waiting += size;
+        }
+        Source::Arriving => sums.arriving += size,
+        Source::Messages => sums.messages += size,
+        Source::Idle => {}
+    }
+    plan.scratch.rows.push(row);
+}
+
+fn report_not_demand(queue: QueueIndex, now: &QueueNow, plan: &mut Plan) {
+    let counts = [
+        (NotDemandKind::Pending, now.not_demand.pending),
+        (NotDemandKind::Misconfigured, now.not_demand.misconfigured),
+        (NotDemandKind::Reserved, now.not_demand.reserved),
+        (NotDemandKind::MultiNode, now.not_demand.multi_node),
+    ];
+    for (kind, jobs) in counts {
+        if jobs > 0 {
+            plan.say(Subject::Queue(queue), Because::NotDemand(kind, jobs));
+        }
+    }
+}
+
+/// Jobs known to become RUNNABLE before a launch asked for now would be ready.
+fn arrivals(inputs: &Inputs<'_>, setup: &QueueSetup, queue: QueueIndex, plan: &mut Plan) {
+    let horizon = lead_time(inputs, setup);
+    for arrival in inputs
+        .observation
+        .arrivals
+        .iter()
+        .filter(|arrival| arrival.queue == queue)
+    {
+        if arrival.at > inputs.now + horizon {
+            plan.look_at(arrival.at - horizon);
+        } else {
+            let row = Row::new(Source::Arriving, arrival.shape, arrival.jobs);
+            add(inputs, setup, queue, row, plan);
+        }
+    }
+}
+
+/// How far ahead of a need a launch has to be asked for: that of the preferred environment.
+fn lead_time(inputs: &Inputs<'_>, setup: &QueueSetup) -> Span {
+    let preferred = setup
+        .environments
+        .first()
+        .and_then(|first| inputs.setup.environments.get(first.position()));
+    preferred.map_or(Span::ZERO, |environment| environment.launch_expected)
+}
+
+/// Messages of one SQS source, as the jobs that they will become.
+fn messages(
+    inputs: &Inputs<'_>,
+    setup: &QueueSetup,
+    queue: QueueIndex,
+    source: SqsIndex,
+    now: &QueueNow,
+    plan: &mut Plan,
+) {
+    let (Some(sqs), Some(seen)) = (
+        inputs.setup.sqs_sources.get(source.position()),
+        inputs.observation.sqs.get(source.position()),
+    ) else {
+        return;
+    };
+    if !sight::is_fresh(inputs, Some(seen)) {
+        plan.say(
+            Subject::Sqs(source),
+            Because::Blind(Part::Messages, sight::age(inputs.now, Some(seen))),
+        );
+        return;
+    }
+    let visible = seen.value().map_or(0, |counts| counts.visible.max(0));
+    let of_shape = |part: &Seen<Tally>| {
+        let rows = part
+            .value()
+            .map(|tally| tally.rows().filter(|(shape, _)| **shape == sqs.job));
+        rows.map_or(0, |rows| rows.map(|(_, jobs)| jobs).sum::<i64>())
+    };
+    let jobs_there = of_shape(&now.runnable).saturating_add(of_shape(&now.placed));
+    let believed = believed_percent(inputs, sqs, source, visible, jobs_there, plan);
+    let jobs = match sqs.hand_off {
+        HandOff::Dispatcher { jobs_per_kilo_message } => {
+            ceil_div(visible.saturating_mul(jobs_per_kilo_message.max(0)), 1000)
+        }
+        HandOff::Workers { messages_per_worker } => ceil_div(visible, messages_per_worker.max(1))
+            .saturating_sub(jobs_there)
+            .max(0),
+    };
+    let mut jobs = ceil_div(jobs.saturating_mul(believed), 100);
+    if let Some(cap) = sqs.cap {
+        jobs = jobs.min(cap.get() / sqs.job.resources.vcpus.get().max(1));
+    }
+    if jobs > 0 {
+        add(inputs, setup, queue, Row::new(Source::Messages, sqs.job, jobs), plan);
+    }
+}
+
+/// How much of the messages' demand is still believed, in per cent: all of it for the source's patience after the last sign
+/// of progress (fewer messages or more jobs), then a fifth less with every fifth of that time, so that it is gone after as
+/// long again.
+fn believed_percent(
+    inputs: &Inputs<'_>,
+    sqs: &SqsSetup,
+    source: SqsIndex,
+    visible: i64,
+    jobs: i64,
+    plan: &mut Plan,
+) -> i64 {
+    let before = inputs.memory.sqs.get(source.position()).copied().unwrap_or_default();
+    let since = match before.progress {
+        Some((messages, jobs_before, since)) if visible > 0 && visible >= messages && jobs <= jobs_before => since,
+        Some(_) | None => inputs.now,
+    };
+    let messages_then = before.progress.map_or(
+        visible,
+        |(messages, _, at)| {
+            if since == at { messages.min(visible) } else { visible }
+        },
+    );
+    let after = SqsMemory {
+        progress: (visible > 0).then_some((messages_then, jobs, since)),
+    };
+    if after != before {
+        plan.notes.push(Note::Sqs(source, after));
+    }
+    if visible == 0 {
+        return 0;
+    }
+    let fifth = Span::from_millis((sqs.patience.millis() / 5).max(1));
+    let late = inputs.now.since(since) - sqs.patience;
+    if late < Span::ZERO {
+        plan.look_at(since + sqs.patience);
+        return 100;
+    }
+    let steps = (late.millis() / fifth.millis()).saturating_add(1).min(5);
+    if steps < 5 {
+        plan.look_at(since + sqs.patience + fifth.times(steps));
+    }
+    let believed = 100 - 20 * steps;
+    plan.say(Subject::Sqs(source), Because::Stalled(believed));
+    believed
+}
+
+/// Lists the idle room that a queue wants on purpose: headroom and scheduled floors, in slots of its reference job.
+pub(crate) fn idle_wanted(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) {
+    plan.scratch.rows.clear();
+    let (Some(setup), Some(now)) = (
+        inputs.setup.queues.get(queue.position()),
+        inputs.observation.queues.get(queue.position()),
+    ) else {
+        return;
+    };
+    if !sight::may_ask(inputs, queue) {
+        return;
+    }
+    let (floor, scheduled_slots) = scheduled(inputs, setup, plan);
+    let sums = plan.queues[queue.position()];
+    let held =
+        now.placed.value().map_or(Vcpus::ZERO, Tally::vcpus) + sums.from_idle + sums.from_on_its_way + sums.granted;
+    let per_slot = setup.reference.resources.vcpus.max(Vcpus::new(1));
+    let for_floor = ceil_div(floor.minus_or_zero(held).get(), per_slot.get());
+    let slots = setup.headroom_slots.max(scheduled_slots).max(for_floor);
+    if slots > 0 {
+        let because = if for_floor.max(scheduled_slots) > setup.headroom_slots {
+            Because::Scheduled(per_slot.times(slots))
+        } else {
+            Because::Headroom(per_slot.times(slots))
+        };
+        plan.say(Subject::Queue(queue), because);
+        add(
+            inputs,
+            setup,
+            queue,
+            Row::new(Source::Idle, reference(setup), slots),
+            plan,
+        );
+    }
+}
+
+fn reference(setup: &QueueSetup) -> Shape {
+    Shape {
+        nodes: 1,
+        ..setup.reference
+    }
+}
+
+/// The largest floor and the most slots of the windows that are open, or will be before a launch is ready.
+fn scheduled(inputs: &Inputs<'_>, setup: &QueueSetup, plan: &mut Plan) -> (Vcpus, i64) {
+    let lead = lead_time(inputs, setup);
+    let soon = inputs.now + lead;
+    let mut largest = (Vcpus::ZERO, 0);
+    // Windows are sorted by start, so everything from the first that has not begun is still to come.
+    let begun = setup.windows.partition_point(|window| window.start <= soon);
+    for window in setup.windows.iter().take(begun).rev() {
+        if window.end > inputs.now {
+            largest = (largest.0.max(window.floor_vcpus), largest.1.max(window.headroom_slots));
+            plan.look_at(window.end);
+        } else if inputs.now.since(window.start) > LONGEST_WINDOW {
+            break;
+        }
+    }
+    if let Some(next) = setup.windows.get(begun) {
+        plan.look_at(Time::from_millis(next.start.millis().saturating_sub(lead.millis())));
+    }
+    largest
+}
+
+/// No scheduled window is longer than this; `setup::compile` refuses longer ones, so looking further back finds none open.
+pub(crate) const LONGEST_WINDOW: Span = Span::from_minutes(7 * 24 * 60);
+
+fn ceil_div(numerator: i64, denominator: i64) -> i64 {
+    let denominator = denominator.max(1);
+    numerator
+        .div_euclid(denominator)
+        .saturating_add(to_i64(numerator.rem_euclid(denominator).min(1)))
+}

@@ -1,0 +1,231 @@
+//! What every plan keeps, whatever the account looks like.
+
+use proptest::prelude::*;
+
+use crate::catalog::Purchase;
+use crate::observation::{Gap, GapReason, Observation, Seen, Tally};
+use crate::planner::memory::Memory;
+use crate::planner::plan::{Because, Plan};
+use crate::planner::worlds::{NOW, any_world, apply, refresh};
+use crate::planner::{self, worlds};
+use crate::setup::Setup;
+use crate::units::{Span, Time, Vcpus};
+
+fn decide(setup: &Setup, observation: &Observation, memory: &Memory, now: Time) -> Plan {
+    let mut plan = Plan::default();
+    planner::plan(setup, observation, memory, now, &mut plan);
+    plan
+}
+
+/// A plan after batch-first has passed, with the memory that leads there.
+fn settled(setup: &Setup, observation: &mut Observation) -> (Memory, Plan, Time) {
+    let mut memory = Memory::new(setup, NOW - Span::from_minutes(60));
+    let mut now = NOW;
+    for _ in 0..3 {
+        let plan = decide(setup, observation, &memory, now);
+        memory.fold(&plan.notes);
+        for environment in &mut memory.environments {
+            environment.updated = None;
+        }
+        now = now + Span::from_seconds(65);
+        refresh(observation, now);
+    }
+    let plan = decide(setup, observation, &memory, now);
+    (memory, plan, now)
+}
+
+/// Capacity that is asked for on behalf of a queue: on its way and new. (Idle room is not asked for: it is there, and how
+/// well jobs pack into it is theirs.)
+fn total_grant(plan: &Plan, queue: usize) -> Vcpus {
+    plan.queues[queue].from_on_its_way + plan.queues[queue].granted
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::default())]
+
+    #[test]
+    fn desired_is_never_lowered((setup, mut observation) in any_world()) {
+        let (_, plan, _) = settled(&setup, &mut observation);
+        for action in &plan.actions {
+            prop_assert!(action.to().desired_vcpus >= action.from().desired_vcpus);
+            prop_assert!(action.to().min_vcpus <= action.to().max_vcpus);
+            prop_assert!(action.change().desired_vcpus.is_none() || action.to().desired_vcpus == action.to().min_vcpus);
+        }
+    }
+
+    #[test]
+    fn claims_never_exceed_capacity((setup, mut observation) in any_world()) {
+        let (_, plan, _) = settled(&setup, &mut observation);
+        for (position, sums) in plan.environments.iter().enumerate() {
+            let rounding = Vcpus::new(i64::try_from(plan.reasons.len()).unwrap() + 16);
+            let idle = sums.there - sums.used;
+            prop_assert!(sums.claimed_idle <= idle + rounding, "{position}: {sums:?}");
+            prop_assert!(sums.claimed_on_its_way <= sums.on_its_way, "{position}: {sums:?}");
+        }
+    }
+
+    #[test]
+    fn grants_stay_within_every_quota_and_cap((setup, mut observation) in any_world()) {
+        let (_, plan, _) = settled(&setup, &mut observation);
+        let levels = |position: usize| *observation.environments[position].value().unwrap();
+        for (position, environment) in setup.environments.iter().enumerate() {
+            let committed = plan.environments[position].there.max(levels(position).desired_vcpus).max(levels(position).min_vcpus);
+            let granted = plan.environments[position].granted;
+            if granted > Vcpus::ZERO {
+                prop_assert!(committed + granted <= levels(position).max_vcpus);
+                prop_assert!(environment.cap.is_none_or(|cap| committed + granted <= cap));
+                prop_assert!(environment.max_step.is_none_or(|step| granted <= step));
+            }
+        }
+        for (index, quota) in setup.quotas.iter().enumerate() {
+            let seen = observation.quotas[index].value().unwrap();
+            let members = || setup.environments.iter().enumerate().filter(move |(_, e)| e.quota.is_some_and(|q| q.position() == index));
+            let granted: Vcpus = members().map(|(position, _)| plan.environments[position].granted).sum();
+            let committed: Vcpus = members().map(|(position, _)| plan.environments[position].there.max(levels(position).desired_vcpus).max(levels(position).min_vcpus)).sum();
+            let limit = quota.limit.map_or(seen.limit, |limit| limit.min(seen.limit));
+            if granted > Vcpus::ZERO {
+                prop_assert!(granted + committed + quota.reserve + seen.used_by_others <= limit);
+            }
+        }
+        let all: Vcpus = plan.environments.iter().map(|sums| sums.granted).sum();
+        let there: Vcpus = (0..setup.environments.len()).map(|p| plan.environments[p].there.max(levels(p).desired_vcpus).max(levels(p).min_vcpus)).sum();
+        prop_assert!(all.is_zero() || all + there <= setup.account_cap.unwrap());
+    }
+
+    #[test]
+    fn more_demand_never_lowers_its_queue_s_own_total((setup, observation) in any_world(), extra in 1_i64..30, vcpus in prop::sample::select(vec![1_i64, 4, 16])) {
+        let memory = Memory::new(&setup, NOW - Span::from_minutes(60));
+        let before = decide(&setup, &observation, &memory, NOW);
+        for queue in 0..setup.queues.len() {
+            let mut more = observation.clone();
+            worlds::add_runnable(&mut more, queue, worlds::shape(vcpus), extra);
+            let after = decide(&setup, &more, &memory, NOW);
+            // Another job may make all jobs pack better into what is there or on its way; by less than an instance.
+            let packing = setup.environments.iter().map(|e| e.largest).max().unwrap();
+            prop_assert!(total_grant(&after, queue) + packing >= total_grant(&before, queue), "queue {queue}: {:?} then {:?}", before.queues[queue], after.queues[queue]);
+        }
+    }
+
+    #[test]
+    fn the_order_of_input_is_irrelevant((setup, observation) in any_world()) {
+        let memory = Memory::new(&setup, NOW - Span::from_minutes(60));
+        let plan = decide(&setup, &observation, &memory, NOW);
+        let mut reversed = observation.clone();
+        for queue in &mut reversed.queues {
+            let rows: Vec<_> = queue.runnable.value().unwrap().rows().map(|(shape, jobs)| (*shape, jobs)).collect();
+            *queue.runnable.value_mut().unwrap() = rows.into_iter().rev().collect::<Tally>();
+        }
+        let again = decide(&setup, &reversed, &memory, NOW);
+        prop_assert_eq!(&plan.actions, &again.actions);
+        prop_assert_eq!(&plan.reasons, &again.reasons);
+        prop_assert_eq!(&plan.notes, &again.notes);
+    }
+
+    #[test]
+    fn a_plan_after_applying_a_plan_is_empty((mut setup, mut observation) in any_world()) {
+        for environment in &mut setup.environments {
+            environment.max_step = None; // leaves something for the next update on purpose
+        }
+        let (mut memory, mut plan, now) = settled(&setup, &mut observation);
+        // Whole jobs may pack differently onto what is now on its way than onto what was, so a second look may correct the
+        // first by an instance; it never goes on.
+        for round in 0..4 {
+            memory.fold(&plan.notes);
+            for environment in &mut memory.environments {
+                environment.updated = None;
+            }
+            apply(&mut observation, &plan.actions);
+            let again = decide(&setup, &observation, &memory, now);
+            let more: Vcpus = again.actions.iter().map(|action| action.to().min_vcpus.minus_or_zero(action.from().min_vcpus.max(action.from().desired_vcpus))).sum();
+            let instance = setup.environments.iter().map(|e| e.largest).max().unwrap();
+            prop_assert!(round < 3 || again.actions.is_empty(), "still {:?}", again.actions);
+            prop_assert!(again.actions.iter().all(super::plan::Action::raises) && more <= instance, "{:?} then {:?}", plan.actions, again.actions);
+            plan = again;
+        }
+    }
+
+    #[test]
+    fn nothing_follows_before_the_plan_says_so((setup, observation) in any_world(), at in 0.0_f64..1.0) {
+        let mut observation = observation;
+        let (mut memory, plan, now) = settled(&setup, &mut observation);
+        apply(&mut observation, &plan.actions);
+        memory.fold(&plan.notes);
+        let plan = decide(&setup, &observation, &memory, now);
+        memory.fold(&plan.notes);
+        let horizon = plan.look_again_at.min(now + Span::from_minutes(240)).since(now).millis();
+        let early = Time::from_millis(now.millis() + crate::units::f64_to_i64(crate::units::i64_to_f64(horizon) * at));
+        if plan.actions.is_empty() && early < plan.look_again_at {
+            let again = decide(&setup, &observation, &memory, early);
+            prop_assert!(again.actions.is_empty(), "at {early} before {}: {:?}", plan.look_again_at, again.actions);
+        }
+    }
+
+    #[test]
+    fn missing_data_never_causes_an_action((setup, observation) in any_world(), which in 0_usize..4) {
+        let memory = Memory::new(&setup, NOW - Span::from_minutes(60));
+        let gap = Gap { since: NOW - Span::from_minutes(2), why: GapReason::Throttled };
+        let mut blind = observation.clone();
+        for queue in &mut blind.queues {
+            match which {
+                0 => queue.runnable = Seen::Missing(gap),
+                1 => queue.placed = Seen::Missing(gap),
+                _ => {}
+            }
+        }
+        for position in 0..setup.environments.len() {
+            match which {
+                2 => blind.instances[position] = Seen::Missing(gap),
+                3 => blind.environments[position] = Seen::Missing(gap),
+                _ => {}
+            }
+        }
+        let sighted = decide(&setup, &observation, &memory, NOW);
+        let plan = decide(&setup, &blind, &memory, NOW);
+        for action in &plan.actions {
+            let known = sighted.actions.iter().any(|other| other.environment() == action.environment());
+            // What is seen in full may take what the unseen would have taken.
+            let seen_in_full = which < 2
+                && setup.queues.iter().all(|queue| !queue.environments.contains(&action.environment()));
+            prop_assert!(action.raises() && (known || seen_in_full || which >= 2), "{action:?}");
+        }
+    }
+}
+
+#[test]
+fn after_max_blind_everything_returns_to_base() {
+    let setup = worlds::spot_then_on_demand();
+    let mut observation = worlds::quiet(&setup, NOW);
+    observation.environments[0].value_mut().unwrap().min_vcpus = Vcpus::new(64);
+    observation.environments[0].value_mut().unwrap().desired_vcpus = Vcpus::new(64);
+    let memory = Memory::new(&setup, NOW);
+    let later = NOW + setup.tempo.max_blind + Span::from_millis(1);
+    let plan = decide(&setup, &observation, &memory, later);
+    assert_eq!(plan.actions.len(), 1);
+    assert_eq!(plan.actions[0].to().min_vcpus, Vcpus::ZERO);
+    assert!(matches!(plan.actions[0].because(), Because::Blind(..)));
+}
+
+#[test]
+fn what_was_counted_only_in_part_may_raise_but_never_lower() {
+    let setup = worlds::spot_then_on_demand();
+    let mut observation = worlds::quiet(&setup, NOW);
+    observation.environments[0].value_mut().unwrap().min_vcpus = Vcpus::new(64);
+    observation.queues[0].runnable = Seen::AtLeast(NOW, Tally::default());
+    let mut memory = Memory::new(&setup, NOW - Span::from_minutes(60));
+    for minute in 0..10 {
+        let now = NOW + Span::from_minutes(minute);
+        refresh(&mut observation, now);
+        let plan = decide(&setup, &observation, &memory, now);
+        memory.fold(&plan.notes);
+        assert!(plan.actions.is_empty(), "{:?}", plan.actions);
+    }
+}
+
+#[test]
+fn memory_stays_small() {
+    let mut setup = worlds::spot_then_on_demand();
+    setup.environments = vec![worlds::environment("e", Purchase::Spot, None); 50];
+    setup.queues = vec![worlds::queue("q", &[0]); 50];
+    let bytes = serde_json::to_vec(&Memory::new(&setup, NOW)).unwrap().len();
+    assert!(bytes < 64 * 1024, "{bytes}");
+}

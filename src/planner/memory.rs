@@ -1,0 +1,120 @@
+//! What the planner remembers between plans. Small, plain, and changed only by folding a plan's notes.
+
+use serde::Serialize;
+
+use crate::planner::plan::Note;
+use crate::setup::Setup;
+use crate::units::{Span, Time, Vcpus};
+
+/// Pairs of the patience table that are remembered per queue; policies with more are refused when compiled.
+pub const PATIENCE_PAIRS: usize = 4;
+
+/// Everything remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// When the controller started.
+    pub started: Time,
+    /// Per environment.
+    pub environments: Vec<EnvironmentMemory>,
+    /// Per queue.
+    pub queues: Vec<QueueMemory>,
+    /// Per SQS source.
+    pub sqs: Vec<SqsMemory>,
+}
+
+/// Whether an environment delivers what is asked of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Supply {
+    /// It does, as far as known.
+    #[default]
+    Delivers,
+    /// It did not; nothing more is asked before `until`.
+    Drought {
+        /// End of this memory.
+        until: Time,
+    },
+    /// The memory has ended; a little is asked.
+    Probing {
+        /// Since when.
+        since: Time,
+    },
+}
+
+/// What is remembered of an environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct EnvironmentMemory {
+    /// Whether it delivers.
+    pub supply: Supply,
+    /// How long the next drought will be believed; zero: the first length.
+    pub drought: Span,
+    /// When it last recovered.
+    pub recovered_at: Option<Time>,
+    /// Since when capacity has been on its way without any arriving, and what was there then.
+    pub waiting: Option<(Time, Vcpus)>,
+    /// Since when new capacity has been wanted.
+    pub short_since: Option<Time>,
+    /// Since when less has been wanted than min holds.
+    pub low_since: Option<Time>,
+    /// The last update: when, and the level it asked for.
+    pub updated: Option<(Time, Vcpus)>,
+    /// The largest recent use, and since when less has been used.
+    pub peak: (Vcpus, Option<Time>),
+    /// Since when room has been idle here beside RUNNABLE jobs that fit.
+    pub beside_since: Option<Time>,
+    /// Until when Batch is believed not to place jobs here.
+    pub not_placed_until: Option<Time>,
+    /// maxvCpus as it was before it was lowered.
+    pub max_before: Option<Vcpus>,
+    /// A raise that is watched for double launches: when, and the largest level wanted since.
+    pub raised: Option<(Time, Vcpus)>,
+    /// Added to the time that Batch may act first, learned from double launches.
+    pub batch_first_more: Span,
+    /// An update is being sent.
+    pub in_flight: bool,
+    /// When the last update was answered; older readings of the environment do not count.
+    pub acted_at: Option<Time>,
+}
+
+/// What is remembered of a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct QueueMemory {
+    /// Per patience pair: since when at least that many jobs have been left without capacity by preferred environments.
+    pub left_since: [Option<Time>; PATIENCE_PAIRS],
+}
+
+/// What is remembered of an SQS source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SqsMemory {
+    /// The messages and jobs when progress was last seen, and when.
+    pub progress: Option<(i64, i64, Time)>,
+}
+
+impl Memory {
+    /// A blank memory of the right size.
+    pub fn new(setup: &Setup, started: Time) -> Self {
+        Self {
+            started,
+            environments: vec![EnvironmentMemory::default(); setup.environments.len()],
+            queues: vec![QueueMemory::default(); setup.queues.len()],
+            sqs: vec![SqsMemory::default(); setup.sqs_sources.len()],
+        }
+    }
+
+    /// Takes over what a plan noted.
+    pub fn fold(&mut self, notes: &[Note]) {
+        for note in notes {
+            match *note {
+                Note::Environment(index, memory) => put(&mut self.environments, index.position(), memory),
+                Note::Queue(index, memory) => put(&mut self.queues, index.position(), memory),
+                Note::Sqs(index, memory) => put(&mut self.sqs, index.position(), memory),
+            }
+        }
+    }
+}
+
+fn put<T>(table: &mut [T], position: usize, value: T) {
+    if let Some(slot) = table.get_mut(position) {
+        *slot = value;
+    }
+}

@@ -1,0 +1,298 @@
+//! Where demand is placed: first on idle room, then on what is on its way, then on new capacity; each in the queue's
+//! `computeEnvironmentOrder`. What one queue took is gone for the next, so claims never exceed capacity.
+//!
+//! New capacity is asked of On-Demand behind Spot only when patience has run out, when the Spot environments before it are
+//! in a drought, or for the queue's guaranteed On-Demand base.
+
+use crate::catalog::Purchase;
+use crate::ids::{EnvironmentIndex, QueueIndex};
+use crate::planner::Inputs;
+use crate::planner::demand::{fits, size_on};
+use crate::planner::limits;
+use crate::planner::memory::{PATIENCE_PAIRS, QueueMemory, Supply};
+use crate::planner::plan::{Because, Plan, Subject};
+use crate::planner::scratch::{Row, Source, WHOLE};
+use crate::setup::QueueSetup;
+use crate::units::{Time, Vcpus};
+
+/// Places the rows in the scratch for one queue.
+pub(crate) fn serve(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) {
+    let Some(setup) = inputs.setup.queues.get(queue.position()) else {
+        return;
+    };
+    for &environment in &setup.environments {
+        from_idle(inputs, queue, environment, plan);
+    }
+    for &environment in &setup.environments {
+        from_on_its_way(inputs, queue, environment, plan);
+    }
+    on_demand_base(inputs, queue, setup, plan);
+    from_new(inputs, queue, setup, plan);
+}
+
+/// Takes idle room: whole job slots on instances that fit, in fractions of an instance.
+fn from_idle(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex, plan: &mut Plan) {
+    let position = environment.position();
+    let not_placed = plan.scratch.environments[position]
+        .not_placed_until
+        .is_some_and(|until| until > inputs.now);
+    let pool = plan.scratch.pools[position];
+    if not_placed || pool.first_room == pool.end_room {
+        return;
+    }
+    let mut for_jobs = Vcpus::ZERO;
+    let mut for_idle = Vcpus::ZERO;
+    for row in plan.scratch.rows.iter_mut().filter(|row| row.jobs > 0) {
+        for room in &mut plan.scratch.rooms[pool.first_room..pool.end_room] {
+            if room.left <= 0 || row.jobs == 0 || !room.free.hold(&row.shape.resources) {
+                continue;
+            }
+            let share = (WHOLE / room.free.slots(&row.shape.resources).max(1)).max(1);
+            let jobs = row.jobs.min(room.left / share);
+            if jobs == 0 {
+                continue;
+            }
+            room.left -= jobs.saturating_mul(share);
+            row.jobs -= jobs;
+            let taken = room.free.vcpus.scaled_up(jobs.saturating_mul(share), WHOLE);
+            if row.source == Source::Idle {
+                for_idle += taken;
+            } else {
+                for_jobs += taken;
+            }
+        }
+    }
+    plan.environments[position].claimed_idle += for_jobs;
+    plan.environments[position].idle_wanted += for_idle;
+    plan.environments[position].idle_kept += for_idle;
+    plan.queues[queue.position()].from_idle += for_jobs;
+}
+
+/// Takes what is on its way. Its instances are not known yet; they are taken to be of a fitting type.
+fn from_on_its_way(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex, plan: &mut Plan) {
+    let position = environment.position();
+    let Some(setup) = inputs.setup.environments.get(position) else {
+        return;
+    };
+    let mut left = plan.scratch.pools[position].on_its_way;
+    if left.is_zero() {
+        return;
+    }
+    for row in &mut plan.scratch.rows {
+        if left.is_zero() {
+            break;
+        }
+        if row.jobs <= 0 || !fits(setup, &row.shape.resources) {
+            continue;
+        }
+        let size = size_on(setup, &row.shape.resources);
+        // The last job may be promised only in part: the rest of its room is what is missing, and is asked for below.
+        let jobs = row.jobs.min(left.get() / size.get());
+        let taken = size.times(jobs);
+        left -= taken;
+        row.jobs -= jobs;
+        if row.source == Source::Idle {
+            plan.environments[position].idle_wanted += taken;
+        } else {
+            plan.environments[position].claimed_on_its_way += taken;
+            plan.queues[queue.position()].from_on_its_way += taken;
+        }
+    }
+    plan.scratch.pools[position].on_its_way = left;
+}
+
+/// The part of a queue's demand that is placed On-Demand from the start.
+fn on_demand_base(inputs: &Inputs<'_>, queue: QueueIndex, setup: &QueueSetup, plan: &mut Plan) {
+    let on_demand = setup
+        .environments
+        .iter()
+        .find(|environment| purchase(inputs, **environment) == Purchase::OnDemand);
+    if let Some(&environment) = on_demand
+        && !setup.on_demand_base.is_zero()
+    {
+        let committed = plan.scratch.pools[environment.position()].committed;
+        let granted = plan.environments[environment.position()].granted;
+        let most = setup.on_demand_base.minus_or_zero(committed + granted);
+        launch(inputs, queue, environment, most, plan);
+    }
+}
+
+/// Asks for new capacity, environment by environment, as far as each may be paid for.
+fn from_new(inputs: &Inputs<'_>, queue: QueueIndex, setup: &QueueSetup, plan: &mut Plan) {
+    let mut after_spot: Option<EnvironmentIndex> = None;
+    for &environment in &setup.environments {
+        let on_demand = purchase(inputs, environment) == Purchase::OnDemand;
+        if let (true, Some(spot)) = (on_demand, after_spot) {
+            remember_left(inputs, queue, setup, plan);
+            if !may_pay(inputs, queue, setup, spot, environment, plan) {
+                continue;
+            }
+        }
+        launch(inputs, queue, environment, Vcpus::MAX, plan);
+        if !on_demand {
+            after_spot = after_spot.or(Some(environment));
+        }
+    }
+    let left: Vcpus = match setup
+        .environments
+        .first()
+        .and_then(|first| inputs.setup.environments.get(first.position()))
+    {
+        Some(preferred) => (plan.scratch.rows.iter().filter(|row| row.source != Source::Idle))
+            .map(|row| size_on(preferred, &row.shape.resources).times(row.jobs))
+            .sum(),
+        None => Vcpus::ZERO,
+    };
+    plan.queues[queue.position()].denied += left;
+}
+
+/// Keeps, per patience pair, since when that many jobs have been left over by the Spot environments.
+fn remember_left(inputs: &Inputs<'_>, queue: QueueIndex, setup: &QueueSetup, plan: &mut Plan) {
+    if plan.scratch.rows.iter().any(|row| row.source == Source::Idle) {
+        return;
+    }
+    let left: i64 = plan
+        .scratch
+        .rows
+        .iter()
+        .filter(|row| row.source == Source::Waiting)
+        .map(|row| row.jobs)
+        .sum();
+    let mut memory = QueueMemory::default();
+    let before = plan.scratch.queues[queue.position()];
+    for (slot, pair) in setup.patience.iter().take(PATIENCE_PAIRS).enumerate() {
+        if left >= pair.jobs {
+            memory.left_since[slot] = before.left_since[slot].or(Some(inputs.now));
+        }
+    }
+    plan.scratch.queues[queue.position()] = memory;
+}
+
+/// Whether On-Demand behind Spot may be paid for now.
+fn may_pay(
+    inputs: &Inputs<'_>,
+    queue: QueueIndex,
+    setup: &QueueSetup,
+    spot: EnvironmentIndex,
+    environment: EnvironmentIndex,
+    plan: &mut Plan,
+) -> bool {
+    let real = |row: &Row| row.jobs > 0 && row.source != Source::Idle;
+    if !plan.scratch.rows.iter().any(real) {
+        return false; // idle room is kept on Spot, or not at all
+    }
+    let dry = setup
+        .environments
+        .iter()
+        .take_while(|other| **other != environment)
+        .all(|other| {
+            purchase(inputs, *other) != Purchase::Spot
+                || plan.scratch.environments[other.position()].supply != Supply::Delivers
+        });
+    let not_placed = plan.scratch.environments[environment.position()]
+        .not_placed_until
+        .filter(|until| *until > inputs.now);
+    if let Some(until) = not_placed
+        && !inputs
+            .setup
+            .environments
+            .get(spot.position())
+            .is_some_and(|setup| setup.enforce_max)
+    {
+        plan.look_at(until);
+        return false;
+    }
+    if dry {
+        plan.scratch.pools[environment.position()].instead_of = Some(spot);
+        return true;
+    }
+    let memory = plan.scratch.queues[queue.position()];
+    let earliest: Option<Time> = (setup.patience.iter().zip(memory.left_since))
+        .filter_map(|(pair, since)| since.map(|since| since + pair.after))
+        .min();
+    match earliest {
+        Some(at) if at <= inputs.now => true,
+        Some(at) => {
+            plan.say(Subject::Environment(environment), Because::Patience(at));
+            plan.look_at(at);
+            false
+        }
+        None => false,
+    }
+}
+
+/// Asks one environment for what is still without capacity, up to `most` and its limits.
+fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex, most: Vcpus, plan: &mut Plan) {
+    let position = environment.position();
+    let Some(setup) = inputs.setup.environments.get(position) else {
+        return;
+    };
+    let (allowed, limit) = limits::left(inputs, environment, plan);
+    // Promised room that no whole job fits into counts towards the next one.
+    let mut scraps = plan.scratch.pools[position].on_its_way;
+    let mut left = allowed.min(most);
+    let mut granted_in_all = Vcpus::ZERO;
+    for row in &mut plan.scratch.rows {
+        if row.jobs <= 0 || !fits(setup, &row.shape.resources) {
+            continue;
+        }
+        // Grants flow: part of a job is granted too, so that more demand never yields less capacity.
+        let size = size_on(setup, &row.shape.resources);
+        let wanted = size.times(row.jobs);
+        let promised = scraps.min(wanted);
+        let need = wanted - promised;
+        if row.source == Source::Idle && need.times(4) <= size.times(row.of) {
+            row.jobs = 0; // idle room is not worth an update for every slot that comes and goes
+            continue;
+        }
+        let granted = need.min(left);
+        let denied = need - granted;
+        left -= granted;
+        granted_in_all += granted;
+        row.jobs = if denied.is_zero() {
+            0
+        } else {
+            row.jobs - (promised + granted).get() / size.get()
+        };
+        scraps -= promised;
+
+        let sums = &mut plan.environments[position];
+        let pool = &mut plan.scratch.pools[position];
+        sums.wanted += need;
+        if !denied.is_zero() && most == Vcpus::MAX {
+            (pool.denied, pool.denied_by) = (pool.denied + denied, Some(limit));
+        }
+        if let Some(sum) = pool.granted_for.get_mut(source_slot(row.source)) {
+            *sum += granted;
+        }
+        if row.source == Source::Idle {
+            sums.idle_wanted += promised + granted;
+        } else {
+            sums.claimed_on_its_way += promised;
+            plan.queues[queue.position()].from_on_its_way += promised;
+            plan.queues[queue.position()].granted += granted;
+        }
+        pool.beyond_batch |= row.source != Source::Waiting && !granted.is_zero();
+    }
+    plan.scratch.pools[position].on_its_way = scraps;
+    plan.environments[position].granted += granted_in_all;
+    limits::book(inputs, environment, granted_in_all, plan);
+}
+
+/// The position of a source in `Pool::granted_for`.
+const fn source_slot(source: Source) -> usize {
+    match source {
+        Source::Waiting => 0,
+        Source::Arriving => 1,
+        Source::Messages => 2,
+        Source::Idle => 3,
+    }
+}
+
+pub(crate) fn purchase(inputs: &Inputs<'_>, environment: EnvironmentIndex) -> Purchase {
+    inputs
+        .setup
+        .environments
+        .get(environment.position())
+        .map_or(Purchase::OnDemand, |setup| setup.purchase)
+}

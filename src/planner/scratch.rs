@@ -1,0 +1,97 @@
+//! Working space of a plan, kept from plan to plan.
+
+use crate::catalog::Resources;
+use crate::observation::Shape;
+use crate::planner::memory::{EnvironmentMemory, QueueMemory};
+use crate::planner::plan::Limit;
+use crate::units::{Span, Vcpus};
+
+/// One instance, in the fixed-point fraction in which room is shared out.
+pub(crate) const WHOLE: i64 = 1 << 20;
+
+/// Where demand comes from, in the order in which it is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    Waiting,
+    Arriving,
+    Messages,
+    Idle,
+}
+
+/// Jobs of one shape that still look for capacity.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub(crate) source: Source,
+    pub(crate) shape: Shape,
+    pub(crate) jobs: i64,
+    /// How many of them there were before any was placed.
+    pub(crate) of: i64,
+}
+
+impl Row {
+    pub(crate) const fn new(source: Source, shape: Shape, jobs: i64) -> Self {
+        Self {
+            source,
+            shape,
+            jobs,
+            of: jobs,
+        }
+    }
+}
+
+/// Instances with the same room, and how much of it is left, in [`WHOLE`]ths of one instance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RoomLeft {
+    pub(crate) free: Resources,
+    pub(crate) left: i64,
+}
+
+/// What an environment can still give in this plan.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pool {
+    /// Its rooms are `rooms[first_room..end_room]` of the scratch.
+    pub(crate) first_room: usize,
+    pub(crate) end_room: usize,
+    /// On its way and not yet claimed.
+    pub(crate) on_its_way: Vcpus,
+    /// max(desired, min, there) when the plan began.
+    pub(crate) committed: Vcpus,
+    /// What limits it, other than what it shares with other environments.
+    pub(crate) own_limit: Vcpus,
+    /// Which of its own limits is the tightest.
+    pub(crate) own_limit_kind: Option<Limit>,
+    /// May anything new be asked for?
+    pub(crate) may_raise: bool,
+    /// Is everything that could want it seen exactly and recently?
+    pub(crate) may_lower: bool,
+    /// Are all queues that could use its idle room seen, so that room may be said to be idle?
+    pub(crate) may_retain: bool,
+    /// The age of the oldest part that it depends on.
+    pub(crate) blind_for: Span,
+    /// Some of what is granted is invisible to Batch: messages, arrivals, idle room.
+    pub(crate) beyond_batch: bool,
+    /// Denied by a limit in this plan.
+    pub(crate) denied: Vcpus,
+    /// The limit that denied it.
+    pub(crate) denied_by: Option<Limit>,
+    /// A preferred environment that could not deliver what is asked here.
+    pub(crate) instead_of: Option<crate::ids::EnvironmentIndex>,
+    /// Whether the environment turned dry in this very plan.
+    pub(crate) turned_dry: bool,
+    /// Granted per source: waiting, arriving, messages, idle.
+    pub(crate) granted_for: [Vcpus; 4],
+    /// Longest idle time of its queues.
+    pub(crate) idle_time: Span,
+}
+
+/// All buffers of a plan.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) pools: Vec<Pool>,
+    pub(crate) rooms: Vec<RoomLeft>,
+    pub(crate) quota_left: Vec<Vcpus>,
+    pub(crate) account_left: Vcpus,
+    pub(crate) environments: Vec<EnvironmentMemory>,
+    pub(crate) queues: Vec<QueueMemory>,
+}

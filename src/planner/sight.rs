@@ -1,0 +1,144 @@
+//! What may be believed: every part of the observation has its own age, and what cannot be seen is not changed.
+
+use crate::account::Platform;
+use crate::ids::{EnvironmentIndex, QueueIndex};
+use crate::observation::Seen;
+use crate::planner::Inputs;
+use crate::planner::plan::{Because, Part, Plan, Subject};
+use crate::planner::scratch::{Pool, RoomLeft, WHOLE};
+use crate::units::{Span, Time, Vcpus};
+
+/// Fills the pools: what is there, what is on its way, and whether it may be raised or lowered at all.
+pub(crate) fn look(inputs: &Inputs<'_>, plan: &mut Plan) {
+    plan.scratch.pools.clear();
+    plan.scratch.rooms.clear();
+    for position in 0..inputs.setup.environments.len() {
+        look_at_environment(inputs, EnvironmentIndex::at(position), plan);
+    }
+    for position in 0..inputs.setup.queues.len() {
+        look_at_queue(inputs, QueueIndex::at(position), plan);
+    }
+    for position in 0..plan.scratch.pools.len() {
+        // The return to base after `max_blind` is the one action that missing data may cause.
+        if above_base(inputs, position) {
+            let seen_at = inputs.now - plan.scratch.pools[position].blind_for;
+            plan.look_at(seen_at + inputs.setup.tempo.max_blind + Span::from_millis(1));
+        }
+    }
+}
+
+/// Whether minvCpus is above the operator's base, as far as known.
+pub(crate) fn above_base(inputs: &Inputs<'_>, position: usize) -> bool {
+    let now = inputs.observation.environments.get(position).and_then(Seen::value);
+    let base = inputs
+        .setup
+        .environments
+        .get(position)
+        .map_or(Vcpus::ZERO, |setup| setup.base);
+    now.is_some_and(|now| now.min_vcpus > base)
+}
+
+fn look_at_environment(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan: &mut Plan) {
+    let position = environment.position();
+    let mut pool = Pool {
+        first_room: plan.scratch.rooms.len(),
+        ..Pool::default()
+    };
+    let (Some(setup), Some(sums)) = (
+        inputs.setup.environments.get(position),
+        plan.environments.get_mut(position),
+    ) else {
+        return;
+    };
+    let levels = inputs.observation.environments.get(position);
+    let instances = inputs.observation.instances.get(position);
+    let age_of_levels = age(inputs.now, levels);
+    let age_of_instances = age(inputs.now, instances);
+    pool.blind_for = age_of_levels.max(age_of_instances);
+    let fresh = is_fresh(inputs, levels) && is_fresh(inputs, instances);
+
+    if let Some(instances) = instances.and_then(Seen::value) {
+        sums.there = instances.there;
+        sums.used = instances.used;
+        plan.scratch.rooms.extend(
+            instances
+                .rooms
+                .iter()
+                .filter(|room| room.free.vcpus > Vcpus::ZERO)
+                .map(|room| RoomLeft {
+                    free: room.free,
+                    left: WHOLE.saturating_mul(i64::from(room.instances)),
+                }),
+        );
+    }
+    if let Some(levels) = levels.and_then(Seen::value) {
+        let asked = levels.desired_vcpus.max(levels.min_vcpus);
+        sums.on_its_way = asked.minus_or_zero(sums.there);
+        pool.on_its_way = sums.on_its_way;
+        pool.committed = asked.max(sums.there);
+        let steerable = matches!(setup.platform, Platform::Ec2 | Platform::Eks) && setup.covered;
+        pool.may_raise = fresh && steerable && levels.valid && levels.enabled;
+        pool.may_lower = fresh && steerable;
+        pool.may_retain = fresh;
+    }
+    pool.end_room = plan.scratch.rooms.len();
+    plan.scratch.pools.push(pool);
+    if !fresh {
+        let part = if age_of_levels >= age_of_instances {
+            Part::Environment
+        } else {
+            Part::Instances
+        };
+        plan.say(
+            Subject::Environment(environment),
+            Because::Blind(part, age_of_levels.max(age_of_instances)),
+        );
+    }
+}
+
+/// A queue that cannot be seen exactly keeps its environments from being lowered.
+fn look_at_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) {
+    let (Some(setup), Some(now)) = (
+        inputs.setup.queues.get(queue.position()),
+        inputs.observation.queues.get(queue.position()),
+    ) else {
+        return;
+    };
+    let age = age(inputs.now, Some(&now.runnable)).max(age(inputs.now, Some(&now.placed)));
+    let fresh = may_ask(inputs, queue);
+    let exact = now.runnable.is_exact() && now.placed.is_exact();
+    for environment in &setup.environments {
+        if let Some(pool) = plan.scratch.pools.get_mut(environment.position()) {
+            pool.may_lower &= fresh && exact;
+            pool.may_retain &= fresh;
+            pool.blind_for = pool.blind_for.max(age);
+            pool.idle_time = pool.idle_time.max(setup.idle_time);
+        }
+    }
+    if !fresh {
+        plan.say(Subject::Queue(queue), Because::Blind(Part::Jobs, age));
+    }
+}
+
+/// Whether a queue's jobs are seen recently enough to ask for capacity.
+pub(crate) fn may_ask(inputs: &Inputs<'_>, queue: QueueIndex) -> bool {
+    inputs
+        .observation
+        .queues
+        .get(queue.position())
+        .is_some_and(|now| is_fresh(inputs, Some(&now.runnable)) && is_fresh(inputs, Some(&now.placed)))
+}
+
+/// Whether a part was read, and recently enough to act on.
+pub(crate) fn is_fresh<T>(inputs: &Inputs<'_>, part: Option<&Seen<T>>) -> bool {
+    part.is_some_and(|part| part.value().is_some()) && age(inputs.now, part) <= inputs.setup.tempo.stale_after
+}
+
+/// How old a part is; what was never read is as old as time.
+pub(crate) fn age<T>(now: Time, part: Option<&Seen<T>>) -> Span {
+    match part {
+        Some(Seen::Exactly(at, _) | Seen::AtLeast(at, _)) => now.since(*at).max(Span::ZERO),
+        Some(Seen::Missing(gap)) => now.since(gap.since).max(Span::ZERO).max(Span::from_millis(1)),
+        None => Span::MAX,
+    }
+}
