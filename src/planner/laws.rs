@@ -126,6 +126,9 @@ proptest! {
         for environment in &mut setup.environments {
             environment.max_step = None; // leaves something for the next update on purpose
         }
+        for now in observation.environments.iter_mut().filter_map(Seen::value_mut) {
+            now.updating = false; // so does an environment that cannot be updated now
+        }
         let (mut memory, mut plan, now) = settled(&setup, &mut observation);
         // Whole jobs may pack differently onto what is now on its way than onto what was, so a second look may correct the
         // first by an instance; it never goes on.
