@@ -4,6 +4,7 @@
 pub mod account;
 pub mod catalog;
 pub mod cli;
+pub mod control;
 pub mod ids;
 pub mod observation;
 

@@ -1,0 +1,453 @@
+//! The state machine around the planner: leases, updates in flight, back-off, damping of wake-ups. No I/O.
+//!
+//! A driver (the daemon, the simulator) feeds [`Controller::step`] with what happened and carries out the effects it names.
+//! **Write order**: observe, plan, *commit* (the intended levels with their lease), *arm* the guard in the account, *send*,
+//! commit the outcome. A raise is never sent before its intent is committed and the guard is armed; a release never waits for
+//! either. A *lease* is the promise that a raised min does not outlive us: it expires unless renewed, and then base returns.
+
+mod lease;
+#[cfg(test)]
+mod tests;
+
+use crate::ids::EnvironmentIndex;
+use crate::observation::{Observation, Seen};
+use crate::planner::memory::Memory;
+use crate::planner::plan::{Action, Because, Levels, Plan};
+use crate::planner::{self};
+use crate::setup::Setup;
+use crate::units::{Span, Time, Vcpus, to_i64};
+
+pub use lease::{Guard, Lease};
+
+/// After a wake-up, wait for this long without another before looking.
+const SETTLE_QUIET: Span = Span::from_seconds(2);
+/// But look after this long at the latest.
+const SETTLE_MOST: Span = Span::from_seconds(10);
+/// First pause after a refused or failed update; doubles up to [`BACK_OFF_MOST`].
+const BACK_OFF_FIRST: Span = Span::from_seconds(5);
+/// Longest pause between attempts on one environment.
+const BACK_OFF_MOST: Span = Span::from_minutes(5);
+
+/// Whoever decides: the planner, or, in simulations, somebody else's rule that fills the same [`Plan`].
+pub trait Decide {
+    /// Fills `plan` for `now`.
+    fn decide(&mut self, setup: &Setup, observation: &Observation, memory: &Memory, now: Time, plan: &mut Plan);
+}
+
+/// Our planner.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Planner;
+
+impl Decide for Planner {
+    fn decide(&mut self, setup: &Setup, observation: &Observation, memory: &Memory, now: Time, plan: &mut Plan) {
+        planner::plan(setup, observation, memory, now, plan);
+    }
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The observation was read again, or the time came that was asked for.
+    Observed,
+    /// A hint that something changed.
+    Woken,
+    /// The intent for this environment is durable, or could not be made so.
+    Committed(EnvironmentIndex, Result<(), Failed>),
+    /// The guard for this environment is armed, or could not be.
+    Armed(EnvironmentIndex, Result<(), Failed>),
+    /// The update of this environment was answered.
+    Finished(EnvironmentIndex, Outcome),
+    /// The process is asked to stop.
+    Stop,
+}
+
+/// An effect could not be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed;
+
+/// How an update ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Accepted.
+    Accepted,
+    /// Refused: the environment was being modified, or Batch had moved meanwhile. Look again, then decide anew.
+    Raced,
+    /// Refused because desired stands above max after an overshoot: wait, it is not an error.
+    Overshoot,
+    /// Throttled.
+    Throttled,
+    /// Refused for another reason, or no answer: its effect is unknown until the environment is read again.
+    Failed,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Read everything again soon.
+    Observe,
+    /// Make this intent durable before anything else happens to the environment.
+    Commit(EnvironmentIndex, Action, Option<Lease>),
+    /// Set or move the guard in the account.
+    Arm(Guard),
+    /// Remove the guard: the environment shows base again.
+    Disarm(EnvironmentIndex),
+    /// Send this update.
+    Send(Action),
+    /// Step with [`Input::Observed`] at this time, even if nothing was seen to change.
+    WakeAt(Time),
+}
+
+/// Where an environment's update stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Flight {
+    #[default]
+    Idle,
+    Committing(Action),
+    Arming(Action),
+    Sending(Action),
+    BackOff {
+        until: Time,
+    },
+}
+
+/// How often updates of an environment were sent and how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Accepted updates.
+    pub accepted: u64,
+    /// Updates that were refused, throttled or failed.
+    pub refused: u64,
+    /// Restores after a lease ran out.
+    pub expired: u64,
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct Controller<D> {
+    decide: D,
+    setup: Setup,
+    memory: Memory,
+    plan: Plan,
+    flights: Vec<Flight>,
+    failures: Vec<u32>,
+    leases: Vec<Option<Lease>>,
+    sent: Vec<Sent>,
+    woken: Option<(Time, Time)>,
+    stopping: bool,
+}
+
+impl<D: Decide> Controller<D> {
+    /// A controller that starts at `now` with nothing remembered.
+    pub fn new(decide: D, setup: Setup, now: Time) -> Self {
+        let count = setup.environments.len();
+        Self {
+            decide,
+            memory: Memory::new(&setup, now),
+            plan: Plan::default(),
+            flights: vec![Flight::default(); count],
+            failures: vec![0; count],
+            leases: vec![None; count],
+            sent: vec![Sent::default(); count],
+            woken: None,
+            stopping: false,
+            setup,
+        }
+    }
+
+    /// The latest plan.
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What is remembered.
+    pub const fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// What the policy wants.
+    pub const fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// Per environment: how updates ended.
+    pub fn sent(&self) -> &[Sent] {
+        &self.sent
+    }
+
+    /// The lease that an environment's raised min stands on.
+    pub fn lease(&self, environment: EnvironmentIndex) -> Option<Lease> {
+        self.leases.get(environment.position()).copied().flatten()
+    }
+
+    /// Takes one input and names what to do. The last effect is always a [`Effect::WakeAt`] unless nothing is awaited.
+    pub fn step(&mut self, now: Time, observation: &Observation, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Observed => self.observed(now, observation, effects),
+            Input::Woken => {
+                let first = self.woken.map_or(now, |(first, _)| first);
+                self.woken = Some((first, now));
+            }
+            Input::Committed(environment, result) => self.committed(now, environment, result, effects),
+            Input::Armed(environment, result) => self.armed(now, environment, result, effects),
+            Input::Finished(environment, outcome) => self.finished(now, environment, outcome, effects),
+            Input::Stop => self.stop(now, observation, effects),
+        }
+        self.ask_for_wake_up(now, effects);
+    }
+
+    fn observed(&mut self, now: Time, observation: &Observation, effects: &mut Vec<Effect>) {
+        if self.stopping {
+            return;
+        }
+        self.woken = None;
+        for (position, flight) in self.flights.iter_mut().enumerate() {
+            if matches!(flight, Flight::BackOff { until } if *until <= now) {
+                *flight = Flight::Idle;
+            }
+            if let Some(memory) = self.memory.environments.get_mut(position) {
+                memory.in_flight = *flight != Flight::Idle;
+            }
+        }
+        self.decide
+            .decide(&self.setup, observation, &self.memory, now, &mut self.plan);
+        self.memory.fold(&self.plan.notes);
+        for position in 0..self.plan.actions.len() {
+            let Some(action) = self.plan.actions.get(position).copied() else {
+                continue;
+            };
+            self.intend(now, action, effects);
+        }
+        self.mind_leases(now, observation, effects);
+    }
+
+    /// Starts an action on its way: commit first.
+    fn intend(&mut self, now: Time, action: Action, effects: &mut Vec<Effect>) {
+        let environment = action.environment();
+        let Some(flight) = self.flights.get_mut(environment.position()) else {
+            return;
+        };
+        if *flight != Flight::Idle {
+            return;
+        }
+        *flight = Flight::Committing(action);
+        let lease = self.lease_for(&action, now);
+        effects.push(Effect::Commit(environment, action, lease));
+    }
+
+    fn lease_for(&self, action: &Action, now: Time) -> Option<Lease> {
+        let base = self
+            .setup
+            .environments
+            .get(action.environment().position())
+            .map_or(Vcpus::ZERO, |setup| setup.base);
+        let restored = self.restored_max(action.environment(), action.to().max_vcpus);
+        (action.to().min_vcpus > base || restored != action.to().max_vcpus).then(|| Lease {
+            min_vcpus: action.to().min_vcpus,
+            expires: now + self.setup.tempo.lease,
+        })
+    }
+
+    /// What maxvCpus goes back to.
+    fn restored_max(&self, environment: EnvironmentIndex, now: Vcpus) -> Vcpus {
+        self.memory
+            .environments
+            .get(environment.position())
+            .and_then(|memory| memory.max_before)
+            .unwrap_or(now)
+    }
+
+    fn committed(
+        &mut self,
+        now: Time,
+        environment: EnvironmentIndex,
+        result: Result<(), Failed>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(Flight::Committing(action)) = self.flights.get(environment.position()).copied() else {
+            return;
+        };
+        // A failing commit (disk full) stops raises, never releases.
+        if result.is_err() && action.raises() {
+            self.back_off(now, environment);
+            return;
+        }
+        match self.lease_for(&action, now) {
+            Some(lease) if action.raises() => {
+                self.set_flight(environment, Flight::Arming(action));
+                effects.push(Effect::Arm(self.guard(environment, lease, action.to())));
+            }
+            Some(_) | None => {
+                self.set_flight(environment, Flight::Sending(action));
+                effects.push(Effect::Send(action));
+            }
+        }
+    }
+
+    fn guard(&self, environment: EnvironmentIndex, lease: Lease, levels: Levels) -> Guard {
+        let base = self
+            .setup
+            .environments
+            .get(environment.position())
+            .map_or(Vcpus::ZERO, |setup| setup.base);
+        Guard {
+            environment,
+            fires: lease.expires,
+            min_vcpus: base,
+            max_vcpus: self.restored_max(environment, levels.max_vcpus),
+        }
+    }
+
+    fn armed(
+        &mut self,
+        now: Time,
+        environment: EnvironmentIndex,
+        result: Result<(), Failed>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match (self.flights.get(environment.position()).copied(), result) {
+            (Some(Flight::Arming(action)), Ok(())) => {
+                self.set_flight(environment, Flight::Sending(action));
+                effects.push(Effect::Send(action));
+            }
+            (Some(Flight::Arming(_)), Err(Failed)) => self.back_off(now, environment),
+            // A guard moved for a renewal: the lease counts from when it is armed.
+            (Some(_), Ok(())) => self.renewed(now, environment),
+            (Some(_), Err(Failed)) | (None, _) => {}
+        }
+    }
+
+    fn finished(&mut self, now: Time, environment: EnvironmentIndex, outcome: Outcome, effects: &mut Vec<Effect>) {
+        let position = environment.position();
+        let Some(Flight::Sending(action)) = self.flights.get(position).copied() else {
+            return;
+        };
+        let lease = self.lease_for(&action, now);
+        if let Some(memory) = self.memory.environments.get_mut(position) {
+            memory.acted_at = Some(now);
+        }
+        match outcome {
+            Outcome::Accepted => {
+                self.set_flight(environment, Flight::Idle);
+                if let Some(failures) = self.failures.get_mut(position) {
+                    *failures = 0;
+                }
+                if let Some(slot) = self.leases.get_mut(position) {
+                    *slot = lease;
+                }
+                if let Some(sent) = self.sent.get_mut(position) {
+                    sent.accepted += 1;
+                }
+            }
+            Outcome::Raced | Outcome::Overshoot | Outcome::Throttled | Outcome::Failed => {
+                if let Some(sent) = self.sent.get_mut(position) {
+                    sent.refused += 1;
+                }
+                // Its effect is unknown: what was raised may stand, so the lease is kept until the environment says otherwise.
+                if let (Some(slot), Outcome::Failed) = (self.leases.get_mut(position), outcome) {
+                    *slot = slot.or(lease);
+                }
+                self.back_off(now, environment);
+            }
+        }
+        effects.push(Effect::Observe);
+    }
+
+    fn back_off(&mut self, now: Time, environment: EnvironmentIndex) {
+        let position = environment.position();
+        let failures = self.failures.get(position).copied().unwrap_or(0);
+        let pause = BACK_OFF_FIRST.times(1_i64 << failures.min(6)).min(BACK_OFF_MOST);
+        if let Some(slot) = self.failures.get_mut(position) {
+            *slot = failures.saturating_add(1);
+        }
+        self.set_flight(environment, Flight::BackOff { until: now + pause });
+    }
+
+    fn set_flight(&mut self, environment: EnvironmentIndex, flight: Flight) {
+        let position = environment.position();
+        if let Some(slot) = self.flights.get_mut(position) {
+            *slot = flight;
+        }
+        if let Some(memory) = self.memory.environments.get_mut(position) {
+            memory.in_flight = flight != Flight::Idle;
+        }
+    }
+
+    /// Hands raised levels over to their leases: nothing is changed, nothing more is planned.
+    fn stop(&mut self, now: Time, observation: &Observation, effects: &mut Vec<Effect>) {
+        self.stopping = true;
+        for position in 0..self.leases.len() {
+            let environment = EnvironmentIndex::at(position);
+            if let (Some(lease), Some(levels)) = (
+                self.lease(environment),
+                observation.environments.get(position).and_then(Seen::value),
+            ) {
+                let hand_over = Lease {
+                    expires: lease.expires.min(now + Span::from_minutes(10)),
+                    ..lease
+                };
+                let levels = Levels {
+                    min_vcpus: levels.min_vcpus,
+                    desired_vcpus: levels.desired_vcpus,
+                    max_vcpus: levels.max_vcpus,
+                };
+                effects.push(Effect::Arm(self.guard(environment, hand_over, levels)));
+            }
+        }
+    }
+
+    fn ask_for_wake_up(&self, now: Time, effects: &mut Vec<Effect>) {
+        let mut next = if self.stopping {
+            Time::FAR_FUTURE
+        } else {
+            self.plan.look_again_at
+        };
+        if let Some((first, last)) = self.woken {
+            next = next.min((last + SETTLE_QUIET).min(first + SETTLE_MOST));
+        }
+        for (position, flight) in self.flights.iter().enumerate() {
+            if let Flight::BackOff { until } = flight {
+                next = next.min(*until);
+            }
+            if let Some(lease) = self.leases.get(position).copied().flatten()
+                && !self.stopping
+            {
+                next = next.min(self.renewal_due(lease).max(now + Span::from_seconds(1)));
+            }
+        }
+        if next < Time::FAR_FUTURE {
+            effects.push(Effect::WakeAt(next.max(now + Span::from_millis(1))));
+        }
+    }
+
+    /// Restores what a lease no longer carries.
+    fn restore(&mut self, now: Time, environment: EnvironmentIndex, levels: Levels, effects: &mut Vec<Effect>) {
+        let base = self
+            .setup
+            .environments
+            .get(environment.position())
+            .map_or(Vcpus::ZERO, |setup| setup.base);
+        let to = Levels {
+            min_vcpus: base,
+            max_vcpus: self.restored_max(environment, levels.max_vcpus),
+            desired_vcpus: levels.desired_vcpus,
+        };
+        if let Some(sent) = self.sent.get_mut(environment.position()) {
+            sent.expired += 1;
+        }
+        self.intend(
+            now,
+            Action::new(environment, levels, to, Because::LeaseExpired),
+            effects,
+        );
+    }
+
+    /// Half of its time after it was given, a lease is due for renewal.
+    fn renewal_due(&self, lease: Lease) -> Time {
+        lease.expires - self.setup.tempo.lease.scaled_down(1, 2)
+    }
+
+    /// How many updates were sent and accepted.
+    pub fn accepted(&self) -> i64 {
+        self.sent.iter().map(|sent| to_i64(sent.accepted)).sum()
+    }
+}
