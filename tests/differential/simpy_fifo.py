@@ -2,8 +2,8 @@
 """Replays a log in the Standard Workload Format on N identical processors with SimPy: an independent answer to compare with.
 
 Strict first come, first served: the job at the head waits until as many processors as it needs are free, and nobody overtakes
-it. Jobs are served by submit time, ties in the order of the file. A job needs the processors of field 5, or of field 8 where
-field 5 is -1, and runs as long as field 4 says. Times are whole seconds.
+it. Jobs are served by submit time, ties in the order of the file. A job needs the processors of field 8, or of field 5 where
+field 8 is -1, and runs as long as field 4 says. Times are whole seconds.
 
 Prints one line of JSON: jobs, mean_wait_seconds (4 decimals), total_wait_seconds (exact), max_wait_seconds, last_end_seconds.
 """
@@ -32,7 +32,7 @@ def read(path: str, processors: int) -> list[Job]:
             if len(fields) != 18:
                 sys.exit(f"{path}:{number}: {len(fields)} fields, expected 18")
             submit, run, allocated, requested = (int(fields[at - 1]) for at in (2, 4, 5, 8))
-            width = allocated if allocated > 0 else requested
+            width = requested if requested > 0 else allocated
             if submit < 0 or run < 0 or not 0 < width <= processors:
                 sys.exit(f"{path}:{number}: cannot run this job on {processors} processors: {line.strip()}")
             jobs.append(Job(submit, run, width))

@@ -31,7 +31,6 @@ const PURE_ROOMS: &str = "units ids catalog observation account setup planner ex
 /// Names a pure room may use all the same, each with its reason.
 const EXCEPTIONS: &[(&str, &str)] = &[
     ("src/units.rs", "jiff"), // writes a time as people read it; reads no clock
-    ("src/setup", "jiff"),    // writes out schedules in their time zone; reads no clock
 ];
 
 #[test]
