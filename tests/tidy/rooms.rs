@@ -197,3 +197,20 @@ fn declares(parent: &str, module: &str) -> bool {
         .lines()
         .any(|line| line.trim_end().ends_with(&format!("mod {module};")))
 }
+
+#[test]
+fn a_chain_of_super_is_followed_to_where_it_ends() {
+    let climbs = |name: &str, code: &str| {
+        let file = File {
+            name: name.to_owned(),
+            text: code.to_owned(),
+        };
+        paths::of(code).iter().any(|found| leaves_by_super(&file, found))
+    };
+    assert!(climbs("src/setup.rs", "use super::trace;"));
+    assert!(climbs("src/setup/mod.rs", "use super::trace;"));
+    assert!(!climbs("src/setup/compile.rs", "use super::types;"));
+    assert!(climbs("src/setup/compile.rs", "use super::super::trace;"));
+    assert!(!climbs("src/setup.rs", "mod tests { use super::compile; }"));
+    assert!(climbs("src/setup.rs", "mod tests { use super::super::trace; }"));
+}

@@ -28,17 +28,37 @@ fn every_toml_file_parses_and_says_for_whom_it_is() {
 fn every_file_that_a_document_names_is_there() {
     let mut missing = Vec::new();
     for file in all().iter().filter(|file| file.extension() == "md") {
-        for word in file
-            .text
-            .split(|c: char| c.is_whitespace() || "`\"'()[]<>|,;".contains(c))
-        {
-            let path = word.trim_end_matches(['.', ':', '!', '?']).trim_start_matches("./");
-            let is_pattern = path.contains(['*', '{', '$']) || path.contains("...");
-            let is_ours = SHIPPED.iter().any(|directory| path.starts_with(directory));
-            if is_ours && !is_pattern && !root().join(path).exists() {
+        let beside = root().join(&file.name).with_file_name("");
+        for path in named_paths(&file.text) {
+            if !root().join(path).exists() && !beside.join(path).exists() {
                 missing.push(format!("{}: {path}", file.name));
             }
         }
     }
     assert!(missing.is_empty(), "named but not there:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn paths_are_found_in_prose_code_and_links() {
+    let text = "Run `tests/run`, see (src/a.rs). [Licence](LICENSE-MIT) [web](https://example.org/src/x) policies/*.toml other/x";
+    assert_eq!(named_paths(text), ["tests/run", "src/a.rs", "LICENSE-MIT"]);
+}
+
+/// Paths from the root of the tree that a document names: words that begin with one of our directories, and targets of links.
+fn named_paths(text: &str) -> Vec<&str> {
+    let mut paths = Vec::new();
+    for word in text.split(|c: char| c.is_whitespace() || "`\"'()<>|,;".contains(c)) {
+        let path = word.trim_end_matches(['.', ':', '!', '?']).trim_start_matches("./");
+        let is_pattern = path.contains(['*', '{', '$']) || path.contains("...");
+        if SHIPPED.iter().any(|directory| path.starts_with(directory)) && !is_pattern {
+            paths.push(path);
+        }
+    }
+    for link in text.split("](").skip(1) {
+        let target = link.split([')', '#']).next().unwrap_or_default();
+        if !target.is_empty() && !target.contains("://") && !paths.contains(&target) {
+            paths.push(target);
+        }
+    }
+    paths
 }
