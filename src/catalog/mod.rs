@@ -2,8 +2,21 @@
 //!
 //! `instance-types.csv` says where each column comes from in its header. Prices are examples for comparisons, not a bill:
 //! On-Demand is the list price in us-east-1, Spot is On-Demand less the saving that the Spot advisor published.
+//!
+//! A *type* is `m6i.4xlarge`, its *family* is `m6i`, and a *specification* is what `instanceTypes` of a compute environment
+//! holds: types, families and the words `optimal`, `default_x86_64` and `default_arm64`.
+
+mod expand;
+mod quota;
+mod registered;
+mod table;
 
 use serde::{Deserialize, Serialize};
+
+pub use expand::UnknownType;
+pub use quota::quota_code;
+pub use registered::{DEFAULT_SHARE_PERMILLE, RESERVED_FOR_AGENT, registered};
+pub use table::{Catalog, TableError};
 
 use crate::units::{Mebibytes, MicroUsd, Vcpus};
 
