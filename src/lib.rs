@@ -4,9 +4,11 @@
 pub mod account;
 pub mod catalog;
 pub mod cli;
+pub mod clock;
 pub mod ids;
+pub mod input;
 pub mod observation;
-
+pub mod policy;
 pub mod setup;
 pub mod trace;
 pub mod units;
