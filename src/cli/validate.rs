@@ -1,12 +1,13 @@
 //! `autotune validate`: checks policy files offline and shows what they mean.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::{ExitStatus, Failed, print, remark};
+use super::{ExitStatus, Failed, print};
 use crate::clock;
 use crate::input::{Document, key_path, render, render_effective, schema_of};
 use crate::policy::file::{EnvironmentPolicy, PolicyFile, QueuePolicy};
-use crate::policy::{self, Policy, schedules};
+use crate::policy::{self, schedules};
 use crate::units::{Span, Time};
 
 /// How far ahead windows are looked for: a year and a day, so that yearly schedules show too.
@@ -40,11 +41,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     }
     problems.sort();
     problems.dedup();
-    for policy in &policies {
-        for warning in doubled_entries(policy) {
-            remark(&format!("warning: {warning}"));
-        }
-    }
     if !problems.is_empty() {
         return Err(Failed {
             status: ExitStatus::BadInput,
@@ -68,32 +64,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     Ok(ExitStatus::Done)
 }
 
-/// Entries of the same name in several files of a folder. Without an account it is not known whether they choose anything.
-fn doubled_entries(policy: &Policy) -> Vec<String> {
-    let mut first: std::collections::BTreeMap<String, &str> = std::collections::BTreeMap::new();
-    let mut doubled = Vec::new();
-    for document in &policy.files {
-        let queues = document.value.queues.keys().map(|name| key_path("queues", name));
-        let environments = document
-            .value
-            .environments
-            .keys()
-            .map(|name| key_path("environments", name));
-        for key in queues.chain(environments) {
-            match first.get(&key) {
-                Some(other) => doubled.push(format!(
-                    "{}: {key} is in {other} too; together they cannot be used for what it chooses",
-                    document.name
-                )),
-                None => {
-                    first.insert(key, &document.name);
-                }
-            }
-        }
-    }
-    doubled
-}
-
 /// The file with every key, and the defaults that hold for environments without an entry.
 fn effective(document: &Document<PolicyFile>) -> Result<String, Failed> {
     let failed = |error: serde_json::Error| Failed {
@@ -108,7 +78,9 @@ fn effective(document: &Document<PolicyFile>) -> Result<String, Failed> {
     let others = render_effective(schema_of::<EnvironmentPolicy>().as_value(), &others, &|_| false);
     text.push_str("\n# Compute environments without an entry:\n");
     for line in others.lines() {
-        text.push_str(&format!("#   {line}\n").replace("#   # ", "#   ## "));
+        text.push_str("#   ");
+        text.push_str(line);
+        text.push('\n');
     }
     Ok(text)
 }
@@ -118,15 +90,16 @@ fn schedule_text(document: &Document<PolicyFile>, from: Time, most: usize) -> St
     for (name, queue) in &document.value.queues {
         let key = key_path("queues", name);
         if queue.schedules.is_empty() {
-            text.push_str(&format!("# {}: {key}: no schedules\n", document.name));
+            let _ = writeln!(text, "# {}: {key}: no schedules", document.name);
             continue;
         }
         let segments = schedules::segments(queue, from, HORIZON, most);
-        text.push_str(&format!(
-            "# {}: {key}: the next {} of its schedules\n",
+        let _ = writeln!(
+            text,
+            "# {}: {key}: the next {} of its schedules",
             document.name,
             segments.len()
-        ));
+        );
         for segment in segments {
             text.push_str(&segment_text(queue, &segment));
         }

@@ -1,5 +1,7 @@
 //! Writes a value as TOML with every key, what it means and whether the file or a default says so.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::key_path;
@@ -65,35 +67,33 @@ impl Writer<'_> {
         match (value.as_array(), items) {
             (Some(list), Some(each)) => {
                 for (index, item) in list.iter().enumerate() {
-                    self.text.push_str(&format!("[[{path}]]\n"));
+                    let _ = writeln!(self.text, "[[{path}]]");
                     self.table(each, item, &super::item_path(path, index));
                 }
             }
             _ if is_map => {
                 if value.as_object().is_none_or(serde_json::Map::is_empty) {
-                    self.text.push_str(&format!("# [{path}]: none\n"));
+                    let _ = writeln!(self.text, "# [{path}]: none");
                 }
                 self.table(schema, value, path);
             }
             _ => {
-                self.text.push_str(&format!("[{path}]\n"));
+                let _ = writeln!(self.text, "[{path}]");
                 self.table(schema, value, path);
             }
         }
     }
 
     fn line(&mut self, key: &str, value: &Value, path: &str, schema: &Value) {
-        let set = (self.is_set)(path);
         match inline(value) {
             None => {
-                let example = schema.pointer("/examples/0").and_then(Value::as_str);
-                let example = example.map_or(String::new(), |text| format!(" for example {text:?}"));
-                self.text
-                    .push_str(&format!("# {key} =    (not set;{example})\n").replace("(not set;)", "(not set)"));
+                let example = schema.pointer("/examples/0").and_then(inline).unwrap_or_default();
+                let _ = writeln!(self.text, "# {key} = {example}  # not set");
             }
-            Some(text) => self
-                .text
-                .push_str(&format!("{key} = {text}{}\n", if set { "" } else { "  # default" })),
+            Some(text) => {
+                let origin = if (self.is_set)(path) { "" } else { "  # default" };
+                let _ = writeln!(self.text, "{key} = {text}{origin}");
+            }
         }
     }
 
@@ -114,7 +114,7 @@ impl Writer<'_> {
             .flat_map(str::lines)
             .filter(|line| !line.trim().is_empty())
         {
-            self.text.push_str(&format!("# {}\n", line.trim()));
+            let _ = writeln!(self.text, "# {}", line.trim());
         }
     }
 }

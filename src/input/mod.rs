@@ -56,9 +56,9 @@ impl<T> Document<T> {
             if let Some(place) = self.place(around) {
                 break place;
             }
-            match around.rfind(['.', '[']) {
-                Some(end) => around = around.get(..end).unwrap_or(""),
-                None => break Place { line: 1, column: 1 },
+            match parent_path(around) {
+                "" => break Place { line: 1, column: 1 },
+                parent => around = parent,
             }
         };
         Problem {
@@ -92,12 +92,22 @@ pub fn item_path(parent: &str, index: usize) -> String {
 /// Reads a TOML text as a `T`. Every problem is found in one pass: bad TOML, unknown, missing and doubled keys, wrong types,
 /// values that cannot be read. Sorted by line. `name` is what problems call the file.
 pub fn read_toml<T: DeserializeOwned + JsonSchema>(name: &str, text: &str) -> Result<Document<T>, Vec<Problem>> {
+    read_toml_and_check(name, text, |_| Vec::new())
+}
+
+/// As [`read_toml`], and then `check`s what must hold between keys. Where some keys are wrong by themselves, the rest is checked
+/// nevertheless; what `check` says of a table with a wrong key is left out then, because a default stood in for that key.
+pub fn read_toml_and_check<T: DeserializeOwned + JsonSchema>(
+    name: &str,
+    text: &str,
+    check: impl Fn(&Document<T>) -> Vec<Problem>,
+) -> Result<Document<T>, Vec<Problem>> {
     let lines = Lines::of(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut problems: Vec<Problem> = errors.iter().map(|error| syntax_problem(name, &lines, error)).collect();
     let schema = schema_of::<T>();
     let mut walk = Walk::new(name, &lines, schema.as_value());
-    walk.root(table.get_ref());
+    let sound = walk.root(table.get_ref());
     let (found, places) = walk.end();
     // What the parser made of a broken line says nothing, and what is missing may stand on it.
     let broken = !problems.is_empty();
@@ -107,16 +117,26 @@ pub fn read_toml<T: DeserializeOwned + JsonSchema>(name: &str, text: &str) -> Re
             .into_iter()
             .filter(|p| !broken || !(told.contains(&p.line) || p.found == walk::NOTHING)),
     );
-    if problems.is_empty() {
-        match toml::from_str(text) {
-            Ok(value) => {
-                return Ok(Document {
-                    name: name.to_owned(),
-                    value,
-                    places,
-                });
-            }
-            Err(error) => problems.push(syntax_problem(name, &lines, &error)),
+    let value = sound.map(T::deserialize);
+    if let (Some(Err(error)), true) = (&value, problems.is_empty()) {
+        problems.push(syntax_problem(name, &lines, error));
+    }
+    if let (Some(Ok(value)), false) = (value, broken) {
+        let document = Document {
+            name: name.to_owned(),
+            value,
+            places,
+        };
+        let contradictions = check(&document);
+        let within = |key: &str, table: &str| {
+            key.strip_prefix(table)
+                .is_some_and(|rest| table.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let beside = |p: &Problem| problems.iter().any(|wrong| within(&wrong.key, parent_path(&p.key)));
+        let contradictions: Vec<Problem> = contradictions.into_iter().filter(|p| !beside(p)).collect();
+        problems.extend(contradictions);
+        if problems.is_empty() {
+            return Ok(document);
         }
     }
     problems.sort();
@@ -124,15 +144,25 @@ pub fn read_toml<T: DeserializeOwned + JsonSchema>(name: &str, text: &str) -> Re
     Err(problems)
 }
 
+/// The path of the table or list around a key.
+fn parent_path(key: &str) -> &str {
+    key.rfind(['.', '[']).and_then(|end| key.get(..end)).unwrap_or("")
+}
+
 fn syntax_problem(name: &str, lines: &Lines<'_>, error: &toml::de::Error) -> Problem {
     let place = lines.place(error.span().map_or(0, |span| span.start));
+    let message = error.message().replace('\n', ", ");
+    let (found, expected) = match message.split_once(", expected ") {
+        Some((found, expected)) => (found.to_owned(), expected.to_owned()),
+        None => (message, "valid TOML".to_owned()),
+    };
     Problem {
         file: name.to_owned(),
         line: place.line,
         column: place.column,
         key: String::new(),
-        found: error.message().replace('\n', ", "),
-        expected: "valid TOML".to_owned(),
+        found,
+        expected,
         hint: None,
     }
 }

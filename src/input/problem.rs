@@ -75,8 +75,7 @@ pub fn render(problems: &[Problem]) -> String {
         text.push('\n');
     }
     let plural = if problems.len() == 1 { "" } else { "s" };
-    text.push_str(&format!("{} problem{plural}", problems.len()));
-    text
+    text + &format!("{} problem{plural}", problems.len())
 }
 
 /// Outside text in quotes, escaped, and cut where nobody would read on.

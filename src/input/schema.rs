@@ -131,10 +131,11 @@ pub(super) fn bounds(schema: &Value) -> (Option<f64>, Option<f64>) {
     (number("minimum").or(least_of_type), number("maximum").or(of_type))
 }
 
+/// The bounds as they are written down; those of the type that will hold the number would only confuse.
 fn range(schema: &Value) -> String {
     let number = |key: &str| schema.get(key).and_then(Value::as_f64);
-    match (number("minimum"), bounds(schema).1) {
-        (Some(least), Some(most)) if least == most => format!(", {least}"),
+    match (number("minimum"), number("maximum")) {
+        (Some(least), Some(most)) if least >= most => format!(", only {least}"),
         (Some(least), Some(most)) => format!(" from {least} to {most}"),
         (Some(least), None) => format!(" of at least {least}"),
         (None, Some(most)) => format!(" of at most {most}"),

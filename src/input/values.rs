@@ -66,7 +66,7 @@ const fn kind_of<T: Readable>() -> Kind {
 }
 
 /// Every kind.
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 12] = [
     kind_of::<Duration>(),
     kind_of::<Cpus>(),
     kind_of::<Percent>(),
@@ -75,6 +75,8 @@ const KINDS: [Kind; 10] = [
     kind_of::<CronSchedule>(),
     kind_of::<Zone>(),
     kind_of::<Selector>(),
+    kind_of::<NameSelector>(),
+    kind_of::<QuotaCode>(),
     kind_of::<AccountId>(),
     kind_of::<Region>(),
 ];
@@ -422,11 +424,6 @@ impl Selector {
         }
     }
 
-    /// Whether it looks at a tag. Job queues are chosen by name only.
-    pub const fn by_tag(&self) -> bool {
-        self.tag.is_some()
-    }
-
     /// The selector as written.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -469,6 +466,56 @@ impl Readable for Selector {
 
     fn write(&self) -> String {
         self.text.clone()
+    }
+}
+
+/// A [`Selector`] for what has no tags to look at: job queues.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NameSelector(pub Selector);
+file_value!(NameSelector);
+
+impl Readable for NameSelector {
+    const FORMAT: &'static str = "name-selector";
+    const EXPECTED: &'static str = "a name, or a pattern of names such as \"genomics-*\"";
+    const EXAMPLE: &'static str = "genomics-*";
+
+    fn read(scalar: Scalar<'_>) -> Result<Self, Hint> {
+        match Selector::read(scalar)? {
+            selector if selector.tag.is_some() => Err(Some("only compute environments are chosen by tag".to_owned())),
+            selector => Ok(Self(selector)),
+        }
+    }
+
+    fn write(&self) -> String {
+        self.0.write()
+    }
+}
+
+/// A code of Service Quotas: `L-` and eight hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaCode(pub String);
+file_value!(QuotaCode);
+
+impl Readable for QuotaCode {
+    const FORMAT: &'static str = "quota-code";
+    const EXPECTED: &'static str = "a code of Service Quotas, such as \"L-34B43A08\"";
+    const EXAMPLE: &'static str = "L-34B43A08";
+
+    fn read(scalar: Scalar<'_>) -> Result<Self, Hint> {
+        let Scalar::Text(text) = scalar else { return Err(None) };
+        let digits = text.strip_prefix("L-").unwrap_or("");
+        let good = digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b));
+        if good {
+            return Ok(Self(text.to_owned()));
+        }
+        // Amazon EC2 user guide, "Amazon EC2 service quotas": standard instances (A, C, D, H, I, M, R, T, Z).
+        Err(Some(
+            "standard instances: Spot L-34B43A08, On-Demand L-1216C47A".to_owned(),
+        ))
+    }
+
+    fn write(&self) -> String {
+        self.0.clone()
     }
 }
 

@@ -1,4 +1,7 @@
 //! Compares a parsed TOML text with a JSON schema and collects every difference.
+//!
+//! What agrees with the schema is built up on the way: the *sound part*. Keys whose values are wrong are left out of it, and
+//! a table that lacks a required key is wrong as a whole, as is a list with a wrong item (positions must not shift).
 
 use std::collections::BTreeMap;
 
@@ -8,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problem, did_you_mean, quoted};
 use super::schema::{alternatives, bounds, describe, one_of, resolve, types, words};
-use super::values::{self, Scalar};
+use super::values::{self, Hint, Kind, Scalar};
 use super::{Lines, Place, item_path, key_path};
 
 /// What problems say was found where a required key is missing.
@@ -34,9 +37,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Compares the whole text.
-    pub(super) fn root(&mut self, table: &DeTable<'_>) {
-        self.table(self.root, table, "", 0);
+    /// Compares the whole text. Gives its sound part, if there is one.
+    pub(super) fn root(&mut self, table: &DeTable<'_>) -> Option<toml::Value> {
+        self.table(self.root, table, "", 0)
     }
 
     /// The problems, and where each key stands.
@@ -44,7 +47,8 @@ impl<'a> Walk<'a> {
         (self.problems, self.places)
     }
 
-    fn tell(&mut self, offset: usize, key: &str, found: String, expected: String, hint: Option<String>) {
+    /// Notes a problem. Returns nothing, for what has a problem is not sound.
+    fn tell<T>(&mut self, offset: usize, key: &str, found: String, expected: String, hint: Hint) -> Option<T> {
         let Place { line, column } = self.lines.place(offset);
         let (file, key) = (self.file.to_owned(), key.to_owned());
         self.problems.push(Problem {
@@ -56,9 +60,10 @@ impl<'a> Walk<'a> {
             expected,
             hint,
         });
+        None
     }
 
-    fn value(&mut self, schema: &'a Value, value: &Spanned<DeValue<'_>>, path: &str) {
+    fn value(&mut self, schema: &'a Value, value: &Spanned<DeValue<'_>>, path: &str) -> Option<toml::Value> {
         let offset = value.span().start;
         let schema = resolve(self.root, schema);
         let branches = alternatives(schema);
@@ -66,20 +71,33 @@ impl<'a> Walk<'a> {
             return self.choice(schema, &branches, value, path);
         }
         if !accepts(schema, value.get_ref()) {
-            let hint = self.type_hint(schema, value.get_ref());
-            let expected = describe(self.root, schema);
-            return self.tell(offset, path, found(value.get_ref()), expected, hint);
+            let kind = kind_of(schema);
+            let hint = kind
+                .zip(scalar_of(value.get_ref()))
+                .and_then(|(kind, scalar)| (kind.check)(scalar).err()?);
+            return self.tell(offset, path, found(value.get_ref()), describe(self.root, schema), hint);
         }
         match value.get_ref() {
             DeValue::Table(table) => self.table(schema, table, path, offset),
             DeValue::Array(items) => {
-                let Some(item_schema) = schema.get("items") else { return };
+                let item_schema = schema.get("items").unwrap_or(&Value::Null);
+                let mut sound = Vec::new();
                 for (index, item) in items.iter().enumerate() {
                     let path = item_path(path, index);
                     self.places.insert(path.clone(), self.lines.place(item.span().start));
-                    self.value(item_schema, item, &path);
+                    sound.extend(self.value(item_schema, item, &path));
                 }
-                self.length(schema, items.len(), offset, path);
+                let least = schema.get("minItems").and_then(Value::as_u64).unwrap_or(0);
+                if u64::try_from(items.len()).unwrap_or(u64::MAX) < least {
+                    return self.tell(
+                        offset,
+                        path,
+                        format!("{} items", items.len()),
+                        format!("at least {least}"),
+                        None,
+                    );
+                }
+                (sound.len() == items.len()).then_some(toml::Value::Array(sound))
             }
             DeValue::String(_)
             | DeValue::Integer(_)
@@ -89,20 +107,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn length(&mut self, schema: &Value, length: usize, offset: usize, path: &str) {
-        let least = schema.get("minItems").and_then(Value::as_u64).unwrap_or(0);
-        if u64::try_from(length).unwrap_or(u64::MAX) < least {
-            self.tell(
-                offset,
-                path,
-                format!("{length} items"),
-                format!("at least {least}"),
-                None,
-            );
-        }
-    }
-
-    fn scalar(&mut self, schema: &Value, value: &Spanned<DeValue<'_>>, path: &str) {
+    fn scalar(&mut self, schema: &Value, value: &Spanned<DeValue<'_>>, path: &str) -> Option<toml::Value> {
         let offset = value.span().start;
         let words = words(self.root, schema);
         if let (DeValue::String(text), false) = (value.get_ref(), words.is_empty())
@@ -111,40 +116,51 @@ impl<'a> Walk<'a> {
             let hint = did_you_mean(text, words.iter().copied());
             return self.tell(offset, path, quoted(text), one_of(&words), hint);
         }
-        let Some(scalar) = scalar_of(value.get_ref()) else {
-            return;
+        let scalar = match value.get_ref() {
+            DeValue::Boolean(flag) => return Some(toml::Value::Boolean(*flag)),
+            DeValue::Datetime(datetime) => return Some(toml::Value::Datetime(*datetime)),
+            other @ (DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_)) => scalar_of(other)?,
+            DeValue::Array(_) | DeValue::Table(_) => return None,
         };
-        if let Some(kind) = schema.get("format").and_then(Value::as_str).and_then(values::kind) {
-            if let Err(hint) = (kind.check)(scalar) {
-                self.tell(offset, path, found(value.get_ref()), kind.expected.to_owned(), hint);
-            }
-            return;
+        if let Some(kind) = kind_of(schema)
+            && let Err(hint) = (kind.check)(scalar)
+        {
+            return self.tell(offset, path, found(value.get_ref()), kind.expected.to_owned(), hint);
         }
-        let number = match scalar {
-            Scalar::Text(_) => return,
-            Scalar::Integer(number) => crate::units::i64_to_f64(number),
-            Scalar::Float(number) => number,
+        let (number, sound) = match scalar {
+            Scalar::Text(text) => return Some(toml::Value::String(text.to_owned())),
+            Scalar::Integer(number) => (crate::units::i64_to_f64(number), toml::Value::Integer(number)),
+            Scalar::Float(number) => (number, toml::Value::Float(number)),
         };
         let (least, most) = bounds(schema);
-        let inside = number.is_finite() && least.is_none_or(|l| number >= l) && most.is_none_or(|m| number <= m);
-        if !inside {
-            self.tell(offset, path, found(value.get_ref()), describe(self.root, schema), None);
+        if number.is_finite() && least.is_none_or(|least| number >= least) && most.is_none_or(|most| number <= most) {
+            return Some(sound);
         }
+        self.tell(offset, path, found(value.get_ref()), describe(self.root, schema), None)
     }
 
-    fn table(&mut self, schema: &'a Value, table: &DeTable<'_>, path: &str, offset: usize) {
+    fn table(&mut self, schema: &'a Value, table: &DeTable<'_>, path: &str, offset: usize) -> Option<toml::Value> {
         let properties = schema.get("properties").and_then(Value::as_object);
         let others = schema.get("additionalProperties");
+        let names = schema.get("propertyNames").and_then(kind_of);
+        let mut sound = toml::Table::new();
         for (key, value) in table {
             let name: &str = key.get_ref();
             let path = key_path(path, name);
-            let place = self.lines.place(key.span().start);
-            self.places.insert(path.clone(), place);
-            match (properties.and_then(|p| p.get(name)), others) {
+            let start = key.span().start;
+            self.places.insert(path.clone(), self.lines.place(start));
+            if let Some(kind) = names
+                && let Err(hint) = (kind.check)(Scalar::Text(name))
+            {
+                self.tell::<()>(start, &path, quoted(name), kind.expected.to_owned(), hint);
+            }
+            let value = match (properties.and_then(|p| p.get(name)), others) {
                 (Some(property), _) => self.value(property, value, &path),
-                (None, Some(Value::Object(_))) => self.value(others.unwrap_or(&Value::Null), value, &path),
-                (None, None | Some(Value::Bool(true))) if properties.is_none() => {}
-                (None, _) => {
+                (None, Some(each @ Value::Object(_))) => self.value(each, value, &path),
+                (None, others) => {
+                    if properties.is_none() && others.is_none_or(|others| others.as_bool() == Some(true)) {
+                        continue;
+                    }
                     let known: Vec<&str> = properties.into_iter().flatten().map(|(k, _)| k.as_str()).collect();
                     let expected = if known.is_empty() {
                         "no keys".to_owned()
@@ -152,10 +168,12 @@ impl<'a> Walk<'a> {
                         keys(&known)
                     };
                     let hint = did_you_mean(name, known.iter().copied());
-                    self.tell(key.span().start, &path, "an unknown key".to_owned(), expected, hint);
+                    self.tell(start, &path, "an unknown key".to_owned(), expected, hint)
                 }
-            }
+            };
+            sound.extend(value.map(|value| (name.to_owned(), value)));
         }
+        let mut whole = true;
         for name in schema
             .get("required")
             .and_then(Value::as_array)
@@ -163,35 +181,43 @@ impl<'a> Walk<'a> {
             .flatten()
             .filter_map(Value::as_str)
         {
+            whole &= sound.contains_key(name);
             if table.get(name).is_none() {
                 let property = properties.and_then(|p| p.get(name)).unwrap_or(&Value::Null);
-                let property = resolve(self.root, property);
-                let kind = property.get("format").and_then(Value::as_str).and_then(values::kind);
-                let hint = kind.map(|kind| format!("for example `{name} = {:?}`", kind.example));
+                let hint = kind_of(resolve(self.root, property));
+                let hint = hint.map(|kind| format!("for example `{name} = {:?}`", kind.example));
                 let expected = describe(self.root, property);
-                self.tell(offset, &key_path(path, name), NOTHING.to_owned(), expected, hint);
+                self.tell::<()>(offset, &key_path(path, name), NOTHING.to_owned(), expected, hint);
             }
         }
+        whole.then_some(toml::Value::Table(sound))
     }
 
     /// An enum: words, tables told apart by one key with a fixed word (`kind = "uniform"`), or tables with one of several keys.
-    fn choice(&mut self, schema: &'a Value, branches: &[&'a Value], value: &Spanned<DeValue<'_>>, path: &str) {
+    fn choice(
+        &mut self,
+        schema: &'a Value,
+        branches: &[&'a Value],
+        value: &Spanned<DeValue<'_>>,
+        path: &str,
+    ) -> Option<toml::Value> {
         let offset = value.span().start;
         let branches: Vec<&'a Value> = branches.iter().map(|branch| resolve(self.root, branch)).collect();
-        let table = match value.get_ref() {
-            DeValue::String(_) if !words(self.root, schema).is_empty() => return self.scalar(schema, value, path),
-            DeValue::Table(table) if branches.iter().any(|b| accepts(b, value.get_ref())) => table,
-            other => {
-                if let Some(branch) = branches
-                    .iter()
-                    .find(|b| words(self.root, b).is_empty() && accepts(b, other))
-                {
-                    return self.value(branch, value, path);
-                }
-                let expected = describe(self.root, schema);
-                return self.tell(offset, path, found(other), expected, None);
-            }
+        if value.get_ref().is_str() && !words(self.root, schema).is_empty() {
+            return self.scalar(schema, value, path);
+        }
+        let accepting: Vec<&'a Value> = branches
+            .iter()
+            .copied()
+            .filter(|b| accepts(b, value.get_ref()))
+            .collect();
+        let table = match (value.get_ref().as_table(), accepting.as_slice()) {
+            (_, []) => return self.tell(offset, path, found(value.get_ref()), describe(self.root, schema), None),
+            (_, [only]) if tag_of(&accepting).is_none() => return self.value(only, value, path),
+            (None, [first, ..]) => return self.value(first, value, path),
+            (Some(table), _) => table,
         };
+        let branches = accepting;
         if let Some(tag) = tag_of(&branches) {
             let words: Vec<&str> = branches.iter().filter_map(|b| tag_word(b, tag)).collect();
             let tag_path = key_path(path, tag);
@@ -230,19 +256,12 @@ impl<'a> Walk<'a> {
             "a table without any of them".to_owned(),
             keys(&known),
             None,
-        );
+        )
     }
+}
 
-    /// A number where its words are wanted: `90` for `"90s"`.
-    fn type_hint(&self, schema: &Value, value: &DeValue<'_>) -> Option<String> {
-        let kind = schema.get("format").and_then(Value::as_str).and_then(values::kind)?;
-        match scalar_of(value) {
-            Some(Scalar::Integer(_) | Scalar::Float(_)) => {
-                Some(format!("write the unit, in quotes, for example {:?}", kind.example))
-            }
-            Some(Scalar::Text(_)) | None => None,
-        }
-    }
+fn kind_of(schema: &Value) -> Option<&'static Kind> {
+    schema.get("format").and_then(Value::as_str).and_then(values::kind)
 }
 
 /// The key that tells all branches apart by a fixed word.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::file::{
     EnvironmentPolicy, HandOffPolicy, PolicyFile, QueuePolicy, SchedulePolicy, Signal, SqsPolicy, TempoPolicy,
 };
-use crate::input::values::{Duration, Readable, Scalar, Selector, Share};
-use crate::input::{Document, Problem, item_path, key_path, quoted};
+use crate::input::values::{Duration, Readable as _, Share};
+use crate::input::{Document, Problem, item_path, key_path};
 use crate::units::Span;
 
 /// Contradictions within one file.
@@ -19,7 +19,6 @@ pub(super) fn within_file(document: &Document<PolicyFile>) -> Vec<Problem> {
     check.tempo(&file.tempo);
     for (code, quota) in &file.account.quotas {
         let path = key_path("account.quotas", code);
-        check.quota_code(code, &path);
         match (quota.limit, quota.reserve) {
             (None, Some(Share::Part(part))) => check.tell(
                 &key_path(&path, "reserve"),
@@ -38,12 +37,10 @@ pub(super) fn within_file(document: &Document<PolicyFile>) -> Vec<Problem> {
     }
     for (name, queue) in &file.queues {
         let path = key_path("queues", name);
-        check.selector(name, &path, false);
         check.queue(queue, &path);
     }
     for (name, environment) in &file.environments {
         let path = key_path("environments", name);
-        check.selector(name, &path, true);
         check.environment(environment, &path);
     }
     let mut problems = check.problems;
@@ -51,8 +48,43 @@ pub(super) fn within_file(document: &Document<PolicyFile>) -> Vec<Problem> {
     problems
 }
 
-/// Values of `account` and `tempo` that several files set differently, and quotas that several files have.
+/// Contradictions between files: values of `account` and `tempo` that they set differently, and entries of the same name.
+/// Entries of other names may still choose the same queue; that shows against an account.
 pub(super) fn between_files(files: &[Document<PolicyFile>]) -> Vec<Problem> {
+    let mut problems = doubled_entries(files);
+    problems.extend(doubled_globals(files));
+    problems
+}
+
+fn doubled_entries(files: &[Document<PolicyFile>]) -> Vec<Problem> {
+    let mut first: BTreeMap<String, &Document<PolicyFile>> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for document in files {
+        let queues = document.value.queues.keys().map(|name| key_path("queues", name));
+        let environments = document
+            .value
+            .environments
+            .keys()
+            .map(|name| key_path("environments", name));
+        for key in queues.chain(environments) {
+            if let Some(other) = first.get(&key) {
+                let at = other.place(&key).map_or(0, |place| place.line);
+                let expected = format!("one; the first is in {}:{at}", other.name);
+                let hint = "files of a folder hold together; files that are alternatives are given one by one";
+                problems.push(
+                    document
+                        .problem(&key, "a second entry of this name", expected)
+                        .with_hint(hint),
+                );
+            } else {
+                first.insert(key, document);
+            }
+        }
+    }
+    problems
+}
+
+fn doubled_globals(files: &[Document<PolicyFile>]) -> Vec<Problem> {
     let mut first: BTreeMap<String, (&Document<PolicyFile>, String)> = BTreeMap::new();
     let mut problems = Vec::new();
     for document in files {
@@ -86,26 +118,18 @@ fn global_keys(file: &PolicyFile) -> Vec<(String, String)> {
         ("account", serde_json::to_value(&file.account)),
         ("tempo", serde_json::to_value(&file.tempo)),
     ] {
-        let Ok(serde_json::Value::Object(object)) = value else {
-            continue;
-        };
-        for (key, value) in object {
-            let path = key_path(section, &key);
-            match value {
-                serde_json::Value::Object(map) => {
-                    keys.extend(map.into_iter().flat_map(|(code, quota)| {
-                        let path = key_path(&path, &code);
-                        let inner = quota.as_object().cloned().unwrap_or_default();
-                        inner
-                            .into_iter()
-                            .map(move |(key, value)| (key_path(&path, &key), value.to_string()))
-                    }));
-                }
-                value => keys.push((path, value.to_string())),
-            }
-        }
+        leaves(section, &value.unwrap_or_default(), &mut keys);
     }
     keys
+}
+
+fn leaves(path: &str, value: &serde_json::Value, into: &mut Vec<(String, String)>) {
+    match value.as_object() {
+        Some(object) => object
+            .iter()
+            .for_each(|(key, value)| leaves(&key_path(path, key), value, into)),
+        None => into.push((path.to_owned(), value.to_string())),
+    }
 }
 
 struct Check<'a> {
@@ -121,35 +145,6 @@ impl Check<'_> {
         } else {
             problem.with_hint(hint)
         });
-    }
-
-    fn selector(&mut self, name: &str, path: &str, tags: bool) {
-        match Selector::read(Scalar::Text(name)) {
-            Ok(selector) if selector.by_tag() && !tags => {
-                self.tell(
-                    path,
-                    quoted(name),
-                    "a name or pattern of job queues",
-                    "only environments are chosen by tag",
-                );
-            }
-            Ok(_) => {}
-            Err(hint) => self.tell(path, quoted(name), Selector::EXPECTED, hint.as_deref().unwrap_or("")),
-        }
-    }
-
-    /// Codes are `L-` and eight hexadecimal digits (Service Quotas user guide).
-    fn quota_code(&mut self, code: &str, path: &str) {
-        let digits = code.strip_prefix("L-").unwrap_or("");
-        if digits.len() != 8 || !digits.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)) {
-            let hint = "standard instances: Spot L-34B43A08, On-Demand L-1216C47A";
-            self.tell(
-                path,
-                quoted(code),
-                "a code of Service Quotas, such as \"L-34B43A08\"",
-                hint,
-            );
-        }
     }
 
     fn tempo(&mut self, tempo: &TempoPolicy) {
@@ -208,13 +203,6 @@ impl Check<'_> {
     }
 
     fn queue(&mut self, queue: &QueuePolicy, path: &str) {
-        for (index, selector) in queue.except.iter().enumerate() {
-            if selector.by_tag() {
-                let key = item_path(&key_path(path, "except"), index);
-                let hint = "only environments are chosen by tag";
-                self.tell(&key, quoted(selector.as_str()), "a name or pattern of job queues", hint);
-            }
-        }
         if let Some(position) = (1..queue.signals.len()).find(|i| queue.signals[..*i].contains(&queue.signals[*i])) {
             self.tell(
                 &item_path(&key_path(path, "signals"), position),

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::input::values::{AccountId, Cpus, CronSchedule, Duration, Memory, Region, Selector, Share, Zone};
+use crate::input::values::{
+    AccountId, Cpus, CronSchedule, Duration, Memory, NameSelector, QuotaCode, Readable as _, Region, Selector, Share,
+    Zone,
+};
 use crate::units::{Mebibytes, Span, Vcpus};
 
 /// A policy of autotune: what should be ready, where, and at which limits.
@@ -25,9 +28,11 @@ pub struct PolicyFile {
     /// Job queues by name or pattern (`*`, `?`, `[abc]`, `{a,b}`). A queue that none chooses is watched, never acted for. A
     /// queue that two choose is a problem: use `except`.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = { "format": NameSelector::FORMAT }))]
     pub queues: BTreeMap<String, QueuePolicy>,
     /// Compute environments by name, pattern or tag (`tag:KEY=VALUE`). One that none chooses has the defaults.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = { "format": Selector::FORMAT }))]
     pub environments: BTreeMap<String, EnvironmentPolicy>,
 }
 
@@ -42,6 +47,7 @@ pub struct AccountPolicy {
     /// The most vCPUs that all environments together are asked for. Not set: no such cap.
     pub cap: Option<Cpus>,
     /// EC2 service quotas by their code. Without an entry, the limit that Service Quotas reports holds, with no reserve.
+    #[schemars(extend("propertyNames" = { "format": QuotaCode::FORMAT }))]
     pub quotas: BTreeMap<String, QuotaPolicy>,
 }
 
@@ -110,11 +116,12 @@ impl Default for TempoPolicy {
 #[serde(default, deny_unknown_fields)]
 pub struct QueuePolicy {
     /// Names or patterns of queues that this entry leaves to others.
-    pub except: Vec<Selector>,
+    pub except: Vec<NameSelector>,
     /// Which of the signals below count. Without `runnable`, Batch alone serves waiting jobs, and autotune only prepares.
     pub signals: Vec<Signal>,
     /// Which of the queue's compute environments are steered, by name, pattern or tag; Batch still uses the others. Their
     /// order is always the queue's own computeEnvironmentOrder. Not set: all of them.
+    #[schemars(example = ["genomics-spot-*", "tag:team=genomics"])]
     pub environments: Option<Vec<Selector>>,
     /// When waiting jobs are worth On-Demand prices: with at least `jobs` waiting for `after`. Any pair suffices; an empty list
     /// means never.
@@ -235,10 +242,10 @@ pub struct SqsPolicy {
     /// jobs already. `workers`: long-lived jobs read the messages themselves.
     pub hand_off: HandOffPolicy,
     /// With `dispatcher`: jobs that a message becomes; 0.1 if ten messages become one job. Not set: 1.
-    #[schemars(range(min = 0.001, max = 100_000.0))]
+    #[schemars(range(min = 0.001, max = 100_000.0), example = 0.1)]
     pub jobs_per_message: Option<f64>,
     /// With `workers`: visible messages that one worker is worth. Not set: 1.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1), example = 10)]
     pub messages_per_worker: Option<u32>,
     /// The size of such a job or worker.
     #[serde(default)]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use file::PolicyFile;
 
-use crate::input::{self, Document, Problem, read_toml};
+use crate::input::{self, Document, Problem, read_toml_and_check};
 
 /// One or more policy files that hold together.
 #[derive(Clone, Debug, Default)]
@@ -47,12 +47,9 @@ pub fn load(path: &Path) -> Result<Policy, Vec<Problem>> {
     }
     let mut policy = Policy::default();
     let mut problems = Vec::new();
-    for file in files_of(path).map_err(|problem| vec![problem])? {
+    for file in files_of(path)? {
         let name = file.display().to_string();
-        match read_text(&file)
-            .map_err(|problem| vec![problem])
-            .and_then(|text| read_one(&name, &text))
-        {
+        match read_text(&file).and_then(|text| read_one(&name, &text)) {
             Ok(document) => policy.files.push(document),
             Err(found) => problems.extend(found),
         }
@@ -62,16 +59,10 @@ pub fn load(path: &Path) -> Result<Policy, Vec<Problem>> {
 }
 
 fn read_one(name: &str, text: &str) -> Result<Document<PolicyFile>, Vec<Problem>> {
-    let document = read_toml::<PolicyFile>(name, text)?;
-    let problems = check::within_file(&document);
-    if problems.is_empty() {
-        Ok(document)
-    } else {
-        Err(problems)
-    }
+    read_toml_and_check(name, text, check::within_file)
 }
 
-fn files_of(path: &Path) -> Result<Vec<PathBuf>, Problem> {
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, Vec<Problem>> {
     let name = path.display().to_string();
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -85,44 +76,43 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Problem> {
         }
     }
     if files.is_empty() {
-        return Err(Problem::of_file(
-            &name,
-            "a folder without `*.toml` files",
-            "at least one policy file",
-        ));
+        let found = "a folder without `*.toml` files";
+        return Err(vec![Problem::of_file(&name, found, "at least one policy file")]);
     }
     files.sort();
     Ok(files)
 }
 
 /// A text file of bounded size.
-fn read_text(path: &Path) -> Result<String, Problem> {
+fn read_text(path: &Path) -> Result<String, Vec<Problem>> {
     let name = path.display().to_string();
-    let file = fs::File::open(path).map_err(|error| missing_or_unreadable(&name, &error))?;
+    let file = fs::File::open(path).map_err(|error| unreadable(&name, &error))?;
     let mut bytes = Vec::new();
-    file.take(input::MOST_BYTES + 1)
+    let read = file
+        .take(input::MOST_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| unreadable(&name, &error))?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > input::MOST_BYTES {
+    if u64::try_from(read).unwrap_or(u64::MAX) > input::MOST_BYTES {
         let most = format!("at most {} MiB of TOML", input::MOST_BYTES >> 20);
-        return Err(Problem::of_file(&name, "a larger file", most));
+        return Err(vec![Problem::of_file(&name, "a larger file", most)]);
     }
-    String::from_utf8(bytes).map_err(|_| Problem::of_file(&name, "bytes that are not UTF-8", "a TOML text in UTF-8"))
+    String::from_utf8(bytes).map_err(|_| {
+        vec![Problem::of_file(
+            &name,
+            "bytes that are not UTF-8",
+            "a TOML text in UTF-8",
+        )]
+    })
 }
 
-fn missing_or_unreadable(name: &str, error: &std::io::Error) -> Problem {
-    let problem = unreadable(name, error);
-    if error.kind() == std::io::ErrorKind::NotFound {
-        let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
-        return problem.with_hint(format!("policies that need no file: {}", names.join(", ")));
-    }
-    problem
-}
-
-fn unreadable(name: &str, error: &std::io::Error) -> Problem {
-    Problem::of_file(
-        name,
-        format!("nothing that can be read ({error})"),
-        "a policy file or a folder of them",
-    )
+fn unreadable(name: &str, error: &std::io::Error) -> Vec<Problem> {
+    let found = format!("nothing that can be read ({error})");
+    let problem = Problem::of_file(name, found, "a policy file or a folder of them");
+    let shipped: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+    let hint = format!("policies without a file: {}", shipped.join(", "));
+    vec![if error.kind() == std::io::ErrorKind::NotFound {
+        problem.with_hint(hint)
+    } else {
+        problem
+    }]
 }

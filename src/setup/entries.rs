@@ -12,7 +12,7 @@ pub(super) struct Entry<'p, T> {
     pub(super) document: &'p Document<PolicyFile>,
     pub(super) path: String,
     pub(super) selector: Selector,
-    except: &'p [Selector],
+    except: Vec<&'p Selector>,
     pub(super) value: &'p T,
 }
 
@@ -40,14 +40,22 @@ impl<'p> Entries<'p> {
         };
         for document in &policy.files {
             for (name, value) in &document.value.queues {
-                entries
-                    .queues
-                    .extend(entry(document, "queues", name, value, &value.except));
+                entries.queues.extend(entry(
+                    document,
+                    "queues",
+                    name,
+                    value,
+                    value.except.iter().map(|e| &e.0).collect(),
+                ));
             }
             for (name, value) in &document.value.environments {
-                entries
-                    .environments
-                    .extend(entry(document, "environments", name, value, &value.except));
+                entries.environments.extend(entry(
+                    document,
+                    "environments",
+                    name,
+                    value,
+                    value.except.iter().collect(),
+                ));
             }
         }
         entries
@@ -60,7 +68,7 @@ fn entry<'p, T>(
     section: &str,
     name: &str,
     value: &'p T,
-    except: &'p [Selector],
+    except: Vec<&'p Selector>,
 ) -> Option<Entry<'p, T>> {
     let selector = Selector::read(Scalar::Text(name)).ok()?;
     Some(Entry {
