@@ -147,3 +147,58 @@ fn segment_text(queue: &QueuePolicy, segment: &schedules::Segment) -> String {
         wins.join(", ")
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: &str = r#"version = 1
+[queues.a]
+[[queues.a.schedules]]
+cron = "0 8 * * *"
+duration = "4h"
+time_zone = "Europe/London"
+floor_vcpus = 64
+headroom_slots = 2
+[[queues.a.schedules]]
+cron = "0 10 * * *"
+duration = "1h"
+time_zone = "Europe/London"
+floor_vcpus = 256
+[queues.b]
+"#;
+
+    fn document() -> Document<PolicyFile> {
+        policy::parse("p.toml", POLICY).unwrap().files.remove(0)
+    }
+
+    #[test]
+    fn schedules_show_in_local_time_which_floor_wins() {
+        let from = Time::from_millis("2026-03-28T12:00Z".parse::<jiff::Timestamp>().unwrap().as_millisecond());
+        insta::assert_snapshot!(schedule_text(&document(), from, 3), @r#"
+        # p.toml: queues.a: the next 3 of its schedules
+        #   Sun 2026-03-29 08:00 BST to Sun 2026-03-29 10:00 BST: floor 64 vCPUs (schedules[0]), headroom 2 (schedules[0])
+        #   Sun 2026-03-29 10:00 BST to Sun 2026-03-29 11:00 BST: floor 256 vCPUs (schedules[1]), headroom 2 (schedules[0]); the largest of schedules[0], schedules[1]
+        #   Sun 2026-03-29 11:00 BST to Sun 2026-03-29 12:00 BST: floor 64 vCPUs (schedules[0]), headroom 2 (schedules[0])
+        # p.toml: queues.b: no schedules
+        "#);
+    }
+
+    #[test]
+    fn every_default_in_force_is_shown() {
+        let text = effective(&document()).unwrap();
+        for line in [
+            "lease = \"15m\"  # default",
+            "floor_vcpus = \"64 vcpu\"",
+            "headroom_slots = 0  # default",
+            "[queues.b]",
+            "#   limits = \"clamp\"  # default",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+        }
+        assert!(
+            policy::parse("again", &text).is_ok(),
+            "what is shown can be used as a file"
+        );
+    }
+}

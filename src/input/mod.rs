@@ -7,6 +7,8 @@
 mod effective;
 mod problem;
 mod schema;
+#[cfg(test)]
+mod tests;
 pub mod values;
 mod walk;
 
@@ -154,6 +156,7 @@ fn syntax_problem(name: &str, lines: &Lines<'_>, error: &toml::de::Error) -> Pro
     let message = error.message().replace('\n', ", ");
     let (found, expected) = match message.split_once(", expected ") {
         Some((found, expected)) => (found.to_owned(), expected.to_owned()),
+        None if message == "duplicate key" => (message, "each key once".to_owned()),
         None => (message, "valid TOML".to_owned()),
     };
     Problem {

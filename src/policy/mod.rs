@@ -6,6 +6,8 @@
 mod check;
 pub mod file;
 pub mod schedules;
+#[cfg(test)]
+mod tests;
 
 use std::fs;
 use std::io::Read as _;

@@ -187,7 +187,7 @@ impl<'p> Compiler<'p> {
     }
 
     fn queues(&mut self, chosen: &[Option<usize>]) {
-        let mut fed: BTreeMap<(usize, &str), &str> = BTreeMap::new();
+        let mut fed: BTreeMap<&str, &str> = BTreeMap::new();
         for (position, (queue, entry)) in self.topology.queues.iter().zip(chosen).enumerate() {
             let mut environments = Vec::new();
             for name in &queue.environments {
@@ -205,8 +205,7 @@ impl<'p> Compiler<'p> {
                     )),
                 }
             }
-            let entry_position = entry.unwrap_or(usize::MAX);
-            let Some(entry) = self.entries.queues.get(entry_position) else {
+            let Some(entry) = entry.and_then(|position| self.entries.queues.get(position)) else {
                 self.setup.queues.push(uncovered_queue(queue, environments));
                 continue;
             };
@@ -222,7 +221,7 @@ impl<'p> Compiler<'p> {
             let note = self.note_on_reference(queue, policy, &setup);
             self.notes.extend(note);
             for (name, sqs) in policy.sqs.iter().filter(|_| counts(Signal::Sqs)) {
-                if let Some(other) = fed.insert((entry_position, name), &queue.name) {
+                if let Some(other) = fed.insert(name, &queue.name) {
                     let path = key_path(&key_path(&entry.path, "sqs"), name);
                     let found = format!("an SQS queue that feeds the job queues {other} and {}", queue.name);
                     let hint = "its messages would be counted twice: give it an entry that chooses one job queue";

@@ -3,6 +3,8 @@
 
 mod compile;
 mod entries;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use compile::{Compiled, compile};
