@@ -4,11 +4,13 @@
 pub mod account;
 pub mod catalog;
 pub mod cli;
+pub mod clock;
 pub mod control;
 pub mod ids;
+pub mod input;
 pub mod observation;
-
 pub mod planner;
+pub mod policy;
 pub mod setup;
 pub mod trace;
 pub mod units;

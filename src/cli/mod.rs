@@ -2,6 +2,9 @@
 //!
 //! Data goes to standard output, everything about the work (progress, warnings, problems) to standard error.
 
+mod schema;
+mod validate;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -15,7 +18,10 @@ pub struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Validate(validate::Arguments),
+    Schema(schema::Arguments),
+}
 
 /// How a command ended. Scripts rely on these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +59,10 @@ pub struct Failed {
 /// Runs the command line of the process and says how it ended.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    let result: Result<ExitStatus, Failed> = match arguments.command {};
+    let result: Result<ExitStatus, Failed> = match arguments.command {
+        Command::Validate(arguments) => validate::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
+    };
     match result {
         Ok(status) => status.into(),
         Err(failed) => {

@@ -56,7 +56,7 @@ pub(crate) fn of_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) 
     if !sight::may_ask(inputs, queue) {
         return;
     }
-    if let Some(tally) = now.runnable.value() {
+    if let Some(tally) = now.runnable.value().filter(|_| setup.follows_runnable) {
         for (shape, jobs) in tally.rows().rev() {
             add(inputs, setup, queue, Row::new(Source::Waiting, *shape, jobs), plan);
         }

@@ -53,6 +53,7 @@ pub(crate) fn queue(name: &str, environments: &[u16]) -> QueueSetup {
     QueueSetup {
         name: name.to_owned(),
         environments: environments.iter().map(|index| EnvironmentIndex(*index)).collect(),
+        follows_runnable: true,
         patience: vec![Patience {
             jobs: 1,
             after: Span::from_minutes(4),

@@ -1,10 +1,19 @@
 //! Policy compiled against topology: names have become dense indices, defaults have been filled in, schedules have become
 //! windows. This is all the planner knows of what the operator wants.
 
+mod compile;
+mod entries;
+#[cfg(test)]
+mod tests;
+mod types;
+
+pub use compile::{Compiled, compile};
+
 use crate::account::Platform;
 use crate::catalog::{Purchase, Resources};
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
 use crate::observation::Shape;
+use crate::policy::file::TempoPolicy;
 use crate::units::{Span, Time, Vcpus};
 
 /// Everything the planner knows of policy and account shape.
@@ -68,6 +77,8 @@ pub struct QueueSetup {
     pub name: String,
     /// Its environments in `computeEnvironmentOrder`.
     pub environments: Vec<EnvironmentIndex>,
+    /// Whether RUNNABLE jobs are a signal. If not, Batch alone serves them; so it is for a queue that no policy covers.
+    pub follows_runnable: bool,
     /// Patience before On-Demand is paid for: with at least `jobs` waiting for `after`. Any pair suffices. Empty: never.
     pub patience: Vec<Patience>,
     /// vCPUs of this queue's demand that are placed On-Demand from the start.
@@ -151,7 +162,7 @@ pub struct QuotaSetup {
     pub reserve: Vcpus,
 }
 
-/// How fast and how careful the control law is. Each value has its reason in policies/README or design notes there.
+/// How fast and how careful the control law is. Its defaults and their reasons are those of a policy file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tempo {
     /// On an idle environment, how long Batch may act first.
@@ -179,19 +190,26 @@ pub struct Tempo {
 }
 
 impl Default for Tempo {
+    /// The defaults of a policy file.
     fn default() -> Self {
+        Self::from(&TempoPolicy::default())
+    }
+}
+
+impl From<&TempoPolicy> for Tempo {
+    fn from(tempo: &TempoPolicy) -> Self {
         Self {
-            batch_first: Span::from_seconds(20),
-            between_updates: Span::from_seconds(30),
-            lower_after: Span::from_seconds(60),
-            lease: Span::from_minutes(15),
-            stale_after: Span::from_minutes(10),
-            max_blind: Span::from_minutes(20),
-            quiet_after_start: Span::from_minutes(2),
-            drought_first: Span::from_minutes(15),
-            drought_most: Span::from_minutes(60),
-            launch_grace: Span::from_seconds(75),
-            not_placed_after: Span::from_minutes(3),
+            batch_first: tempo.batch_first.0,
+            between_updates: tempo.between_updates.0,
+            lower_after: tempo.lower_after.0,
+            lease: tempo.lease.0,
+            stale_after: tempo.stale_after.0,
+            max_blind: tempo.max_blind.0,
+            quiet_after_start: tempo.quiet_after_start.0,
+            drought_first: tempo.drought_first.0,
+            drought_most: tempo.drought_most.0,
+            launch_grace: tempo.launch_grace.0,
+            not_placed_after: tempo.not_placed_after.0,
         }
     }
 }

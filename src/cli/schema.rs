@@ -1,0 +1,61 @@
+//! `autotune schema`: the JSON schema of an input file, for editors and other tools.
+
+use clap::ValueEnum;
+
+use super::{ExitStatus, Failed, print};
+use crate::input::schema_of;
+use crate::policy::PolicyFile;
+
+/// Prints the JSON schema of an input file.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Of which kind of file.
+    #[arg(value_enum, default_value_t = Kind::Policy)]
+    kind: Kind,
+}
+
+/// Kinds of input files. A new kind is a word here and a line in [`text`].
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    /// Policy files.
+    Policy,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
+    print(&text(arguments.kind).map_err(|error| Failed {
+        status: ExitStatus::Failure,
+        message: error.to_string(),
+    })?);
+    Ok(ExitStatus::Done)
+}
+
+fn text(kind: Kind) -> Result<String, serde_json::Error> {
+    let schema = match kind {
+        Kind::Policy => schema_of::<PolicyFile>(),
+    };
+    Ok(serde_json::to_string_pretty(&schema)? + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Editors read the file in the tree. `UPDATE_SCHEMA=1 cargo test schema` writes it anew.
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test that can also write what it compares with"
+    )]
+    fn the_schema_in_the_tree_is_fresh() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/policy.schema.json");
+        let fresh = text(Kind::Policy).unwrap();
+        if std::env::var("UPDATE_SCHEMA").is_ok() {
+            std::fs::write(&path, &fresh).unwrap();
+        }
+        let in_tree = std::fs::read_to_string(&path).unwrap();
+        assert!(
+            in_tree == fresh,
+            "policies/policy.schema.json is stale: UPDATE_SCHEMA=1 cargo test schema"
+        );
+    }
+}

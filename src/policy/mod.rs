@@ -1,0 +1,120 @@
+//! What the operator wants: files, one or a folder of them, strict and versioned.
+//!
+//! A *policy* is the content of one or more policy files that hold together. Its keys are in [`file`]; what must hold between
+//! keys is in `check`; when schedules are in force is in [`schedules`]. `setup::compile` turns it into what the planner knows.
+
+mod check;
+pub mod file;
+pub mod schedules;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+pub use file::PolicyFile;
+
+use crate::input::{self, Document, Problem, read_toml_and_check};
+
+/// One or more policy files that hold together.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// In the order of their names.
+    pub files: Vec<Document<PolicyFile>>,
+}
+
+/// The policies that come with the program: name and text.
+pub const SHIPPED: [(&str, &str); 5] = [
+    ("reactive", include_str!("../../policies/reactive.toml")),
+    ("warm-hours", include_str!("../../policies/warm-hours.toml")),
+    ("spot-first", include_str!("../../policies/spot-first.toml")),
+    ("thrifty", include_str!("../../policies/thrifty.toml")),
+    ("latency-first", include_str!("../../policies/latency-first.toml")),
+];
+
+/// Reads one text as a whole policy. `name` is what problems call it. Fails with every problem of the text.
+pub fn parse(name: &str, text: &str) -> Result<Policy, Vec<Problem>> {
+    let document = read_one(name, text)?;
+    Ok(Policy { files: vec![document] })
+}
+
+/// Reads a policy file, all `*.toml` files of a folder (not of folders within it), or a shipped policy by its name where no
+/// such path exists. Fails with every problem of every file.
+pub fn load(path: &Path) -> Result<Policy, Vec<Problem>> {
+    if !path.exists()
+        && let Some((name, text)) = SHIPPED.iter().find(|(name, _)| path.as_os_str() == *name)
+    {
+        return parse(name, text);
+    }
+    let mut policy = Policy::default();
+    let mut problems = Vec::new();
+    for file in files_of(path)? {
+        let name = file.display().to_string();
+        match read_text(&file).and_then(|text| read_one(&name, &text)) {
+            Ok(document) => policy.files.push(document),
+            Err(found) => problems.extend(found),
+        }
+    }
+    problems.extend(check::between_files(&policy.files));
+    if problems.is_empty() { Ok(policy) } else { Err(problems) }
+}
+
+fn read_one(name: &str, text: &str) -> Result<Document<PolicyFile>, Vec<Problem>> {
+    read_toml_and_check(name, text, check::within_file)
+}
+
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, Vec<Problem>> {
+    let name = path.display().to_string();
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path).map_err(|error| unreadable(&name, &error))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let file = entry.map_err(|error| unreadable(&name, &error))?.path();
+        if file.extension().is_some_and(|extension| extension == "toml") && !file.is_dir() {
+            files.push(file);
+        }
+    }
+    if files.is_empty() {
+        let found = "a folder without `*.toml` files";
+        return Err(vec![Problem::of_file(&name, found, "at least one policy file")]);
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A text file of bounded size.
+fn read_text(path: &Path) -> Result<String, Vec<Problem>> {
+    let name = path.display().to_string();
+    let file = fs::File::open(path).map_err(|error| unreadable(&name, &error))?;
+    let mut bytes = Vec::new();
+    let read = file
+        .take(input::MOST_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(&name, &error))?;
+    if u64::try_from(read).unwrap_or(u64::MAX) > input::MOST_BYTES {
+        let most = format!("at most {} MiB of TOML", input::MOST_BYTES >> 20);
+        return Err(vec![Problem::of_file(&name, "a larger file", most)]);
+    }
+    String::from_utf8(bytes).map_err(|_| {
+        vec![Problem::of_file(
+            &name,
+            "bytes that are not UTF-8",
+            "a TOML text in UTF-8",
+        )]
+    })
+}
+
+fn unreadable(name: &str, error: &std::io::Error) -> Vec<Problem> {
+    let found = format!("nothing that can be read ({error})");
+    let problem = Problem::of_file(name, found, "a policy file or a folder of them");
+    let shipped: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+    let hint = format!("policies without a file: {}", shipped.join(", "));
+    vec![if error.kind() == std::io::ErrorKind::NotFound {
+        problem.with_hint(hint)
+    } else {
+        problem
+    }]
+}

@@ -1,0 +1,55 @@
+//! What the instance types of an environment mean for placing jobs on it.
+
+use crate::account::ComputeEnvironment;
+use crate::catalog::Resources;
+use crate::units::Vcpus;
+
+/// The figures of `EnvironmentSetup` that follow from the allowed instance types.
+pub(super) struct TypeFigures {
+    pub(super) fits: Vec<Resources>,
+    pub(super) memory_per_kilo_vcpu: i64,
+    pub(super) vcpus_per_gpu: Vcpus,
+    pub(super) smallest: Vcpus,
+    pub(super) largest: Vcpus,
+}
+
+/// An environment without types (nothing is known of it) has zeros and fits no job.
+pub(super) fn figures(environment: &ComputeEnvironment) -> TypeFigures {
+    let offered = || {
+        environment
+            .types
+            .iter()
+            .map(|offered| offered.registered)
+            .filter(|r| !r.vcpus.is_zero())
+    };
+    let gpu_types = || offered().filter(|resources| resources.gpus > 0);
+    TypeFigures {
+        fits: frontier(offered().collect()),
+        memory_per_kilo_vcpu: offered()
+            .map(|r| r.memory.scaled_down(1024, r.vcpus.get()).get())
+            .max()
+            .unwrap_or(0),
+        vcpus_per_gpu: gpu_types()
+            .map(|r| r.vcpus.scaled_up(1, i64::from(r.gpus)))
+            .min()
+            .unwrap_or(Vcpus::ZERO),
+        smallest: offered().map(|resources| resources.vcpus).min().unwrap_or(Vcpus::ZERO),
+        largest: offered().map(|resources| resources.vcpus).max().unwrap_or(Vcpus::ZERO),
+    }
+}
+
+/// The types that no other type matches or beats in every dimension, smallest first: a job fits one of them exactly if it
+/// fits any of the given types.
+pub(super) fn frontier(mut types: Vec<Resources>) -> Vec<Resources> {
+    types.sort();
+    types.dedup();
+    let mut kept: Vec<Resources> = Vec::new();
+    // In falling order, whatever dominates a type comes before it.
+    for candidate in types.into_iter().rev() {
+        if !kept.iter().any(|other| other.hold(&candidate)) {
+            kept.push(candidate);
+        }
+    }
+    kept.reverse();
+    kept
+}

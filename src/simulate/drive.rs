@@ -1,0 +1,304 @@
+//! One replay: the world, somebody who steers it (or nobody), and the time that everything between them takes.
+//!
+//! This is the simulator's driver of [`Controller::step`]; the daemon is the other. Effects become events with latency, loss
+//! and refusal. Between looks nothing is decided: by the planner's quiescence law a look can be skipped while nothing was
+//! seen to change and the time that the plan named has not come. `Drive::skip` turns that off, for the test that proves it.
+
+use std::collections::BTreeMap;
+
+use crate::control::{Controller, Decide, Effect, Input, Outcome};
+use crate::ids::EnvironmentIndex;
+use crate::planner::plan::Action;
+use crate::setup::Setup;
+use crate::simulate::ledger::RunResult;
+use crate::simulate::scenario::Scenario;
+use crate::simulate::view::{View, ViewModel};
+use crate::simulate::world::{Change, Refusal, RefusalKind, World};
+use crate::trace::Trace;
+use crate::units::{Span, Time};
+
+/// After an update was answered, its environment is read again this much later.
+const LOOK_AFTER_UPDATE: Span = Span::from_seconds(1);
+
+/// How a replay is driven.
+#[derive(Clone, Copy, Debug)]
+pub struct Drive {
+    /// How imperfect the sight is.
+    pub view: ViewModel,
+    /// How far ahead the controller sees arrivals: the oracle's gift, zero for everybody else.
+    pub foresight: Span,
+    /// Skip looks that cannot lead to an action.
+    pub skip: bool,
+    /// Call the watcher at least this often; zero: never.
+    pub watch_every: Span,
+}
+
+impl Default for Drive {
+    fn default() -> Self {
+        Self { view: ViewModel::recent(), foresight: Span::ZERO, skip: true, watch_every: Span::ZERO }
+    }
+}
+
+/// What a controller did in a replay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Steering {
+    /// Every update that was sent, with its time and whether it was accepted.
+    pub updates: Vec<(Time, Action, bool)>,
+    /// How often the controller looked.
+    pub looks: u64,
+    /// Restores after a lease ran out.
+    pub leases_expired: u64,
+}
+
+/// Something that happens between world and controller at a set time.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Poll,
+    Look,
+    Hint,
+    Decide,
+    Wake(u64),
+    Armed(EnvironmentIndex),
+    Arrives(Action),
+    Finished(EnvironmentIndex, Outcome),
+}
+
+struct Driver<'a, 't, D> {
+    drive: Drive,
+    world: World<'t>,
+    view: View,
+    controller: Controller<D>,
+    agenda: BTreeMap<(Time, u64), Due>,
+    serial: u64,
+    wake: u64,
+    hinted: bool,
+    deciding: bool,
+    effects: Vec<Effect>,
+    steering: Steering,
+    watch_at: Time,
+    watch: &'a mut dyn FnMut(&World<'t>),
+}
+
+/// Replays a trace with nobody but Batch itself.
+pub fn replay_alone(
+    scenario: &Scenario,
+    trace: &Trace,
+    seed: u64,
+    watch_every: Span,
+    watch: &mut dyn FnMut(&World<'_>),
+) -> Result<RunResult, Vec<String>> {
+    let mut world = World::new(scenario, trace, seed)?;
+    if watch_every.is_zero() {
+        world.run_to_end();
+        return Ok(world.into_result());
+    }
+    let mut at = world.next_event().unwrap_or(Time::EPOCH);
+    while !world.settled() && world.next_event().is_some() {
+        world.advance(at);
+        watch(&world);
+        at = at + watch_every;
+    }
+    Ok(world.into_result())
+}
+
+/// Replays a trace with a controller.
+pub fn replay<D: Decide>(
+    scenario: &Scenario,
+    trace: &Trace,
+    (setup, decide): (Setup, D),
+    drive: Drive,
+    seed: u64,
+    watch: &mut dyn FnMut(&World<'_>),
+) -> Result<(RunResult, Steering), Vec<String>> {
+    let world = World::new(scenario, trace, seed)?;
+    let start = world.next_event().unwrap_or(Time::EPOCH) - Span::from_minutes(5);
+    let view = View::new(&setup, trace, drive.view, drive.foresight, seed);
+    let mut driver = Driver {
+        drive,
+        world,
+        view,
+        controller: Controller::new(decide, setup, start),
+        agenda: BTreeMap::new(),
+        serial: 0,
+        wake: 0,
+        hinted: false,
+        deciding: false,
+        effects: Vec::new(),
+        steering: Steering::default(),
+        watch_at: if drive.watch_every > Span::ZERO { start } else { Time::FAR_FUTURE },
+        watch,
+    };
+    driver.world.advance(start);
+    let first = driver.view.first_poll(start);
+    driver.at(first, Due::Poll);
+    driver.run();
+    let expired = driver.controller.sent().iter().map(|sent| sent.expired).sum();
+    driver.steering.leases_expired = expired;
+    Ok((driver.world.into_result(), driver.steering))
+}
+
+impl<D: Decide> Driver<'_, '_, D> {
+    fn at(&mut self, time: Time, due: Due) {
+        self.serial += 1;
+        self.agenda.insert((time.max(self.world.now()), self.serial), due);
+    }
+
+    fn run(&mut self) {
+        while !self.world.settled() {
+            let world_next = self.world.next_event();
+            let agenda_next = self.agenda.first_key_value().map(|((time, _), _)| *time);
+            let watch_next = (self.watch_at < Time::FAR_FUTURE).then_some(self.watch_at);
+            let Some(next) = [world_next, agenda_next, watch_next].into_iter().flatten().min() else {
+                break;
+            };
+            // Jobs that wait for ever (a cap, a drought without end) leave nothing but polls that see nothing new.
+            if world_next.is_none() && self.is_quiet() {
+                break;
+            }
+            if world_next.is_some_and(|at| at <= next) {
+                self.world.advance(next);
+                self.notice();
+            } else {
+                self.world.advance(next);
+            }
+            while let Some(entry) = self.agenda.first_entry() {
+                if entry.key().0 > next {
+                    break;
+                }
+                let due = entry.remove();
+                self.handle(due);
+            }
+            if self.watch_at <= next {
+                (self.watch)(&self.world);
+                self.watch_at = self.watch_at + self.drive.watch_every;
+            }
+        }
+    }
+
+    /// Whether nothing is under way and the controller has seen all there is and wants nothing.
+    fn is_quiet(&self) -> bool {
+        let under_way = self.agenda.values().any(|due| !matches!(due, Due::Poll | Due::Wake(_)));
+        !under_way && !self.view.is_behind(&self.world) && self.controller.plan().look_again_at == Time::FAR_FUTURE
+    }
+
+    /// A change in the world sends a hint, unless one is on its way already.
+    fn notice(&mut self) {
+        if !self.hinted && self.view.is_behind(&self.world) {
+            self.hinted = true;
+            if let Some((at, doubled)) = self.view.hint(self.world.now()) {
+                self.at(at, Due::Hint);
+                if doubled {
+                    self.at(at + Span::from_seconds(1), Due::Hint);
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, due: Due) {
+        match due {
+            Due::Poll => {
+                if !self.drive.skip || self.view.is_behind(&self.world) {
+                    self.look();
+                }
+                let next = self.world.now() + self.drive.view.poll;
+                let useful = if self.drive.skip { self.next_useful_poll(next) } else { next };
+                self.at(useful, Due::Poll);
+            }
+            Due::Look => self.look(),
+            Due::Hint => {
+                self.hinted = false;
+                self.step(Input::Woken);
+            }
+            Due::Wake(number) => {
+                if number == self.wake {
+                    self.look();
+                }
+            }
+            Due::Decide => {
+                self.deciding = false;
+                self.steering.looks += 1;
+                self.step(Input::Observed);
+                // What changed while the listing ran was not seen: its hint may be gone.
+                self.hinted = false;
+                self.notice();
+            }
+            Due::Armed(environment) => self.step(Input::Armed(environment, Ok(()))),
+            Due::Arrives(action) => self.arrives(action),
+            Due::Finished(environment, outcome) => self.step(Input::Finished(environment, outcome)),
+        }
+    }
+
+    /// Polls find nothing before the world's next event, so the first poll after it is the next that matters.
+    fn next_useful_poll(&self, next: Time) -> Time {
+        match self.world.next_event() {
+            Some(event) if event > next && self.drive.view.poll > Span::ZERO => {
+                let polls = event.since(next).millis() / self.drive.view.poll.millis();
+                next + self.drive.view.poll.times(polls)
+            }
+            Some(_) | None => next,
+        }
+    }
+
+    /// Reads now, decides after the time that the listing takes.
+    fn look(&mut self) {
+        if self.deciding {
+            return;
+        }
+        self.view.read(self.controller.setup(), &self.world);
+        self.deciding = true;
+        let at = self.world.now() + self.drive.view.listing;
+        self.at(at, Due::Decide);
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut effects = std::mem::take(&mut self.effects);
+        effects.clear();
+        self.controller.step(self.world.now(), self.view.observation(), input, &mut effects);
+        let mut position = 0;
+        while let Some(effect) = effects.get(position).copied() {
+            position += 1;
+            if let Effect::Commit(environment, ..) = effect {
+                // The journal is local and takes milliseconds: the next step follows at once.
+                let now = self.world.now();
+                self.controller.step(now, self.view.observation(), Input::Committed(environment, Ok(())), &mut effects);
+            } else {
+                self.carry_out(effect);
+            }
+        }
+        self.effects = effects;
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        let now = self.world.now();
+        match effect {
+            Effect::Observe => self.at(now + LOOK_AFTER_UPDATE, Due::Look),
+            Effect::WakeAt(time) => {
+                self.wake += 1;
+                self.at(time, Due::Wake(self.wake));
+            }
+            Effect::Commit(..) | Effect::Disarm(_) => {}
+            Effect::Arm(guard) => self.at(now + self.drive.view.arming, Due::Armed(guard.environment)),
+            Effect::Send(action) => self.at(now + self.drive.view.sending, Due::Arrives(action)),
+        }
+    }
+
+    fn arrives(&mut self, action: Action) {
+        let change = action.change();
+        let change = Change { min: change.min_vcpus, desired: change.desired_vcpus, max: change.max_vcpus };
+        let answer = self.world.update_compute_environment(action.environment(), &change);
+        self.steering.updates.push((self.world.now(), action, answer.is_ok()));
+        let at = self.world.now() + self.drive.view.sending;
+        self.at(at, Due::Finished(action.environment(), outcome(answer)));
+        self.notice();
+    }
+}
+
+/// How a refusal is told to the controller, as the daemon classifies the texts of the service.
+fn outcome(answer: Result<(), Refusal>) -> Outcome {
+    match answer.map_err(|refusal| refusal.kind) {
+        Ok(()) => Outcome::Accepted,
+        Err(RefusalKind::BeingModified | RefusalKind::Lowering) => Outcome::Raced,
+        Err(RefusalKind::DesiredOutOfRange | RefusalKind::MaxBelowMin) => Outcome::Overshoot,
+        Err(RefusalKind::Empty | RefusalKind::NotApplicable) => Outcome::Failed,
+    }
+}
