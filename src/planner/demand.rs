@@ -13,7 +13,7 @@ use crate::planner::plan::{Because, NotDemandKind, Note, Part, Plan, Subject};
 use crate::planner::scratch::{Row, Source};
 use crate::planner::sight;
 use crate::setup::{EnvironmentSetup, HandOff, QueueSetup, SqsSetup};
-use crate::units::{Span, Time, Vcpus, to_i64};
+use crate::units::{Span, Vcpus, to_i64};
 
 /// Whether an environment may launch a type that holds the job.
 pub(crate) fn fits(setup: &EnvironmentSetup, resources: &Resources) -> bool {
@@ -284,24 +284,26 @@ fn scheduled(inputs: &Inputs<'_>, setup: &QueueSetup, plan: &mut Plan) -> (Vcpus
     let lead = lead_time(inputs, setup);
     let soon = inputs.now + lead;
     let mut largest = (Vcpus::ZERO, 0);
-    // Windows are sorted by start, so everything from the first that has not begun is still to come.
+    // Windows are sorted by start: before `first` all have ended, from `begun` on all are still to come.
+    let first = setup
+        .windows
+        .partition_point(|window| window.start + setup.longest_window <= inputs.now);
     let begun = setup.windows.partition_point(|window| window.start <= soon);
-    for window in setup.windows.iter().take(begun).rev() {
-        if window.end > inputs.now {
-            largest = (largest.0.max(window.floor_vcpus), largest.1.max(window.headroom_slots));
-            plan.look_at(window.end);
-        } else if inputs.now.since(window.start) > LONGEST_WINDOW {
-            break;
-        }
+    for window in setup
+        .windows
+        .iter()
+        .take(begun)
+        .skip(first)
+        .filter(|window| window.end > inputs.now)
+    {
+        largest = (largest.0.max(window.floor_vcpus), largest.1.max(window.headroom_slots));
+        plan.look_at(window.end);
     }
     if let Some(next) = setup.windows.get(begun) {
-        plan.look_at(Time::from_millis(next.start.millis().saturating_sub(lead.millis())));
+        plan.look_at(next.start - lead);
     }
     largest
 }
-
-/// No scheduled window is longer than this; `setup::compile` refuses longer ones, so looking further back finds none open.
-pub(crate) const LONGEST_WINDOW: Span = Span::from_minutes(7 * 24 * 60);
 
 fn ceil_div(numerator: i64, denominator: i64) -> i64 {
     let denominator = denominator.max(1);

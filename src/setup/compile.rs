@@ -15,7 +15,7 @@ use crate::policy::file::{
     EnvironmentPolicy, HandOffPolicy, JobSize, Limits, QueuePolicy, Signal, SqsPolicy, TempoPolicy,
 };
 use crate::policy::{Policy, schedules};
-use crate::units::{Time, Vcpus, f64_to_i64};
+use crate::units::{Span, Time, Vcpus, f64_to_i64};
 
 /// A setup, and what a person should know about it although nothing is wrong.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -214,6 +214,8 @@ impl<'p> Compiler<'p> {
             let mut setup = queue_setup(queue, policy, environments);
             if counts(Signal::Schedules) {
                 setup.windows = windows_of(policy, self.horizon);
+                let lengths = setup.windows.iter().map(|window| window.end.since(window.start));
+                setup.longest_window = lengths.max().unwrap_or_default();
             }
             if counts(Signal::Headroom) {
                 setup.headroom_slots = i64::from(policy.headroom_slots);
@@ -425,6 +427,7 @@ fn queue_setup(queue: &JobQueue, policy: &QueuePolicy, environments: Vec<Environ
         reference: shape_of(policy.reference_job),
         idle_time: policy.idle_time.0,
         windows: Vec::new(),
+        longest_window: Span::ZERO,
         sqs_sources: Vec::new(),
         fair_share: queue.fair_share,
     }

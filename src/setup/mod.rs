@@ -91,6 +91,8 @@ pub struct QueueSetup {
     pub idle_time: Span,
     /// Times with a floor, sorted by start; overlapping windows: the largest floor holds.
     pub windows: Vec<Window>,
+    /// The longest of them: how far back the start of an open one can lie.
+    pub longest_window: Span,
     /// Its SQS sources.
     pub sqs_sources: Vec<SqsIndex>,
     /// Whether a fair-share policy orders it.
