@@ -2,6 +2,8 @@
 //!
 //! Data goes to standard output, everything about the work (progress, warnings, problems) to standard error.
 
+mod trace;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -15,7 +17,10 @@ pub struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    /// Look at recordings of jobs, convert them, or make some up.
+    Trace(trace::Arguments),
+}
 
 /// How a command ended. Scripts rely on these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +58,9 @@ pub struct Failed {
 /// Runs the command line of the process and says how it ended.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    let result: Result<ExitStatus, Failed> = match arguments.command {};
+    let result: Result<ExitStatus, Failed> = match arguments.command {
+        Command::Trace(arguments) => trace::run(&arguments),
+    };
     match result {
         Ok(status) => status.into(),
         Err(failed) => {
