@@ -300,6 +300,11 @@ pub fn to_i64<N: TryInto<i64>>(number: N) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }
 
+/// Converts a length to `u64`, saturating; negative numbers become `u64::MAX`.
+pub fn to_u64<N: TryInto<u64>>(number: N) -> u64 {
+    number.try_into().unwrap_or(u64::MAX)
+}
+
 /// Converts a length to `u32`, saturating.
 pub fn to_u32<N: TryInto<u32>>(number: N) -> u32 {
     number.try_into().unwrap_or(u32::MAX)

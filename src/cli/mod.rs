@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything about the work (progress, warnings, problems) to standard error.
 
 mod schema;
+mod trace;
 mod validate;
 
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ pub struct Arguments {
 enum Command {
     Validate(validate::Arguments),
     Schema(schema::Arguments),
+    /// Look at recordings of jobs, convert them, or make some up.
+    Trace(trace::Arguments),
 }
 
 /// How a command ended. Scripts rely on these numbers.
@@ -62,6 +65,7 @@ pub fn run() -> ExitCode {
     let result: Result<ExitStatus, Failed> = match arguments.command {
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Trace(arguments) => trace::run(&arguments),
     };
     match result {
         Ok(status) => status.into(),

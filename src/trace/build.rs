@@ -1,0 +1,568 @@
+//! From records in any order to a [`Trace`]: sizes, names, splitting, sorting, dependencies.
+//!
+//! A trace that comes out is *canonical*: jobs by submit time, ties by a key of their own (job number, task number) or by
+//! content, tables in the order of first use, dependencies sorted and without repetitions. So the order of the lines of a
+//! recording does not matter, and equal recordings give equal traces.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::detect::Format;
+use super::input::{Compression, Exceeded, unreadable};
+use super::read::{Loaded, ReadOptions};
+use super::report::{FileReport, Problem, ReadReport, Remark, excerpt};
+use super::size::{Ask, Origin};
+use super::{ArrayJob, Dependency, Ending, Job, Message, Trace};
+use crate::catalog::Resources;
+use crate::ids::{ArrayIndex, JobIndex, ShapeIndex};
+use crate::observation::Shape;
+use crate::units::{Span, Time, to_u32, to_u64, to_usize};
+
+/// Ties without a key of their own are ordered by what the jobs are.
+const BY_CONTENT: u64 = u64::MAX;
+
+/// After this many records that are none, with not one job among them, a file is not what it looked like.
+const HOPELESS: u64 = 10_000;
+
+/// A job as a reader found it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Draft {
+    /// When it was submitted in the recording.
+    pub(super) submit: Time,
+    /// How long it ran.
+    pub(super) run: Span,
+    /// Submission to RUNNING, if recorded.
+    pub(super) wait: Option<Span>,
+    /// What the recording says of its size.
+    pub(super) ask: Ask,
+    /// From [`Builder::name`].
+    pub(super) name: u32,
+    /// From [`Builder::queue`].
+    pub(super) queue: u16,
+    /// How it ended.
+    pub(super) ending: Ending,
+    /// Submitted by its parents, this long after the last of them ended. Without parents `submit` holds.
+    pub(super) think: Option<Span>,
+    /// From [`Builder::array`].
+    pub(super) array: Option<ArrayIndex>,
+    /// Orders jobs of one file with the same submit time; `None`: by content.
+    pub(super) tie: Option<u64>,
+    /// Where it stands in its file.
+    pub(super) line: u64,
+}
+
+/// Names in the order of first use.
+#[derive(Default)]
+struct Names {
+    list: Vec<String>,
+    index: HashMap<String, u32>,
+}
+
+impl Names {
+    fn intern(&mut self, name: &str) -> u32 {
+        if let Some(known) = self.index.get(name) {
+            return *known;
+        }
+        let position = to_u32(self.list.len());
+        self.list.push(name.to_owned());
+        self.index.insert(name.to_owned(), position);
+        position
+    }
+
+    fn get(&self, position: u32) -> &str {
+        self.list.get(to_usize(position)).map_or("", String::as_str)
+    }
+}
+
+/// Collects jobs of all files.
+pub(super) struct Builder<'a> {
+    /// How to read.
+    pub(super) options: &'a ReadOptions,
+    /// What was remarked so far.
+    pub(super) report: ReadReport,
+    path: PathBuf,
+    file: u64,
+    jobs: Vec<Job>,
+    ties: Vec<u64>,
+    shapes: Vec<Shape>,
+    shape_index: HashMap<Shape, ShapeIndex>,
+    last_shape: Option<(Shape, ShapeIndex)>,
+    names: Names,
+    queues: Names,
+    sqs_queues: Names,
+    messages: Vec<Message>,
+    /// Sequential or not, per array.
+    arrays: Vec<bool>,
+    /// Think times of jobs that other jobs submit.
+    thinks: Vec<(u32, Span)>,
+    /// How many parts a job was split into, where more than one.
+    parts: HashMap<u32, u32>,
+    edges: Vec<(u32, Dependency)>,
+    sizeless: Option<(PathBuf, u64)>,
+    skipped_in_file: u64,
+    queues_full: bool,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(options: &'a ReadOptions) -> Self {
+        Self {
+            options,
+            report: ReadReport::default(),
+            path: PathBuf::new(),
+            file: 0,
+            jobs: Vec::new(),
+            ties: Vec::new(),
+            shapes: Vec::new(),
+            shape_index: HashMap::new(),
+            last_shape: None,
+            names: Names::default(),
+            queues: Names::default(),
+            sqs_queues: Names::default(),
+            messages: Vec::new(),
+            arrays: Vec::new(),
+            thinks: Vec::new(),
+            parts: HashMap::new(),
+            edges: Vec::new(),
+            sizeless: None,
+            skipped_in_file: 0,
+            queues_full: false,
+        }
+    }
+
+    /// Starts the next file.
+    pub(super) fn begin(&mut self, path: &Path, format: Format, compression: Compression) {
+        path.clone_into(&mut self.path);
+        self.file += 1;
+        self.skipped_in_file = 0;
+        self.report.files.push(FileReport {
+            path: path.to_path_buf(),
+            format,
+            compression,
+            records: 0,
+        });
+    }
+
+    /// Starts what belongs to several files at once: what follows has an order of its own.
+    pub(super) fn begin_merged(&mut self) {
+        self.file += 1;
+    }
+
+    /// The number of the file that is being read, for [`Builder::resume`].
+    pub(super) fn file(&self) -> usize {
+        self.report.files.len().saturating_sub(1)
+    }
+
+    /// Attributes what follows to a file that was begun before.
+    pub(super) fn resume(&mut self, file: usize) {
+        if let Some(known) = self.report.files.get(file) {
+            known.path.clone_into(&mut self.path);
+        }
+    }
+
+    /// The file that is being read.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Remarks something about this line of the file that is being read.
+    pub(super) fn remark(&mut self, remark: Remark, line: u64, example: &[u8]) {
+        self.report.add(remark, 1, &self.path, line, || excerpt(example));
+    }
+
+    /// Counts a record that was understood.
+    pub(super) fn understood(&mut self) {
+        if let Some(file) = self.report.files.last_mut() {
+            file.records += 1;
+        }
+    }
+
+    /// Remarks a record that was left out; a problem once nothing but such records have come.
+    pub(super) fn skip(&mut self, remark: Remark, line: u64, example: &[u8]) -> Result<(), Problem> {
+        self.remark(remark, line, example);
+        self.skipped_in_file += 1;
+        let records = self.report.files.last().map_or(0, |file| file.records);
+        let format = self.report.files.last().map_or("", |file| file.format.name());
+        if records == 0 && self.skipped_in_file >= HOPELESS {
+            return Err(Problem::new(
+                &self.path,
+                format!("{HOPELESS} records without one job"),
+                format!("a {format} file"),
+            )
+            .at(line)
+            .hint("is this the right file?"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn name(&mut self, name: &str) -> u32 {
+        self.names.intern(name)
+    }
+
+    pub(super) fn queue(&mut self, name: &str) -> u16 {
+        u16::try_from(self.queues.intern(name)).unwrap_or_else(|_| {
+            self.queues_full = true;
+            u16::MAX
+        })
+    }
+
+    pub(super) fn message(&mut self, sqs_queue: &str, sent: Time, received: Time) {
+        let source = u16::try_from(self.sqs_queues.intern(sqs_queue)).unwrap_or_else(|_| {
+            self.queues_full = true;
+            u16::MAX
+        });
+        self.messages.push(Message { sent, received, source });
+    }
+
+    /// A new array job. Its children are pushed with it one after the other and with the same submit time.
+    pub(super) fn array(&mut self, sequential: bool) -> ArrayIndex {
+        self.arrays.push(sequential);
+        ArrayIndex::at(self.arrays.len() - 1)
+    }
+
+    /// Makes an array sequential.
+    pub(super) fn set_sequential(&mut self, array: ArrayIndex) {
+        if let Some(sequential) = self.arrays.get_mut(array.position()) {
+            *sequential = true;
+        }
+    }
+
+    /// Adds a job and returns its position among the records, for [`Builder::depend`].
+    pub(super) fn push(&mut self, draft: &Draft) -> Result<u32, Problem> {
+        self.understood();
+        self.push_understood(draft)
+    }
+
+    /// The same for a job whose records have been counted before.
+    pub(super) fn push_understood(&mut self, draft: &Draft) -> Result<u32, Problem> {
+        let (shape, parts) = self.size(draft);
+        let limit = self.options.limits.jobs;
+        if to_u64(self.jobs.len()).saturating_add(u64::from(parts)) > limit.min(u64::from(u32::MAX)) {
+            return Err(unreadable(
+                &self.path,
+                draft.line,
+                &Exceeded::error("jobs", limit, "--max-jobs"),
+            ));
+        }
+        let position = to_u32(self.jobs.len());
+        let job = Job {
+            submit: draft.submit,
+            run: draft.run,
+            recorded_wait: draft.wait.unwrap_or(Job::UNKNOWN_WAIT),
+            shape: self.shape(shape),
+            name: draft.name,
+            dependencies_start: 0,
+            dependencies_count: 0,
+            array: draft.array,
+            queue: draft.queue,
+            ending: draft.ending,
+            spawned: false,
+        };
+        self.report.without_wait += u64::from(draft.wait.is_none());
+        let tie = draft
+            .tie
+            .map_or(BY_CONTENT, |tie| (self.file << 40) | tie.min((1 << 40) - 1));
+        for part in 0..parts {
+            self.jobs.push(job);
+            self.ties.push(tie);
+            self.thinks.extend(draft.think.map(|think| (position + part, think)));
+        }
+        if parts > 1 {
+            self.parts.insert(position, parts);
+        }
+        Ok(position)
+    }
+
+    fn size(&mut self, draft: &Draft) -> (Shape, u32) {
+        let (mut shape, vcpus_from, memory_from) = self.options.sizes.resolve(&draft.ask);
+        let mut said = |remark| self.report.add(remark, 1, &self.path, draft.line, String::new);
+        match vcpus_from {
+            Origin::Option => said(Remark::VcpusFromOption),
+            Origin::Recorded | Origin::Use | Origin::Nowhere => {}
+        }
+        match memory_from {
+            Origin::Option => said(Remark::MemoryFromOption),
+            Origin::Use => said(Remark::MemoryFromUse),
+            Origin::Recorded | Origin::Nowhere => {}
+        }
+        let without = (vcpus_from == Origin::Nowhere, memory_from == Origin::Nowhere);
+        if without != (false, false) {
+            self.report.without_vcpus += u64::from(without.0);
+            self.report.without_memory += u64::from(without.1);
+            self.sizeless.get_or_insert_with(|| (self.path.clone(), draft.line));
+        }
+        let mut parts = 1;
+        if let Some(limit) = self.options.split_above.filter(|limit| shape.resources.vcpus > *limit) {
+            let count = shape.resources.vcpus.scaled_up(1, limit.get()).get();
+            parts = to_u32(count);
+            shape.resources = Resources {
+                vcpus: shape.resources.vcpus.scaled_up(1, count),
+                memory: shape.resources.memory.scaled_up(1, count),
+                gpus: shape.resources.gpus.div_ceil(parts.max(1)),
+            };
+            self.report.add(Remark::Split, 1, &self.path, draft.line, || {
+                format!("into {parts} of {}", shape.resources.vcpus)
+            });
+        }
+        (shape, parts)
+    }
+
+    fn shape(&mut self, shape: Shape) -> ShapeIndex {
+        if let Some((known, index)) = self.last_shape
+            && known == shape
+        {
+            return index;
+        }
+        let shapes = &mut self.shapes;
+        let index = *self.shape_index.entry(shape).or_insert_with(|| {
+            shapes.push(shape);
+            ShapeIndex::at(shapes.len() - 1)
+        });
+        self.last_shape = Some((shape, index));
+        index
+    }
+
+    /// Makes a job, all parts of it, wait for another one, all parts of that.
+    pub(super) fn depend(&mut self, child: u32, parent: u32) {
+        for parent in self.parts_of(parent) {
+            self.depend_on(child, Dependency::Job(JobIndex(parent)));
+        }
+    }
+
+    /// Makes a job wait for all children of an array.
+    pub(super) fn depend_on_array(&mut self, child: u32, array: ArrayIndex) {
+        self.depend_on(child, Dependency::Array(array));
+    }
+
+    fn depend_on(&mut self, child: u32, dependency: Dependency) {
+        self.edges.extend(self.parts_of(child).map(|child| (child, dependency)));
+    }
+
+    fn parts_of(&self, position: u32) -> std::ops::Range<u32> {
+        let parts = if self.parts.is_empty() {
+            None
+        } else {
+            self.parts.get(&position)
+        };
+        position..position.saturating_add(parts.copied().unwrap_or(1))
+    }
+
+    /// Sorts, resolves and checks everything.
+    pub(super) fn finish(mut self) -> Result<Loaded, Vec<Problem>> {
+        let mut problems = Vec::new();
+        self.check_sizes(&mut problems);
+        if self.queues_full {
+            problems.push(Problem::new(
+                &self.path,
+                "more than 65,536 names of queues",
+                "at most so many",
+            ));
+        }
+        if self.options.strict {
+            problems.extend(self.warnings_as_problems());
+        }
+        if problems.is_empty() && self.jobs.is_empty() {
+            problems.push(self.without_jobs());
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        self.spawn();
+        self.sort();
+        let mut trace = Trace {
+            jobs: self.jobs,
+            shapes: self.shapes,
+            messages: self.messages,
+            ..Trace::default()
+        };
+        trace.arrays = self
+            .arrays
+            .iter()
+            .map(|sequential| ArrayJob {
+                sequential: *sequential,
+                ..ArrayJob::default()
+            })
+            .collect();
+        trace.queues = self.queues.list;
+        trace.names = self.names.list;
+        trace.sqs_queues = self.sqs_queues.list;
+        attach(&mut trace, self.edges);
+        let path = self.path;
+        lay_out_arrays(&mut trace)
+            .map_err(|found| vec![Problem::new(&path, found, "array children with one submit time")])?;
+        trace.canonicalise();
+        let faults = trace.validate();
+        if faults.is_empty() {
+            return Ok(Loaded {
+                trace,
+                report: self.report,
+            });
+        }
+        Err(faults
+            .into_iter()
+            .map(|fault| Problem::new(&path, fault.to_string(), "a graph that can be run"))
+            .collect())
+    }
+
+    fn check_sizes(&self, problems: &mut Vec<Problem>) {
+        let Some((path, line)) = self.sizeless.as_ref().filter(|_| !self.options.allow_missing_sizes) else {
+            return;
+        };
+        let missing = [
+            (
+                self.report.without_vcpus,
+                "vCPUs",
+                "--vcpus N (or --vcpus-per-attempt N,N,...)",
+            ),
+            (
+                self.report.without_memory,
+                "memory",
+                "--memory-mib N, --memory-per-vcpu-mib N or --memory-from-use",
+            ),
+        ];
+        for (jobs, what, option) in missing {
+            if jobs > 0 {
+                let mut problem = Problem::new(path, format!("{jobs} jobs without {what}"), "a size for every job");
+                problem.line = (*line > 0).then_some(*line);
+                problems.push(problem.hint(format!("give {option}")));
+            }
+        }
+    }
+
+    fn warnings_as_problems(&self) -> impl Iterator<Item = Problem> + '_ {
+        self.report
+            .remarks
+            .iter()
+            .filter(|(remark, _)| remark.is_warning())
+            .map(|(remark, count)| {
+                let found = format!("{} {}, first {}", count.count, remark.sentence(), count.example);
+                let mut problem = Problem::new(&count.path, found, "none, because of --strict");
+                problem.line = (count.line > 0).then_some(count.line);
+                problem
+            })
+    }
+
+    fn without_jobs(&self) -> Problem {
+        let skipped: Vec<String> = self
+            .report
+            .remarks
+            .iter()
+            .map(|(remark, count)| format!("{} {}", count.count, remark.sentence()))
+            .collect();
+        let found = if skipped.is_empty() {
+            "no jobs".to_owned()
+        } else {
+            format!("no jobs, but {}", skipped.join("; "))
+        };
+        Problem::new(&self.path, found, "at least one job")
+    }
+
+    /// Jobs that others submit get their think time in place of their recorded submit time, if they have parents at all.
+    fn spawn(&mut self) {
+        if self.thinks.is_empty() {
+            return;
+        }
+        let mut has_parents = vec![false; self.jobs.len()];
+        for (child, _) in &self.edges {
+            if let Some(flag) = has_parents.get_mut(to_usize(*child)) {
+                *flag = true;
+            }
+        }
+        for (position, think) in &self.thinks {
+            let position = to_usize(*position);
+            if let Some(job) = self
+                .jobs
+                .get_mut(position)
+                .filter(|_| has_parents.get(position) == Some(&true))
+            {
+                job.submit = Time::EPOCH + *think;
+                job.spawned = true;
+            }
+        }
+    }
+
+    fn sort(&mut self) {
+        let compare = |a: usize, b: usize| {
+            let (Some(first), Some(second)) = (self.jobs.get(a), self.jobs.get(b)) else {
+                return Ordering::Equal;
+            };
+            let ties = (self.ties.get(a), self.ties.get(b));
+            first
+                .submit
+                .cmp(&second.submit)
+                .then(ties.0.cmp(&ties.1))
+                .then_with(|| match ties.0 {
+                    Some(&BY_CONTENT) => self.content(first).cmp(&self.content(second)),
+                    _ => Ordering::Equal,
+                })
+        };
+        let count = self.jobs.len();
+        if (1..count).all(|position| compare(position - 1, position) != Ordering::Greater) {
+            return;
+        }
+        let mut order: Vec<u32> = (0..to_u32(count)).collect();
+        order.sort_by(|a, b| compare(to_usize(*a), to_usize(*b)));
+        let mut place = vec![0_u32; count];
+        for (new, old) in order.iter().enumerate() {
+            if let Some(slot) = place.get_mut(to_usize(*old)) {
+                *slot = to_u32(new);
+            }
+        }
+        self.jobs = order
+            .iter()
+            .filter_map(|old| self.jobs.get(to_usize(*old)).copied())
+            .collect();
+        let moved = |old: u32| place.get(to_usize(old)).copied().unwrap_or(old);
+        for (child, dependency) in &mut self.edges {
+            *child = moved(*child);
+            if let Dependency::Job(parent) = dependency {
+                parent.0 = moved(parent.0);
+            }
+        }
+    }
+
+    fn content(&self, job: &Job) -> (&str, &str, Span, Span, Option<Shape>, bool) {
+        let shape = self.shapes.get(job.shape.position()).copied();
+        let failed = job.ending == Ending::Failed;
+        (
+            self.names.get(job.name),
+            self.queues.get(u32::from(job.queue)),
+            job.run,
+            job.recorded_wait,
+            shape,
+            failed,
+        )
+    }
+}
+
+/// Puts dependencies beside their jobs, sorted and without repetitions.
+fn attach(trace: &mut Trace, mut edges: Vec<(u32, Dependency)>) {
+    edges.sort_unstable();
+    edges.dedup();
+    for (position, (child, dependency)) in edges.iter().enumerate() {
+        if let Some(job) = trace.jobs.get_mut(to_usize(*child)) {
+            if job.dependencies_count == 0 {
+                job.dependencies_start = to_u32(position);
+            }
+            job.dependencies_count += 1;
+        }
+        trace.dependencies.push(*dependency);
+    }
+}
+
+/// Finds where each array's children stand.
+fn lay_out_arrays(trace: &mut Trace) -> Result<(), String> {
+    for (position, job) in trace.jobs.iter().enumerate() {
+        let Some(array) = job.array.and_then(|index| trace.arrays.get_mut(index.position())) else {
+            continue;
+        };
+        if array.size == 0 {
+            array.first = JobIndex::at(position);
+        } else if array.first.position() + to_usize(array.size) != position {
+            let name = trace.names.get(to_usize(job.name)).map_or("", String::as_str);
+            return Err(format!("children of an array job ({name:?}) apart from each other"));
+        }
+        array.size += 1;
+    }
+    Ok(())
+}

@@ -1,0 +1,351 @@
+//! The native format: everything a [`Trace`] holds, as JSON lines.
+//!
+//! One JSON object a line, UTF-8, each with exactly one key that says what the line is. The first line is the header; the
+//! others may stand in any order. Unknown keys are errors, so that a misspelt one is not lost in silence.
+//!
+//! ```text
+//! {"autotune_trace":{"version":1,"jobs":3}}
+//! {"job":{"id":0,"submit_ms":1700000000000,"run_ms":60000,"wait_ms":9000,"vcpus":4,"memory_mib":8192,"queue":"main","name":"align"}}
+//! {"job":{"id":1,"submit_ms":1700000000000,"run_ms":5000,"vcpus":1,"memory_mib":2048,"queue":"main","name":"split","array":0}}
+//! {"job":{"id":2,"think_ms":500,"run_ms":9000,"vcpus":1,"memory_mib":2048,"queue":"main","name":"merge","after":[0],"after_arrays":[0]}}
+//! {"array":{"id":0,"children":1,"sequential":false}}
+//! {"message":{"sqs_queue":"incoming","sent_ms":1699999990000,"received_ms":1699999999000}}
+//! ```
+//!
+//! | line | key | unit | meaning |
+//! |---|---|---|---|
+//! | `autotune_trace` | `version` | | 1 |
+//! | | `jobs` | count | how many job lines follow; a file cut short is noticed. Optional |
+//! | `job` | `id` | | unique in the file, below 2^32; orders jobs with the same submit time. Children of an array have ids that no other job with their submit time lies between |
+//! | | `submit_ms` | ms since 1970 UTC | when it is submitted |
+//! | | `think_ms` | ms | in place of `submit_ms`: it is submitted by other jobs, this long after the last job that it comes after has ended |
+//! | | `run_ms` | ms | RUNNING to the end |
+//! | | `wait_ms` | ms | recorded wait from submission to RUNNING. Optional |
+//! | | `vcpus`, `memory_mib` | vCPUs, MiB | what it asks for, per node. Optional for looking, not for replay |
+//! | | `gpus`, `nodes` | counts | default 0 and 1 |
+//! | | `queue`, `name` | | job queue; job definition, process or executable |
+//! | | `failed` | | how it ended; default false |
+//! | | `array` | | the array job it is a child of; children share their submit time |
+//! | | `after`, `after_arrays` | ids | jobs, and arrays with all their children, that must have ended before |
+//! | `array` | `id`, `children`, `sequential` | id, count, | an array job; `sequential`: children run one after the other |
+//! | `message` | `sqs_queue`, `sent_ms`, `received_ms` | ms since 1970 UTC | an SQS message that became jobs |
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::build::{Builder, Draft};
+use super::input::{Input, unreadable};
+use super::report::{Problem, Remark, excerpt};
+use super::size::Ask;
+use super::values::{plausible_span, time_from_millis};
+use super::{Dependency, Ending, Job, Trace};
+use crate::ids::{ArrayIndex, JobIndex};
+use crate::units::{Span, Time, to_u64, to_usize};
+
+/// The key of the header line, by which the format is recognised.
+pub(super) const HEADER_KEY: &str = "autotune_trace";
+
+/// The version that this program writes and reads.
+pub const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line<'a> {
+    AutotuneTrace(Header),
+    #[serde(borrow)]
+    Job(JobLine<'a>),
+    Array(ArrayLine),
+    #[serde(borrow)]
+    Message(MessageLine<'a>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jobs: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JobLine<'a> {
+    id: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    submit_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    think_ms: Option<i64>,
+    run_ms: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wait_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vcpus: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    memory_mib: Option<i64>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    gpus: u32,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    nodes: u32,
+    #[serde(borrow)]
+    queue: Cow<'a, str>,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    failed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    array: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    after: Vec<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    after_arrays: Vec<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ArrayLine {
+    id: u32,
+    children: u32,
+    #[serde(default)]
+    sequential: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MessageLine<'a> {
+    #[serde(borrow)]
+    sqs_queue: Cow<'a, str>,
+    sent_ms: i64,
+    received_ms: i64,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+const fn is_one(value: &u32) -> bool {
+    *value == 1
+}
+
+/// Writes a trace. Reading it back gives the same trace if this one is canonical (see [`Trace::canonicalise`]).
+pub fn write(trace: &Trace, out: &mut impl Write) -> io::Result<()> {
+    let mut line = |line: &Line| -> io::Result<()> {
+        serde_json::to_writer(&mut *out, line)?;
+        out.write_all(b"\n")
+    };
+    line(&Line::AutotuneTrace(Header {
+        version: VERSION,
+        jobs: Some(to_u64(trace.jobs.len())),
+    }))?;
+    for (array, id) in trace.arrays.iter().zip(0..) {
+        line(&Line::Array(ArrayLine {
+            id,
+            children: array.size,
+            sequential: array.sequential,
+        }))?;
+    }
+    for message in &trace.messages {
+        let name = trace
+            .sqs_queues
+            .get(to_usize(message.source))
+            .map_or("", String::as_str);
+        let message = MessageLine {
+            sqs_queue: Cow::Borrowed(name),
+            sent_ms: message.sent.millis(),
+            received_ms: message.received.millis(),
+        };
+        line(&Line::Message(message))?;
+    }
+    for (job, id) in trace.jobs.iter().zip(0..) {
+        line(&Line::Job(job_line(trace, job, id)))?;
+    }
+    Ok(())
+}
+
+fn job_line<'a>(trace: &'a Trace, job: &Job, id: u32) -> JobLine<'a> {
+    let shape = trace.shape_of(job);
+    let positive = |number: i64| (number > 0).then_some(number);
+    let dependencies = trace.dependencies_of(job).iter();
+    JobLine {
+        id,
+        submit_ms: (!job.spawned).then(|| job.submit.millis()),
+        think_ms: job.think_time().map(Span::millis),
+        run_ms: job.run.millis(),
+        wait_ms: job.recorded_wait().map(Span::millis),
+        vcpus: positive(shape.resources.vcpus.get()),
+        memory_mib: positive(shape.resources.memory.get()),
+        gpus: shape.resources.gpus,
+        nodes: shape.nodes,
+        queue: Cow::Borrowed(trace.queues.get(to_usize(job.queue)).map_or("", String::as_str)),
+        name: Cow::Borrowed(trace.names.get(to_usize(job.name)).map_or("", String::as_str)),
+        failed: job.ending == Ending::Failed,
+        array: job.array.map(|array| array.0),
+        after: dependencies
+            .clone()
+            .filter_map(|dependency| match dependency {
+                Dependency::Job(parent) => Some(parent.0),
+                Dependency::Array(_) => None,
+            })
+            .collect(),
+        after_arrays: dependencies
+            .filter_map(|dependency| match dependency {
+                Dependency::Array(array) => Some(array.0),
+                Dependency::Job(_) => None,
+            })
+            .collect(),
+    }
+}
+
+/// Reads a whole file.
+pub(super) fn read(input: Input, into: &mut Builder) -> Result<(), Problem> {
+    let mut lines = input.into_lines(&into.options.limits);
+    let mut file = Native::default();
+    loop {
+        match lines.next() {
+            Ok(Some((_, text))) if text.trim_ascii().is_empty() => {}
+            Ok(Some((line, text))) => file.line(line, text, into)?,
+            Ok(None) => break,
+            Err(error) => return Err(unreadable(into.path(), lines.line(), &error)),
+        }
+    }
+    file.finish(into);
+    Ok(())
+}
+
+#[derive(Default)]
+struct Native {
+    announced: Option<u64>,
+    jobs: u64,
+    /// Positions by id.
+    ids: HashMap<u32, u32>,
+    arrays: HashMap<u32, ArrayIndex>,
+    /// Children per array: announced less seen.
+    children: HashMap<u32, i64>,
+    edges: Vec<(u32, Dependency, u64)>,
+}
+
+impl Native {
+    fn line(&mut self, line: u64, text: &[u8], into: &mut Builder) -> Result<(), Problem> {
+        match serde_json::from_slice(text) {
+            Ok(Line::AutotuneTrace(header)) => {
+                self.announced = header.jobs;
+                if header.version == VERSION {
+                    return Ok(());
+                }
+                let found = format!("version {}", header.version);
+                Err(Problem::new(into.path(), found, format!("version {VERSION}"))
+                    .at(line)
+                    .hint("convert it again"))
+            }
+            Ok(Line::Job(job)) => {
+                self.jobs += 1;
+                self.job(line, text, &job, into)
+            }
+            Ok(Line::Array(array)) => {
+                let index = self.array(array.id, into);
+                if array.sequential {
+                    into.set_sequential(index);
+                }
+                *self.children.entry(array.id).or_default() += i64::from(array.children);
+                Ok(())
+            }
+            Ok(Line::Message(message)) => {
+                match (time_from_millis(message.sent_ms), time_from_millis(message.received_ms)) {
+                    (Some(sent), Some(received)) if sent <= received => {
+                        into.message(&message.sqs_queue, sent, received);
+                        Ok(())
+                    }
+                    _ => into.skip(Remark::TimesReversed, line, text),
+                }
+            }
+            Err(error) => {
+                let example = format!("{} in {}", error, excerpt(text));
+                into.skip(Remark::Malformed, line, example.as_bytes())
+            }
+        }
+    }
+
+    fn array(&mut self, id: u32, into: &mut Builder) -> ArrayIndex {
+        *self.arrays.entry(id).or_insert_with(|| into.array(false))
+    }
+
+    fn job(&mut self, line: u64, text: &[u8], job: &JobLine, into: &mut Builder) -> Result<(), Problem> {
+        let think = job
+            .think_ms
+            .and_then(|millis| plausible_span(Span::from_millis(millis)));
+        let submit = match (job.submit_ms, job.think_ms) {
+            (Some(millis), None) => time_from_millis(millis),
+            (None, Some(_)) if !(job.after.is_empty() && job.after_arrays.is_empty()) => think.map(|_| Time::EPOCH),
+            _ => None,
+        };
+        let Some(submit) = submit else {
+            return into.skip(Remark::MissingSubmit, line, text);
+        };
+        let Some(run) = plausible_span(Span::from_millis(job.run_ms)) else {
+            return into.skip(Remark::MissingRun, line, text);
+        };
+        let draft = Draft {
+            submit,
+            run,
+            wait: job.wait_ms.and_then(|millis| plausible_span(Span::from_millis(millis))),
+            ask: Ask {
+                gpus: job.gpus,
+                nodes: job.nodes,
+                ..Ask::of(job.vcpus.unwrap_or(0), job.memory_mib.unwrap_or(0))
+            },
+            name: into.name(&job.name),
+            queue: into.queue(&job.queue),
+            ending: if job.failed { Ending::Failed } else { Ending::Succeeded },
+            think,
+            array: job.array.map(|id| self.array(id, into)),
+            tie: Some(u64::from(job.id)),
+            line,
+        };
+        let position = into.push(&draft)?;
+        if let Some(array) = job.array {
+            *self.children.entry(array).or_default() -= 1;
+        }
+        if self.ids.contains_key(&job.id) {
+            into.remark(Remark::DuplicateId, line, text);
+        }
+        self.ids.entry(job.id).or_insert(position);
+        self.edges.extend(
+            job.after
+                .iter()
+                .map(|id| (position, Dependency::Job(JobIndex(*id)), line)),
+        );
+        self.edges.extend(
+            job.after_arrays
+                .iter()
+                .map(|id| (position, Dependency::Array(ArrayIndex(*id)), line)),
+        );
+        Ok(())
+    }
+
+    /// Ids become positions; what is announced is compared with what came.
+    fn finish(self, into: &mut Builder) {
+        for (child, dependency, line) in self.edges {
+            let known = match dependency {
+                Dependency::Job(id) => self.ids.get(&id.0).map(|parent| into.depend(child, *parent)),
+                Dependency::Array(id) => self.arrays.get(&id.0).map(|array| into.depend_on_array(child, *array)),
+            };
+            if known.is_none() {
+                into.remark(Remark::UnknownDependency, line, format!("{dependency:?}").as_bytes());
+            }
+        }
+        if self.announced.is_some_and(|announced| announced != self.jobs) {
+            let example = format!("{} jobs announced, {} found", self.announced.unwrap_or(0), self.jobs);
+            into.remark(Remark::Incomplete, 1, example.as_bytes());
+        }
+        let torn = self.children.values().filter(|difference| **difference != 0).count();
+        for _ in 0..torn {
+            into.remark(Remark::Incomplete, 1, b"an array job without all of its children");
+        }
+    }
+}
