@@ -324,6 +324,7 @@ impl<D: Decide> Controller<D> {
         let lease = self.lease_for(&action, now);
         if let Some(memory) = self.memory.environments.get_mut(position) {
             memory.acted_at = Some(now);
+            memory.release_refused |= outcome == Outcome::Overshoot && !action.raises();
         }
         match outcome {
             Outcome::Accepted => {

@@ -216,7 +216,9 @@ impl Case<'_> {
         let raise = raise && self.may_raise_now(min, memory, plan);
         let lower = lower && self.may_lower_now(because, memory, plan);
         let min = if raise || lower { min } else { from.min_vcpus };
-        let max = if max != from.max_vcpus && self.may_send(memory, plan) {
+        let max = if lower && memory.release_refused && from.desired_vcpus > from.max_vcpus {
+            from.desired_vcpus
+        } else if max != from.max_vcpus && self.may_send(memory, plan) {
             max.max(min)
         } else {
             from.max_vcpus
@@ -230,10 +232,12 @@ impl Case<'_> {
             desired_vcpus: if kicks { min } else { from.desired_vcpus },
             max_vcpus: max,
         };
-        let because = match (raise || lower, max < from.max_vcpus) {
-            (true, _) => because,
-            (false, true) => Because::MovesOn,
-            (false, false) => Because::MaxRestored,
+        let because = if raise || lower {
+            because
+        } else if memory.max_before == Some(max) {
+            Because::MaxRestored
+        } else {
+            Because::MovesOn
         };
         self.remember(memory, from, to);
         self.say(plan, because);
@@ -257,7 +261,7 @@ impl Case<'_> {
                     .max(self.setup.smallest);
                 floor.min(self.now.max_vcpus)
             }
-            Some(before) if !dry => before,
+            Some(before) if !dry && self.now.desired_vcpus <= before => before,
             Some(_) | None => self.now.max_vcpus,
         }
     }
@@ -357,14 +361,16 @@ impl Case<'_> {
     fn remember(&self, memory: &mut EnvironmentMemory, from: Levels, to: Levels) {
         memory.updated = Some((self.inputs.now, to.min_vcpus));
         memory.low_since = None;
+        memory.release_refused &= to.min_vcpus >= from.min_vcpus;
         if to.min_vcpus > from.min_vcpus && !self.sums.granted.is_zero() {
             memory.raised = Some((self.inputs.now, to.min_vcpus));
             memory.short_since = None;
         }
-        if to.max_vcpus < from.max_vcpus {
-            memory.max_before = memory.max_before.or(Some(from.max_vcpus));
-        } else if to.max_vcpus > from.max_vcpus {
-            memory.max_before = None;
+        if to.max_vcpus != from.max_vcpus {
+            memory.max_before = match memory.max_before {
+                Some(before) if before == to.max_vcpus => None,
+                before => before.or(Some(from.max_vcpus)),
+            };
         }
     }
 }

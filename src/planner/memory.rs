@@ -66,6 +66,9 @@ pub struct EnvironmentMemory {
     pub not_placed_until: Option<Time>,
     /// maxvCpus as it was before it was lowered.
     pub max_before: Option<Vcpus>,
+    /// A release was refused while desired stood above max: Batch overshot, and may be unable to come down by itself while
+    /// min is held. The next release lifts max to desired in the same call, and puts it back afterwards.
+    pub release_refused: bool,
     /// A raise that is watched for double launches: when, and the largest level wanted since.
     pub raised: Option<(Time, Vcpus)>,
     /// Added to the time that Batch may act first, learned from double launches.
