@@ -8,5 +8,6 @@ pub mod ids;
 pub mod observation;
 
 pub mod setup;
+pub mod simulate;
 pub mod trace;
 pub mod units;
