@@ -12,5 +12,6 @@ pub mod observation;
 pub mod planner;
 pub mod policy;
 pub mod setup;
+pub mod simulate;
 pub mod trace;
 pub mod units;

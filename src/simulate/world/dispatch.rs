@@ -1,0 +1,195 @@
+//! Placing RUNNABLE jobs on instances with room, and how long each queue could not grow.
+
+use super::events::InstanceId;
+use super::instances::{Environment, Stage};
+use super::{Queue, World};
+use crate::catalog::Purchase;
+use crate::ids::{EnvironmentIndex, JobIndex, QueueIndex, ShapeIndex};
+use crate::units::{Span, Time, Vcpus, to_i64, to_u32, to_usize};
+
+impl Queue {
+    /// Notes a change of the counts that an observer sees. Multi-node jobs are no demand that minvCpus could serve.
+    pub(super) fn count(&mut self, shape: ShapeIndex, runnable: i64, placed: i64, nodes: u32) {
+        if nodes > 1 {
+            self.not_demand.multi_node += runnable;
+        }
+        let Some(change) = self.changes.get_mut(shape.position()) else { return };
+        if *change == (0, 0) {
+            self.changed.push(shape.0);
+        }
+        change.0 += if nodes > 1 { 0 } else { runnable };
+        change.1 += placed;
+    }
+
+    /// How long, until now, no environment of this queue could have grown.
+    pub(super) fn saturated_time(&self, now: Time) -> Span {
+        let current = if self.saturated { now.since(self.saturated_since) } else { Span::ZERO };
+        self.saturated_before + current
+    }
+
+    /// What its fair-share reservation leaves of an environment's maxvCpus.
+    pub(super) fn limit(&self, environment: &Environment) -> Vcpus {
+        environment.max.scaled_down(self.share_permille, 1_000)
+    }
+}
+
+impl World<'_> {
+    /// Places what has room; then, if something has changed that more capacity could answer, asks for a look.
+    pub(super) fn dispatch(&mut self) {
+        for position in 0..self.serve_order.len() {
+            let queue = self.serve_order[position];
+            if !self.queues[queue.position()].waiting.is_empty() {
+                if self.model.head_of_line_blocking {
+                    self.place_in_order(queue);
+                } else {
+                    self.place_what_fits(queue);
+                }
+            }
+        }
+        if self.unsettled {
+            self.unsettled = false;
+            if self.queues.iter().any(|queue| self.could_grow_for(queue)) {
+                self.request_look();
+            }
+        }
+    }
+
+    fn could_grow_for(&self, queue: &Queue) -> bool {
+        let grows = |environment: &EnvironmentIndex| {
+            let place = &self.environments[environment.position()];
+            place.usable() && place.managed() && place.committed() < queue.limit(place)
+        };
+        !queue.waiting.is_empty() && queue.environments.iter().any(grows)
+    }
+
+    /// Strictly first in, first out: a job that does not fit holds all behind it.
+    fn place_in_order(&mut self, queue: QueueIndex) {
+        while let Some((_, shape)) = self.queues[queue.position()].waiting.line_after(i64::MIN) {
+            if !self.place_first(queue, shape) {
+                return;
+            }
+        }
+    }
+
+    /// First in, first out among those that fit.
+    fn place_what_fits(&mut self, queue: QueueIndex) {
+        let mut place = i64::MIN;
+        while let Some((front, shape)) = self.queues[queue.position()].waiting.line_after(place) {
+            place = front;
+            let stamp = self.room_stamp;
+            if self.queues[queue.position()].tried[shape.position()] == stamp {
+                continue;
+            }
+            if !self.place_first(queue, shape) {
+                self.queues[queue.position()].tried[shape.position()] = stamp;
+            }
+        }
+    }
+
+    /// Places the first job of a size; whether there was room.
+    fn place_first(&mut self, queue: QueueIndex, shape: ShapeIndex) -> bool {
+        let size = self.shapes[shape.position()];
+        for order in 0..self.queues[queue.position()].environments.len() {
+            let environment = self.queues[queue.position()].environments[order];
+            if size.nodes > 1 {
+                if self.place_multi_node(queue, shape, environment) {
+                    return true;
+                }
+                continue;
+            }
+            let (line, place) = (&self.queues[queue.position()], &self.environments[environment.position()]);
+            let within_share = line.share_permille == 1_000 || place.assigned + size.resources.vcpus <= line.limit(place);
+            let found = if place.usable() && within_share { place.index.first_fit(&size.resources) } else { None };
+            if let Some(position) = found.map(to_u32) {
+                if let Some(job) = self.queues[queue.position()].waiting.pop(shape) {
+                    self.take_room(InstanceId { environment, position }, job, &size.resources);
+                    self.assign(job, environment, position);
+                }
+                return true;
+            }
+            if !self.model.places_on_later_environments && self.could_still_serve(queue, environment, &size.resources) {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Whether Batch would still launch here for a job, so that it does not pass on to the next environment.
+    fn could_still_serve(
+        &self,
+        queue: QueueIndex,
+        environment: EnvironmentIndex,
+        ask: &crate::catalog::Resources,
+    ) -> bool {
+        let place = &self.environments[environment.position()];
+        place.usable()
+            && place.managed()
+            && place.committed() < self.queues[queue.position()].limit(place)
+            && place.offers.iter().any(|offer| offer.registered.hold(ask))
+            && !self.is_passed_over(environment)
+    }
+
+    /// Starts a multi-node job if all the instances that were launched for it have registered.
+    fn place_multi_node(&mut self, queue: QueueIndex, shape: ShapeIndex, environment: EnvironmentIndex) -> bool {
+        let size = self.shapes[shape.position()];
+        let Some(job) = self.queues[queue.position()].waiting.front(shape) else { return false };
+        let place = &self.environments[environment.position()];
+        if place.purchase == Purchase::Spot {
+            return false;
+        }
+        let ready: Vec<u32> = place
+            .instances
+            .iter()
+            .enumerate()
+            .filter(|(_, instance)| instance.reserved_for == Some(job) && instance.stage == Stage::Active)
+            .map(|(position, _)| to_u32(position))
+            .collect();
+        let Some(main) = ready.first().copied().filter(|_| to_i64(ready.len()) >= i64::from(size.nodes)) else {
+            return false;
+        };
+        self.queues[queue.position()].waiting.pop(shape);
+        let nodes: Vec<InstanceId> = ready.into_iter().map(|position| InstanceId { environment, position }).collect();
+        for id in &nodes {
+            let place = &self.environments[environment.position()];
+            let whole = place.resources(&place.instances[to_usize(id.position)]);
+            self.take_room(*id, job, &whole);
+        }
+        self.nodes.insert(job, nodes);
+        self.assign(job, environment, main);
+        true
+    }
+
+    /// Whether instances are there, coming or asked for on behalf of a multi-node job.
+    pub(super) fn is_gathering(&self, job: JobIndex) -> bool {
+        let held = |place: &Environment| {
+            let mut instances = place.instances.iter();
+            instances.any(|instance| instance.reserved_for == Some(job) && instance.stage != Stage::Gone)
+        };
+        self.environments.iter().any(|place| held(place) || place.orders.iter().any(|order| order.is_for(job)))
+    }
+
+    /// Computes anew which queues could not grow: every environment unusable, at maxvCpus, or at its quota, counting what is
+    /// ACTIVE. Instances on their way do not count: waiting for them is avoidable.
+    pub(super) fn refresh_saturation(&mut self) {
+        self.capacity_changed = false;
+        let active_of_quota: Vec<Vcpus> = (0..self.quotas.len())
+            .map(|quota| self.environments.iter().filter(|e| e.quota == Some(quota)).map(|e| e.there).sum())
+            .collect();
+        let now = self.now;
+        for queue in &mut self.queues {
+            let saturated = queue.environments.iter().all(|environment| {
+                let place = &self.environments[environment.position()];
+                let at_quota = place.quota.is_some_and(|quota| {
+                    let others = self.quotas[quota].used_by_others;
+                    others + active_of_quota[quota] + place.smallest > self.quotas[quota].limit
+                });
+                !place.usable() || at_quota || place.there + place.smallest > queue.limit(place)
+            });
+            if saturated != queue.saturated {
+                queue.saturated_before = queue.saturated_time(now);
+                queue.saturated = saturated;
+                queue.saturated_since = now;
+            }
+        }
+    }
+}

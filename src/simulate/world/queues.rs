@@ -1,0 +1,130 @@
+//! RUNNABLE jobs of one queue, first in, first out, grouped by size.
+//!
+//! Jobs of one size are alike to placement: if the first of them does not fit, none does. So the queue is a line per size,
+//! and the fronts of the lines are kept in order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+
+use crate::ids::{JobIndex, ShapeIndex};
+
+/// A job queue's RUNNABLE jobs that have no room yet.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    lines: Vec<VecDeque<(i64, JobIndex)>>,
+    /// Place in the queue of the front of each line that is not empty.
+    fronts: BTreeMap<i64, ShapeIndex>,
+    jobs: usize,
+    last: i64,
+    first: i64,
+}
+
+impl Waiting {
+    pub(crate) fn with_shapes(shapes: usize) -> Self {
+        Self {
+            lines: vec![VecDeque::new(); shapes],
+            ..Self::default()
+        }
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.jobs == 0
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn len(&self) -> usize {
+        self.jobs
+    }
+
+    /// Puts a job at the end.
+    pub(crate) fn push_back(&mut self, shape: ShapeIndex, job: JobIndex) {
+        self.last += 1;
+        let place = self.last;
+        if let Some(line) = self.lines.get_mut(shape.position()) {
+            if line.is_empty() {
+                self.fronts.insert(place, shape);
+            }
+            line.push_back((place, job));
+            self.jobs += 1;
+        }
+    }
+
+    /// Puts a job at the front, as AWS Batch does with retries (AWS Batch user guide, best practices).
+    pub(crate) fn push_front(&mut self, shape: ShapeIndex, job: JobIndex) {
+        self.first -= 1;
+        let place = self.first;
+        if let Some(line) = self.lines.get_mut(shape.position()) {
+            if let Some((front, _)) = line.front() {
+                self.fronts.remove(front);
+            }
+            self.fronts.insert(place, shape);
+            line.push_front((place, job));
+            self.jobs += 1;
+        }
+    }
+
+    /// The first line whose front stands behind `place` (`i64::MIN` for the very first), with the front's place.
+    pub(crate) fn line_after(&self, place: i64) -> Option<(i64, ShapeIndex)> {
+        let behind = (Bound::Excluded(place), Bound::Unbounded);
+        self.fronts.range(behind).next().map(|(place, shape)| (*place, *shape))
+    }
+
+    /// Takes the front of a line.
+    pub(crate) fn pop(&mut self, shape: ShapeIndex) -> Option<JobIndex> {
+        let line = self.lines.get_mut(shape.position())?;
+        let (place, job) = line.pop_front()?;
+        self.fronts.remove(&place);
+        if let Some((next, _)) = line.front() {
+            self.fronts.insert(*next, shape);
+        }
+        self.jobs -= 1;
+        Some(job)
+    }
+
+    /// The front of a line.
+    pub(crate) fn front(&self, shape: ShapeIndex) -> Option<JobIndex> {
+        self.lines.get(shape.position())?.front().map(|(_, job)| *job)
+    }
+
+    /// Sizes with waiting jobs and how many, in the order of their fronts.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (ShapeIndex, i64)> {
+        self.fronts.values().map(|shape| {
+            let jobs = self.lines.get(shape.position()).map_or(0, VecDeque::len);
+            (*shape, crate::units::to_i64(jobs))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Taking always the very first gives the order of one plain queue.
+        #[test]
+        fn lines_by_size_are_one_queue(steps in proptest::collection::vec((0_u8..3, 0_u32..4), 1..200)) {
+            let mut waiting = Waiting::with_shapes(4);
+            let mut plain = VecDeque::new();
+            for (number, (step, shape)) in steps.into_iter().enumerate() {
+                let (job, shape) = (JobIndex::at(number), ShapeIndex(shape));
+                match step {
+                    0 => {
+                        waiting.push_back(shape, job);
+                        plain.push_back(job);
+                    }
+                    1 => {
+                        waiting.push_front(shape, job);
+                        plain.push_front(job);
+                    }
+                    _ => {
+                        let first = waiting.line_after(i64::MIN).map(|(_, shape)| shape);
+                        prop_assert_eq!(first.and_then(|shape| waiting.pop(shape)), plain.pop_front());
+                    }
+                }
+                prop_assert_eq!(waiting.len(), plain.len());
+            }
+        }
+    }
+}

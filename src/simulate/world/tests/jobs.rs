@@ -1,0 +1,175 @@
+//! What AWS Batch does with jobs.
+
+use super::*;
+use crate::simulate::ledger::Fate;
+
+fn fixed(vcpus: i64) -> Scenario {
+    Scenario::fixed(Vcpus::new(vcpus))
+}
+
+fn starts(result: &RunResult) -> Vec<i64> {
+    result.jobs.iter().map(|job| job.starting.millis() / 1000).collect()
+}
+
+#[test]
+fn jobs_start_in_the_order_of_submission_and_a_blocked_head_holds_the_rest() {
+    let jobs = Jobs::of(&[(0, 100, 3), (1, 10, 3), (2, 10, 1)]);
+    let result = run(&fixed(4), &jobs.trace, 1);
+    assert_eq!(starts(&result), [0, 100, 100]);
+}
+
+#[test]
+fn without_head_of_line_blocking_smaller_jobs_pass() {
+    let jobs = Jobs::of(&[(0, 100, 3), (1, 10, 3), (2, 10, 1)]);
+    let mut scenario = fixed(4);
+    scenario.model_overrides.head_of_line_blocking = Some(false);
+    assert_eq!(starts(&run(&scenario, &jobs.trace, 1)), [0, 100, 2]);
+}
+
+#[test]
+fn children_of_a_sequential_array_run_one_after_the_other() {
+    let mut jobs = Jobs::default();
+    jobs.add_array(0, 10, 3, true);
+    let after = jobs.add_array(0, 10, 3, false);
+    jobs.add_after(0, 5, 1, &[Dependency::Array(after)]);
+    let result = run(&fixed(8), &jobs.trace, 1);
+    assert_eq!(starts(&result), [0, 10, 20, 0, 0, 0, 10]);
+}
+
+#[test]
+fn a_job_waits_for_its_last_dependency_and_counts_from_there() {
+    let mut jobs = Jobs::default();
+    let a = jobs.add(0, 50, 1);
+    let b = jobs.add(0, 80, 1);
+    let c = jobs.add_after(5, 10, 1, &[Dependency::Job(a), Dependency::Job(b)]);
+    let mut world = World::new(&fixed(2), &jobs.trace, 1).unwrap();
+    world.advance(Time::from_seconds(60));
+    assert_eq!(world.not_demand(QueueIndex(0)).pending, 1);
+    let mut arrivals = Vec::new();
+    world.upcoming(Span::from_seconds(19), &mut arrivals);
+    assert_eq!(arrivals, []);
+    world.upcoming(Span::from_seconds(20), &mut arrivals);
+    assert_eq!(arrivals.iter().map(|a| (a.at.millis(), a.jobs)).collect::<Vec<_>>(), [(80_000, 1)]);
+    world.run_to_end();
+    let result = world.into_result();
+    let outcome = result.jobs[c.position()];
+    assert_eq!((outcome.ready, outcome.wait()), (Time::from_seconds(80), Some(Span::ZERO)));
+    assert_eq!(result.makespans, [Span::from_seconds(90)]);
+}
+
+#[test]
+fn a_spawned_job_does_not_exist_before_its_parents_end_and_comes_after_its_think_time() {
+    let mut jobs = Jobs::default();
+    let parent = JobIndex(1);
+    let spawned = jobs.add_after(7, 10, 1, &[Dependency::Job(parent)]);
+    jobs.trace.jobs[spawned.position()].spawned = true;
+    jobs.add(100, 30, 1);
+    let mut world = World::new(&fixed(2), &jobs.trace, 1).unwrap();
+    world.advance(Time::from_seconds(120));
+    assert_eq!(world.not_demand(QueueIndex(0)).pending, 0);
+    world.run_to_end();
+    assert_eq!(starts(&world.into_result()), [137, 100]);
+}
+
+#[test]
+fn a_job_that_never_fits_is_set_aside_with_all_that_wait_for_it() {
+    let mut jobs = Jobs::default();
+    let large = jobs.add(0, 10, 9);
+    let after = jobs.add_after(0, 10, 1, &[Dependency::Job(large)]);
+    jobs.add_after(0, 10, 1, &[Dependency::Job(after)]);
+    jobs.add(1, 10, 1);
+    let result = run(&fixed(8), &jobs.trace, 1);
+    assert_eq!(
+        result.jobs.iter().map(|job| job.fate).collect::<Vec<_>>(),
+        [Fate::NeverFits, Fate::NeverReady, Fate::NeverReady, Fate::Succeeded]
+    );
+}
+
+#[test]
+fn dependencies_in_a_circle_are_refused_with_their_number() {
+    let mut jobs = Jobs::default();
+    jobs.add(0, 10, 1);
+    jobs.add_after(0, 10, 1, &[Dependency::Job(JobIndex(2))]);
+    jobs.add_after(0, 10, 1, &[Dependency::Job(JobIndex(1))]);
+    let problems = World::new(&fixed(8), &jobs.trace, 1).unwrap_err();
+    assert!(problems[0].contains("2 jobs") && problems[0].contains("job 1"), "{problems:?}");
+}
+
+/// Interruptions many times a day, so that retries happen.
+fn stormy(attempts: u8) -> Scenario {
+    let mut spot = environment("spot", Purchase::Spot, 64);
+    spot.instance_types = vec!["c5.4xlarge".to_owned()];
+    let mut scenario = scenario(
+        vec![spot],
+        Overrides {
+            interruption_factor: Some(3_000.0),
+            interrupted_share: Some(1.0),
+            ..Overrides::default()
+        },
+    );
+    scenario.retries.attempts = attempts;
+    scenario
+}
+
+#[test]
+fn interrupted_jobs_are_tried_again_from_the_front_and_fail_after_the_last_attempt() {
+    let mut jobs = Jobs::default();
+    for _ in 0..40 {
+        jobs.add(0, 7_200, 8);
+    }
+    let many = run(&stormy(10), &jobs.trace, 5);
+    assert!(many.retries > 0 && many.environments[0].interruptions > 0);
+    let attempts: u64 = many.jobs.iter().map(|job| u64::from(job.attempts) - 1).sum();
+    assert!(many.retries <= attempts + u64::try_from(many.count(Fate::Failed)).unwrap());
+    let one = run(&stormy(1), &jobs.trace, 5);
+    assert_eq!(one.retries, 0);
+    assert!(one.count(Fate::Failed) > 0);
+    assert_eq!(one.count(Fate::Failed) + one.count(Fate::Succeeded), 40);
+}
+
+#[test]
+fn jobs_after_a_job_that_failed_for_good_fail_too() {
+    let mut jobs = Jobs::default();
+    let mut last = jobs.add(0, 86_400, 16);
+    for _ in 0..3 {
+        last = jobs.add_after(0, 10, 1, &[Dependency::Job(last)]);
+    }
+    let result = run(&stormy(1), &jobs.trace, 5);
+    assert_eq!((result.count(Fate::Failed), result.count(Fate::DependencyFailed)), (1, 3));
+}
+
+#[test]
+fn a_multi_node_job_gets_whole_instances_of_its_own_and_never_those_of_min() {
+    let mut on_demand = environment("on-demand", Purchase::OnDemand, 64);
+    on_demand.min_vcpus = 16;
+    let mut jobs = Jobs::default();
+    jobs.add_sized(10, 100, shape(4, 1024, 0, 3), &[]);
+    let scenario = scenario(vec![on_demand], Overrides::default());
+    let mut world = World::new(&scenario, &jobs.trace, 1).unwrap();
+    world.advance(Time::from_seconds(11));
+    assert_eq!((world.there(ENVIRONMENT), world.used(ENVIRONMENT)), (Vcpus::new(28), Vcpus::new(12)));
+    assert_eq!(world.not_demand(QueueIndex(0)).multi_node, 0);
+    world.run_to_end();
+    assert_eq!(waits(&world.into_result()), [0]);
+}
+
+#[test]
+fn higher_priority_takes_the_room_first() {
+    let mut scenario = fixed(1);
+    scenario.queues = vec![
+        QueueSpec { priority: 1, ..QueueSpec::over("low", &["fixed"]) },
+        QueueSpec { priority: 5, ..QueueSpec::over("high", &["fixed"]) },
+    ];
+    let mut jobs = Jobs::of(&[(0, 10, 1), (1, 10, 1), (2, 10, 1)]);
+    jobs.trace.queues = vec!["low".to_owned(), "high".to_owned()];
+    jobs.trace.jobs[2].queue = 1;
+    assert_eq!(starts(&run(&scenario, &jobs.trace, 1)), [0, 20, 10]);
+}
+
+#[test]
+fn a_fair_share_reservation_keeps_its_part_of_max_unused() {
+    let mut scenario = fixed(8);
+    scenario.queues[0].reservation_percent = 50;
+    let jobs = Jobs::of(&[(0, 10, 1); 6]);
+    assert_eq!(starts(&run(&scenario, &jobs.trace, 1)), [0, 0, 0, 0, 10, 10]);
+}

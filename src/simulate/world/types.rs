@@ -1,0 +1,206 @@
+//! Which instance types Batch launches for work without room.
+//!
+//! One family per scale-up: the best ranked whose memory per vCPU suffices. Of its sizes the smallest of which two suffice,
+//! not below the model's smallest; when maxvCpus leaves less room, the largest that still fits below it. This is what
+//! recordings of 2023 show for On-Demand; on Spot the ranking puts seldom interrupted types first where the strategy says so.
+
+use std::cmp::Reverse;
+
+use super::instances::{Environment, Offer};
+use crate::catalog::{Purchase, Resources};
+use crate::simulate::model::BatchModel;
+use crate::simulate::scenario::Allocation;
+use crate::units::{Mebibytes, Vcpus, to_i64};
+
+/// One instance to launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Launch {
+    /// Position in the environment's offers.
+    pub(crate) offer: usize,
+    /// The largest job that it is meant for.
+    pub(crate) ask: Resources,
+}
+
+/// What to launch for jobs, at most `room` vCPUs (exceeded by less than one instance where the model allows). Takes the jobs
+/// that find room on it out of `rows`.
+pub(crate) fn for_jobs(
+    environment: &Environment,
+    model: &BatchModel,
+    rows: &mut [(Resources, i64)],
+    mut room: Vcpus,
+) -> Vec<Launch> {
+    let mut launches = Vec::new();
+    loop {
+        let (members, largest, total) = group(environment, rows);
+        if members.is_empty() || room.is_zero() {
+            return launches;
+        }
+        let Some(offer) = choose(environment, model, &largest, &total, room) else { return launches };
+        let registered = environment.offers[offer].registered;
+        let before = launches.len();
+        while !room.is_zero() && (registered.vcpus <= room || launches.len() == before) {
+            if !fill(registered, rows, &members) {
+                break;
+            }
+            launches.push(Launch { offer, ask: largest });
+            room = room.minus_or_zero(registered.vcpus);
+        }
+        if launches.len() == before {
+            return launches;
+        }
+    }
+}
+
+/// What to launch to reach a number of vCPUs, with the jobs that wait as a hint for the type.
+pub(crate) fn for_vcpus(
+    environment: &Environment,
+    model: &BatchModel,
+    rows: &[(Resources, i64)],
+    wanted: Vcpus,
+) -> Vec<Launch> {
+    let (_, largest, total) = group(environment, rows);
+    let total = Resources {
+        vcpus: wanted,
+        memory: total.memory.scaled_up(wanted.get(), total.vcpus.get()),
+        gpus: largest.gpus,
+    };
+    let mut launches = Vec::new();
+    let mut left = wanted;
+    while !left.is_zero() {
+        let room = environment.max.minus_or_zero(environment.committed()).minus_or_zero(wanted - left);
+        let Some(offer) = choose(environment, model, &largest, &total, room) else { break };
+        launches.push(Launch { offer, ask: largest });
+        left = left.minus_or_zero(environment.offers[offer].registered.vcpus);
+    }
+    launches
+}
+
+/// The rows that one type can serve together, from the front; the largest of each resource, and everything they ask for.
+fn group(environment: &Environment, rows: &[(Resources, i64)]) -> (Vec<usize>, Resources, Resources) {
+    let (mut members, mut largest, mut total) = (Vec::new(), Resources::default(), Resources::default());
+    for (position, (ask, jobs)) in rows.iter().enumerate() {
+        if *jobs <= 0 {
+            continue;
+        }
+        let joint = Resources {
+            vcpus: largest.vcpus.max(ask.vcpus),
+            memory: largest.memory.max(ask.memory),
+            gpus: largest.gpus.max(ask.gpus),
+        };
+        if environment.offers.iter().any(|offer| offer.registered.hold(&joint)) {
+            members.push(position);
+            largest = joint;
+            total = total.plus(&Resources {
+                vcpus: ask.vcpus.times(*jobs),
+                memory: ask.memory.times(*jobs),
+                gpus: ask.gpus.saturating_mul(u32::try_from(*jobs).unwrap_or(u32::MAX)),
+            });
+        }
+    }
+    (members, largest, total)
+}
+
+/// Fills one instance; whether any job found room.
+fn fill(mut free: Resources, rows: &mut [(Resources, i64)], members: &[usize]) -> bool {
+    let mut any = false;
+    for position in members {
+        let Some((ask, jobs)) = rows.get_mut(*position) else { continue };
+        let fitting = free.slots(ask).min(*jobs);
+        if fitting > 0 {
+            *jobs -= fitting;
+            free = take(&free, ask, fitting);
+            any = true;
+        }
+    }
+    any
+}
+
+/// What is left after `jobs` jobs that ask for `ask` each.
+pub(crate) fn take(free: &Resources, ask: &Resources, jobs: i64) -> Resources {
+    free.less(&Resources {
+        vcpus: ask.vcpus.times(jobs),
+        memory: ask.memory.times(jobs),
+        gpus: ask.gpus.saturating_mul(u32::try_from(jobs).unwrap_or(u32::MAX)),
+    })
+}
+
+fn choose(
+    environment: &Environment,
+    model: &BatchModel,
+    largest: &Resources,
+    total: &Resources,
+    room: Vcpus,
+) -> Option<usize> {
+    let fitting = || environment.offers.iter().enumerate().filter(|(_, offer)| offer.registered.hold(largest));
+    let rank = |position: usize, offer: &Offer| rank(environment.allocation, position, offer, largest, total);
+    let family = &fitting().min_by_key(|(position, offer)| rank(*position, offer))?.1.family;
+    let mut sizes: Vec<(usize, &Offer)> = fitting().filter(|(_, offer)| offer.family == *family).collect();
+    sizes.sort_by_key(|(position, offer)| (offer.registered.vcpus, *position));
+    let below_max = sizes.partition_point(|(_, offer)| offer.registered.vcpus <= room);
+    let never_above = environment.allocation == Allocation::BestFit && environment.purchase == Purchase::OnDemand;
+    match below_max {
+        0 if never_above || !model.overshoots_max => return None,
+        0 => sizes.truncate(1),
+        _ => sizes.truncate(below_max),
+    }
+    let suffices = |offer: &Offer| {
+        let two = take_twice(&offer.registered);
+        offer.registered.vcpus.get() >= model.smallest_launched_vcpus && two.hold(total)
+    };
+    sizes.iter().find(|(_, offer)| suffices(offer)).or_else(|| sizes.last()).map(|(position, _)| *position)
+}
+
+fn take_twice(registered: &Resources) -> Resources {
+    registered.plus(registered)
+}
+
+type Rank = (bool, bool, Reverse<i64>, i64, i64, usize);
+
+/// Lower is better: no GPUs for jobs without, enough memory per vCPU, and then what the allocation strategy looks at.
+fn rank(allocation: Allocation, position: usize, offer: &Offer, largest: &Resources, total: &Resources) -> Rank {
+    let registered = &offer.registered;
+    let gpus_wasted = largest.gpus == 0 && registered.gpus > 0;
+    let per_vcpu = |memory: Mebibytes, vcpus: Vcpus| memory.scaled_down(1_024, vcpus.get()).get();
+    let (has, needs) = (per_vcpu(registered.memory, registered.vcpus), per_vcpu(total.memory, total.vcpus));
+    let scarce = has < needs;
+    let most_memory = Reverse(if scarce { has } else { 0 });
+    let price = offer.per_hour.scaled_up(1_024, registered.vcpus.get()).get();
+    let (band, place) = (i64::from(offer.interruption_band), to_i64(position));
+    let (first, second) = match allocation {
+        Allocation::BestFit | Allocation::BestFitProgressive => (0, price),
+        Allocation::BestFitProgressiveOrdered => (0, place),
+        Allocation::SpotCapacityOptimized => (band, price),
+        Allocation::SpotPriceCapacityOptimized => (i64::from(band > 1), price),
+        Allocation::SpotCapacityOptimizedPrioritized => (band, place),
+    };
+    (gpus_wasted, scarce, most_memory, first, second, position)
+}
+
+/// Other types of the same size for the same job, best ranked first: what Batch tries when one type is short. Empty for
+/// `BEST_FIT`, which waits for its type.
+pub(crate) fn alternatives(environment: &Environment, launch: &Launch) -> Vec<usize> {
+    if environment.allocation == Allocation::BestFit {
+        return Vec::new();
+    }
+    let Some(size) = environment.offers.get(launch.offer).map(|offer| offer.registered.vcpus) else { return Vec::new() };
+    let mut others: Vec<(Rank, usize)> = environment
+        .offers
+        .iter()
+        .enumerate()
+        .filter(|(position, offer)| {
+            *position != launch.offer && offer.registered.vcpus == size && offer.registered.hold(&launch.ask)
+        })
+        .map(|(position, offer)| (rank(environment.allocation, position, offer, &launch.ask, &launch.ask), position))
+        .collect();
+    others.sort_unstable();
+    others.into_iter().map(|(_, position)| position).collect()
+}
+
+/// The cheapest type on which each node of a multi-node job has a whole instance, if all of them stay within `room`.
+pub(crate) fn for_nodes(environment: &Environment, ask: &Resources, nodes: u32, room: Vcpus) -> Option<usize> {
+    let holds = |offer: &Offer| {
+        offer.registered.hold(ask) && offer.registered.vcpus.times(i64::from(nodes)) <= room
+    };
+    let fitting = environment.offers.iter().enumerate().filter(|(_, offer)| holds(offer));
+    fitting.min_by_key(|(position, offer)| (offer.per_hour, *position)).map(|(position, _)| position)
+}
