@@ -163,11 +163,11 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[tempo]\nlease = \"30s\"",
-        "lease: found 30s, expected at least 1m (twice `between_updates`)",
+        "lease: found 30s, expected at least 1m to go with `between_updates`",
     ),
     (
         "[tempo]\nmax_blind = \"5m\"",
-        "max_blind: found 5m, expected at least 10m (`stale_after`)",
+        "max_blind: found 5m, expected at least 10m to go with `stale_after`",
     ),
     (
         "[account.quotas.foo]",
@@ -271,6 +271,15 @@ fn files_of_a_folder_hold_together() {
     write("notes.txt", "not a policy");
     assert_eq!(load(folder.path()).unwrap().files.len(), 2);
 
+    // Alone, ten minutes would not go with the default lease; with the lease of b.toml they do, eleven do not.
+    write("c.toml", "version = 1\n[tempo]\nbetween_updates = \"10m\"\n");
+    assert!(load(folder.path()).is_ok());
+    write("c.toml", "version = 1\n[tempo]\nbetween_updates = \"11m\"\n");
+    let said = render(&load(folder.path()).unwrap_err());
+    assert!(
+        said.contains("b.toml:6:1: tempo.lease: found 20m, expected at least 22m to go with `between_updates`"),
+        "{said}"
+    );
     write(
         "c.toml",
         "version = 1\n[queues.x]\n[account.quotas.L-34B43A08]\nlimit = 6\n[environments.e]\ncap = \"x\"\n",

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::entries::{Entries, choose, idle_entries};
 use super::parts::{
-    contradictions, environment_setup, merged_tempo, queue_setup, sqs_setup, steerable, uncovered_queue, why_not,
-    windows_of,
+    contradictions, environment_setup, queue_setup, sqs_setup, steerable, uncovered_queue, why_not, windows_of,
 };
 use super::{QueueSetup, QuotaSetup, Setup, Tempo};
 use crate::account::{JobQueue, Topology};
+use crate::catalog::Purchase;
 use crate::ids::{EnvironmentIndex, QueueIndex, SqsIndex};
 use crate::input::{Problem, key_path};
 use crate::policy::Policy;
@@ -72,7 +72,7 @@ impl<'p> Compiler<'p> {
     fn account(&mut self, policy: &Policy) {
         let files = || policy.files.iter();
         self.setup.account_cap = files().find_map(|file| file.value.account.cap).map(|cap| cap.0);
-        self.setup.tempo = Tempo::from(&merged_tempo(policy));
+        self.setup.tempo = Tempo::from(&policy.tempo());
         let mut quotas: BTreeMap<&str, QuotaSetup> = BTreeMap::new();
         let described = self
             .topology
@@ -169,6 +169,11 @@ impl<'p> Compiler<'p> {
                 ));
             }
             let setup = environment_setup(environment, policy, covered, &self.setup.quotas);
+            if setup.covered && setup.fits.is_empty() {
+                self.notes.push(format!(
+                    "compute environment {name}: no instance type is known, so no job is placed on it"
+                ));
+            }
             if let Some(entry) = entry {
                 self.problems.extend(contradictions(entry, environment, &setup));
             }
@@ -216,8 +221,11 @@ impl<'p> Compiler<'p> {
             if counts(Signal::Headroom) {
                 setup.headroom_slots = i64::from(policy.headroom_slots);
             }
-            let note = self.note_on_reference(queue, policy, &setup);
-            self.notes.extend(note);
+            let notes = [
+                self.note_on_reference(queue, policy, &setup),
+                self.note_on_base(queue, &setup),
+            ];
+            self.notes.extend(notes.into_iter().flatten());
             for (name, sqs) in policy.sqs.iter().filter(|_| counts(Signal::Sqs)) {
                 if let Some(other) = fed.insert(name, &queue.name) {
                     let path = key_path(&key_path(&entry.path, "sqs"), name);
@@ -254,6 +262,21 @@ impl<'p> Compiler<'p> {
             format!(
                 "job queue {}: no steered environment can run the reference job ({}, {}, {} GPUs), so no headroom is held",
                 queue.name, job.vcpus, job.memory, job.gpus
+            )
+        })
+    }
+
+    /// A guaranteed On-Demand base needs On-Demand capacity that is steered.
+    fn note_on_base(&self, queue: &JobQueue, setup: &QueueSetup) -> Option<String> {
+        let mut steered = setup
+            .environments
+            .iter()
+            .filter_map(|e| self.setup.environments.get(e.position()));
+        let possible = steered.any(|e| e.covered && e.purchase == Purchase::OnDemand);
+        (!setup.on_demand_base.is_zero() && !possible).then(|| {
+            format!(
+                "job queue {}: no steered environment is On-Demand, so `on_demand_base` does nothing",
+                queue.name
             )
         })
     }

@@ -9,10 +9,8 @@ use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex};
 use crate::input::values::Share;
 use crate::input::{Problem, key_path};
 use crate::observation::Shape;
-use crate::policy::file::{
-    EnvironmentPolicy, HandOffPolicy, JobSize, Limits, QueuePolicy, Signal, SqsPolicy, TempoPolicy,
-};
-use crate::policy::{Policy, schedules};
+use crate::policy::file::{EnvironmentPolicy, HandOffPolicy, JobSize, Limits, QueuePolicy, Signal, SqsPolicy};
+use crate::policy::schedules;
 use crate::units::{Time, Vcpus, f64_to_i64};
 
 pub(super) const fn steerable(platform: Platform) -> bool {
@@ -176,35 +174,4 @@ pub(super) fn sqs_setup(name: &str, sqs: &SqsPolicy, queue: QueueIndex) -> SqsSe
         cap: sqs.cap.map(|cap| cap.0),
         patience: sqs.patience.0,
     }
-}
-
-/// Each key of `tempo` from the file that sets it.
-pub(super) fn merged_tempo(policy: &Policy) -> TempoPolicy {
-    let mut merged = TempoPolicy::default();
-    for document in &policy.files {
-        let tempo = &document.value.tempo;
-        let pairs = [
-            ("batch_first", &mut merged.batch_first, tempo.batch_first),
-            ("between_updates", &mut merged.between_updates, tempo.between_updates),
-            ("lower_after", &mut merged.lower_after, tempo.lower_after),
-            ("lease", &mut merged.lease, tempo.lease),
-            ("stale_after", &mut merged.stale_after, tempo.stale_after),
-            ("max_blind", &mut merged.max_blind, tempo.max_blind),
-            (
-                "quiet_after_start",
-                &mut merged.quiet_after_start,
-                tempo.quiet_after_start,
-            ),
-            ("drought_first", &mut merged.drought_first, tempo.drought_first),
-            ("drought_most", &mut merged.drought_most, tempo.drought_most),
-            ("launch_grace", &mut merged.launch_grace, tempo.launch_grace),
-            ("not_placed_after", &mut merged.not_placed_after, tempo.not_placed_after),
-        ];
-        for (key, into, value) in pairs {
-            if document.place(&key_path("tempo", key)).is_some() {
-                *into = value;
-            }
-        }
-    }
-    merged
 }

@@ -3,53 +3,60 @@
 //! Each kind says once how it is read and written, what to expect and how to help; its JSON schema carries the name of the
 //! kind as `format`, by which the strict reader finds the check. A new kind is a [`Readable`] and a line in [`KINDS`].
 
+/// Makes a [`Readable`] usable as a value of an input type: reads and writes it as text, and names its kind in the schema.
 macro_rules! file_value {
     ($name:ident) => {
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(&$crate::input::values::Readable::write(self))
-            }
-        }
+        const _: () = {
+            use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+            use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+            use serde::ser::{Serialize, Serializer};
 
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Visitor;
-                impl serde::de::Visitor<'_> for Visitor {
-                    type Value = $name;
-                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                        f.write_str(<$name as $crate::input::values::Readable>::EXPECTED)
-                    }
-                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$name, E> {
-                        <$name as $crate::input::values::Readable>::read($crate::input::values::Scalar::Text(text))
-                            .map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
-                    }
-                    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<$name, E> {
-                        <$name as $crate::input::values::Readable>::read($crate::input::values::Scalar::Integer(number))
-                            .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(number), &self))
-                    }
-                }
-                deserializer.deserialize_any(Visitor)
-            }
-        }
-
-        impl schemars::JsonSchema for $name {
-            fn inline_schema() -> bool {
-                true
-            }
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                let examples = [<$name as $crate::input::values::Readable>::EXAMPLE];
-                if <$name as $crate::input::values::Readable>::NUMBERS {
-                    schemars::json_schema!({
-                        "type": ["string", "integer"], "format": <$name as $crate::input::values::Readable>::FORMAT, "examples": examples,
-                    })
-                } else {
-                    schemars::json_schema!({ "type": "string", "format": <$name as $crate::input::values::Readable>::FORMAT, "examples": examples })
+            impl Serialize for $name {
+                fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                    serializer.serialize_str(&self.write())
                 }
             }
-        }
+
+            struct Reader;
+
+            impl Visitor<'_> for Reader {
+                type Value = $name;
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str($name::EXPECTED)
+                }
+                fn visit_str<E: Error>(self, text: &str) -> Result<$name, E> {
+                    $name::read(Scalar::Text(text)).map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+                }
+                fn visit_i64<E: Error>(self, number: i64) -> Result<$name, E> {
+                    $name::read(Scalar::Integer(number))
+                        .map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
+                }
+            }
+
+            impl<'de> Deserialize<'de> for $name {
+                fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                    deserializer.deserialize_any(Reader)
+                }
+            }
+
+            impl JsonSchema for $name {
+                fn inline_schema() -> bool {
+                    true
+                }
+                fn schema_name() -> std::borrow::Cow<'static, str> {
+                    stringify!($name).into()
+                }
+                fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                    let mut schema = json_schema!({ "type": "string" });
+                    if $name::NUMBERS {
+                        schema = json_schema!({ "type": ["string", "integer"] });
+                    }
+                    schema.insert("format".to_owned(), $name::FORMAT.into());
+                    schema.insert("examples".to_owned(), vec![$name::EXAMPLE].into());
+                    schema
+                }
+            }
+        };
     };
 }
 
