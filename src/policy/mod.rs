@@ -1,6 +1,6 @@
 //! What the operator wants: files, one or a folder of them, strict and versioned.
 //!
-//! A *policy* is the content of one or more policy files that hold together. Its keys are in [`file`]; what must hold between
+//! A *policy* is the content of one or more policy files that hold together. Its keys are in [`mod@file`]; what must hold between
 //! keys is in `check`; when schedules are in force is in [`schedules`]. `setup::compile` turns it into what the planner knows.
 
 mod check;

@@ -1,7 +1,7 @@
 //! Values that read the way people write them: `"90s"`, `"256 vcpu"`, `"20%"`, `"8 GiB"`, cron expressions, time zones.
 //!
 //! Each kind says once how it is read and written, what to expect and how to help; its JSON schema carries the name of the
-//! kind as `format`, by which the strict reader finds the check. A new kind is a [`Readable`] and a line in [`KINDS`].
+//! kind as `format`, by which the strict reader finds the check. A new kind is a [`Readable`] and a line in `KINDS`.
 
 /// Makes a [`Readable`] usable as a value of an input type: reads and writes it as text, and names its kind in the schema.
 macro_rules! file_value {
