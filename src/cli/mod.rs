@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything about the work (progress, warnings, problems) to standard error.
 
 mod schema;
+mod simulate;
 mod trace;
 mod validate;
 
@@ -22,6 +23,7 @@ pub struct Arguments {
 enum Command {
     Validate(validate::Arguments),
     Schema(schema::Arguments),
+    Simulate(simulate::Arguments),
     /// Look at recordings of jobs, convert them, or make some up.
     Trace(trace::Arguments),
 }
@@ -65,6 +67,7 @@ pub fn run() -> ExitCode {
     let result: Result<ExitStatus, Failed> = match arguments.command {
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
     };
     match result {

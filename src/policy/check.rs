@@ -7,16 +7,23 @@ use super::file::{
 };
 use crate::input::values::{Duration, Readable as _, Share};
 use crate::input::{Document, Problem, item_path, key_path};
+use crate::policy::Policy;
 use crate::units::Span;
 
-/// Contradictions within one file.
+/// Contradictions within a file that is a policy by itself.
+pub(super) fn of_only_file(document: &Document<PolicyFile>) -> Vec<Problem> {
+    let mut problems = within_file(document);
+    problems.extend(tempo(&document.value.tempo, &[document]));
+    problems
+}
+
+/// Contradictions within one of several files. `tempo` is left to [`between_files`], where all of it is known.
 pub(super) fn within_file(document: &Document<PolicyFile>) -> Vec<Problem> {
     let file = &document.value;
     let mut check = Check {
         document,
         problems: Vec::new(),
     };
-    check.tempo(&file.tempo);
     for (code, quota) in &file.account.quotas {
         let path = key_path("account.quotas", code);
         match (quota.limit, quota.reserve) {
@@ -48,11 +55,83 @@ pub(super) fn within_file(document: &Document<PolicyFile>) -> Vec<Problem> {
     problems
 }
 
-/// Contradictions between files: values of `account` and `tempo` that they set differently, and entries of the same name.
-/// Entries of other names may still choose the same queue; that shows against an account.
-pub(super) fn between_files(files: &[Document<PolicyFile>]) -> Vec<Problem> {
-    let mut problems = doubled_entries(files);
-    problems.extend(doubled_globals(files));
+/// Contradictions between files: values of `account` and `tempo` that they set differently or that do not go together, and
+/// entries of the same name. Entries of other names may still choose the same queue; that shows against an account.
+pub(super) fn between_files(policy: &Policy) -> Vec<Problem> {
+    let mut problems = doubled_entries(&policy.files);
+    problems.extend(doubled_globals(&policy.files));
+    problems.extend(tempo(&policy.tempo(), &policy.files.iter().collect::<Vec<_>>()));
+    problems
+}
+
+/// Values that do not go together, told where one of them is set: `files` are those that the values are from.
+fn tempo(tempo: &TempoPolicy, files: &[&Document<PolicyFile>]) -> Vec<Problem> {
+    let second = Span::from_seconds(1);
+    let twice = tempo.between_updates.0.times(2);
+    let (stale, first) = (tempo.stale_after.0, tempo.drought_first.0);
+    let rows = [
+        (
+            "between_updates",
+            tempo.between_updates,
+            "",
+            second,
+            "each update is a call to AWS",
+        ),
+        (
+            "lease",
+            tempo.lease,
+            "between_updates",
+            twice,
+            "a lease must live until it can be renewed",
+        ),
+        (
+            "stale_after",
+            tempo.stale_after,
+            "",
+            second,
+            "every reading is older than nothing",
+        ),
+        (
+            "max_blind",
+            tempo.max_blind,
+            "stale_after",
+            stale,
+            "readings are first too old to act on, then given up",
+        ),
+        (
+            "drought_first",
+            tempo.drought_first,
+            "",
+            second,
+            "it is doubled, and zero stays zero",
+        ),
+        (
+            "drought_most",
+            tempo.drought_most,
+            "drought_first",
+            first,
+            "the first is the shortest",
+        ),
+        (
+            "not_placed_after",
+            tempo.not_placed_after,
+            "",
+            second,
+            "Batch needs some time to place a job",
+        ),
+    ];
+    let mut problems = Vec::new();
+    for (key, value, other, least, why) in rows.into_iter().filter(|(_, value, _, least, _)| value.0 < *least) {
+        let mut expected = format!("at least {}", Duration(least).write());
+        if !other.is_empty() {
+            expected = format!("{expected} to go with `{other}`");
+        }
+        let (key, other) = (key_path("tempo", key), key_path("tempo", other));
+        let setting = |key: &str| files.iter().find(|file| file.place(key).is_some());
+        if let Some(document) = setting(&key).or_else(|| setting(&other)) {
+            problems.push(document.problem(&key, value.write(), expected).with_hint(why));
+        }
+    }
     problems
 }
 
@@ -145,61 +224,6 @@ impl Check<'_> {
         } else {
             problem.with_hint(hint)
         });
-    }
-
-    fn tempo(&mut self, tempo: &TempoPolicy) {
-        let mut at_least = |key: &str, value: Duration, other: &str, least: Span, why: &str| {
-            if value.0 < least {
-                let expected = format!("at least {} ({other})", Duration(least).write());
-                self.tell(&key_path("tempo", key), value.write(), &expected, why);
-            }
-        };
-        let second = Span::from_seconds(1);
-        at_least(
-            "between_updates",
-            tempo.between_updates,
-            "one second",
-            second,
-            "each update is a call to AWS",
-        );
-        let twice = tempo.between_updates.0.times(2);
-        at_least(
-            "lease",
-            tempo.lease,
-            "twice `between_updates`",
-            twice,
-            "a lease must live until it can be renewed",
-        );
-        at_least(
-            "stale_after",
-            tempo.stale_after,
-            "one second",
-            second,
-            "every reading is older than nothing",
-        );
-        let why = "first readings are too old to act on, then the base is restored";
-        at_least("max_blind", tempo.max_blind, "`stale_after`", tempo.stale_after.0, why);
-        at_least(
-            "drought_first",
-            tempo.drought_first,
-            "one second",
-            second,
-            "it is doubled, which zero does not survive",
-        );
-        at_least(
-            "drought_most",
-            tempo.drought_most,
-            "`drought_first`",
-            tempo.drought_first.0,
-            "",
-        );
-        at_least(
-            "not_placed_after",
-            tempo.not_placed_after,
-            "one second",
-            second,
-            "Batch needs some seconds to place a job",
-        );
     }
 
     fn queue(&mut self, queue: &QueuePolicy, path: &str) {

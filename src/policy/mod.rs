@@ -1,6 +1,6 @@
 //! What the operator wants: files, one or a folder of them, strict and versioned.
 //!
-//! A *policy* is the content of one or more policy files that hold together. Its keys are in [`file`]; what must hold between
+//! A *policy* is the content of one or more policy files that hold together. Its keys are in [`mod@file`]; what must hold between
 //! keys is in `check`; when schedules are in force is in [`schedules`]. `setup::compile` turns it into what the planner knows.
 
 mod check;
@@ -14,14 +14,31 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 pub use file::PolicyFile;
+use file::TempoPolicy;
 
-use crate::input::{self, Document, Problem, read_toml_and_check};
+use crate::input::{self, Document, Problem, key_path, read_toml_and_check};
 
 /// One or more policy files that hold together.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// In the order of their names.
     pub files: Vec<Document<PolicyFile>>,
+}
+
+impl Policy {
+    /// How fast and how careful: each key from the file that sets it.
+    pub fn tempo(&self) -> TempoPolicy {
+        let keys_of = |tempo: &TempoPolicy| serde_json::to_value(tempo).unwrap_or_default();
+        let mut merged = keys_of(&TempoPolicy::default());
+        for document in &self.files {
+            for (key, value) in keys_of(&document.value.tempo).as_object().into_iter().flatten() {
+                if document.place(&key_path("tempo", key)).is_some() {
+                    merged[key] = value.clone();
+                }
+            }
+        }
+        serde_json::from_value(merged).unwrap_or_default()
+    }
 }
 
 /// The policies that come with the program: name and text.
@@ -35,7 +52,7 @@ pub const SHIPPED: [(&str, &str); 5] = [
 
 /// Reads one text as a whole policy. `name` is what problems call it. Fails with every problem of the text.
 pub fn parse(name: &str, text: &str) -> Result<Policy, Vec<Problem>> {
-    let document = read_one(name, text)?;
+    let document = read_toml_and_check(name, text, check::of_only_file)?;
     Ok(Policy { files: vec![document] })
 }
 
@@ -47,28 +64,25 @@ pub fn load(path: &Path) -> Result<Policy, Vec<Problem>> {
     {
         return parse(name, text);
     }
+    if !path.is_dir() {
+        return parse(&path.display().to_string(), &read_text(path)?);
+    }
     let mut policy = Policy::default();
     let mut problems = Vec::new();
     for file in files_of(path)? {
         let name = file.display().to_string();
-        match read_text(&file).and_then(|text| read_one(&name, &text)) {
+        match read_text(&file).and_then(|text| read_toml_and_check(&name, &text, check::within_file)) {
             Ok(document) => policy.files.push(document),
             Err(found) => problems.extend(found),
         }
     }
-    problems.extend(check::between_files(&policy.files));
+    problems.extend(check::between_files(&policy));
     if problems.is_empty() { Ok(policy) } else { Err(problems) }
 }
 
-fn read_one(name: &str, text: &str) -> Result<Document<PolicyFile>, Vec<Problem>> {
-    read_toml_and_check(name, text, check::within_file)
-}
-
+/// The `*.toml` files of a folder, sorted by name.
 fn files_of(path: &Path) -> Result<Vec<PathBuf>, Vec<Problem>> {
     let name = path.display().to_string();
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
     let entries = fs::read_dir(path).map_err(|error| unreadable(&name, &error))?;
     let mut files = Vec::new();
     for entry in entries {

@@ -95,96 +95,97 @@ p.toml:35:1: account.quotas.L-34B43A08.reserve: found 10%, expected vCPUs, becau
 }
 
 /// One mistake each: the text after `version = 1`, and a piece of what is said about it.
+const MISTAKES: &[(&str, &str)] = &[
+    ("", "none"),
+    ("version = 1", "p.toml:2:1: found duplicate key, expected each key once"),
+    (
+        "[queues.a]\n[queues.a]",
+        "p.toml:3:9: found duplicate key, expected each key once",
+    ),
+    (
+        "x = ",
+        "p.toml:2:5: found string values must be quoted, expected literal string",
+    ),
+    ("queues = 3", "queues: found 3, expected a table"),
+    ("[queues.\"tag:a=b\"]", "only compute environments are chosen by tag"),
+    (
+        "[queues.\"a[\"]",
+        "queues.\"a[\": found \"a[\", expected a name, or a pattern",
+    ),
+    (
+        "[queues.a]\nsignals = [\"runnable\", \"runnable\"]",
+        "signals[1]: found a signal that is listed already",
+    ),
+    (
+        "[queues.a]\nsignals = [\"runnable\"]\nheadroom_slots = 2",
+        "headroom_slots: found a value that does not count",
+    ),
+    (
+        "[queues.a]\nreference_job = { vcpus = 0 }",
+        "reference_job.vcpus: found 0 vCPUs, expected at least 1",
+    ),
+    (
+        "[queues.a]\npatience = [{ jobs = 1, after = \"2m\" }, { jobs = 9, after = \"3m\" }]",
+        "patience[1]: found 9 jobs for 3m, expected a pair that can hold before patience[0] does",
+    ),
+    (
+        "[queues.a]\npatience = [{ jobs = 1, after = \"2m\" }, { jobs = 1, after = \"2m\" }]",
+        "patience[1]: found 1 jobs",
+    ),
+    (
+        "[[queues.a.schedules]]\ncron = \"0 0 30 2 *\"\nduration = \"1h\"\ntime_zone = \"UTC\"\nfloor_vcpus = 1",
+        "hint: no day ever matches it",
+    ),
+    (
+        "[[queues.a.schedules]]\ncron = \"0 0 * * * *\"\nduration = \"1h\"\ntime_zone = \"UTC\"\nfloor_vcpus = 1",
+        "hint: there are 6 fields",
+    ),
+    (
+        "[[queues.a.schedules]]\ncron = \"0 0 * * *\"\nduration = \"1h\"\ntime_zone = \"UTC\"",
+        "schedules[0]: found a schedule that wants nothing",
+    ),
+    (
+        "[queues.a.sqs.s]\njob = { vcpus = 1 }",
+        "sqs.s.hand_off: found nothing, expected one of \"dispatcher\"",
+    ),
+    (
+        "[queues.a.sqs.s]\nhand_off = \"workers\"\njobs_per_message = 2",
+        "jobs_per_message: found a key of `hand_off = \"dispatcher\"`",
+    ),
+    (
+        "[environments.a]\nmax_step = \"0%\"",
+        "max_step: found 0, expected more than nothing",
+    ),
+    ("[environments.a]\nmin_vcpus = 9999999999", "which no account has"),
+    (
+        "[environments.a]\nmin_vcpus = 99999999999999999999",
+        "found 99999999999999999999",
+    ),
+    (
+        "[tempo]\nlease = \"30s\"",
+        "lease: found 30s, expected at least 1m to go with `between_updates`",
+    ),
+    (
+        "[tempo]\nmax_blind = \"5m\"",
+        "max_blind: found 5m, expected at least 10m to go with `stale_after`",
+    ),
+    (
+        "[account.quotas.foo]",
+        "standard instances: Spot L-34B43A08, On-Demand L-1216C47A",
+    ),
+    (
+        "[account.quotas.L-34B43A08]\nlimit = 10\nreserve = 11",
+        "found 11 vCPUs, expected at most the `limit` of 10",
+    ),
+    (
+        "[account]\nregion = \"eu-west-1a\"",
+        "an availability zone lies in a region: \"eu-west-1\"",
+    ),
+];
+
 #[test]
 fn each_mistake_is_named() {
-    let cases = [
-        ("", "none"),
-        ("version = 1", "p.toml:2:1: found duplicate key, expected each key once"),
-        (
-            "[queues.a]\n[queues.a]",
-            "p.toml:3:9: found duplicate key, expected each key once",
-        ),
-        (
-            "x = ",
-            "p.toml:2:5: found string values must be quoted, expected literal string",
-        ),
-        ("queues = 3", "queues: found 3, expected a table"),
-        ("[queues.\"tag:a=b\"]", "only compute environments are chosen by tag"),
-        (
-            "[queues.\"a[\"]",
-            "queues.\"a[\": found \"a[\", expected a name, or a pattern",
-        ),
-        (
-            "[queues.a]\nsignals = [\"runnable\", \"runnable\"]",
-            "signals[1]: found a signal that is listed already",
-        ),
-        (
-            "[queues.a]\nsignals = [\"runnable\"]\nheadroom_slots = 2",
-            "headroom_slots: found a value that does not count",
-        ),
-        (
-            "[queues.a]\nreference_job = { vcpus = 0 }",
-            "reference_job.vcpus: found 0 vCPUs, expected at least 1",
-        ),
-        (
-            "[queues.a]\npatience = [{ jobs = 1, after = \"2m\" }, { jobs = 9, after = \"3m\" }]",
-            "patience[1]: found 9 jobs for 3m, expected a pair that can hold before patience[0] does",
-        ),
-        (
-            "[queues.a]\npatience = [{ jobs = 1, after = \"2m\" }, { jobs = 1, after = \"2m\" }]",
-            "patience[1]: found 1 jobs",
-        ),
-        (
-            "[[queues.a.schedules]]\ncron = \"0 0 30 2 *\"\nduration = \"1h\"\ntime_zone = \"UTC\"\nfloor_vcpus = 1",
-            "hint: no day ever matches it",
-        ),
-        (
-            "[[queues.a.schedules]]\ncron = \"0 0 * * * *\"\nduration = \"1h\"\ntime_zone = \"UTC\"\nfloor_vcpus = 1",
-            "hint: there are 6 fields",
-        ),
-        (
-            "[[queues.a.schedules]]\ncron = \"0 0 * * *\"\nduration = \"1h\"\ntime_zone = \"UTC\"",
-            "schedules[0]: found a schedule that wants nothing",
-        ),
-        (
-            "[queues.a.sqs.s]\njob = { vcpus = 1 }",
-            "sqs.s.hand_off: found nothing, expected one of \"dispatcher\"",
-        ),
-        (
-            "[queues.a.sqs.s]\nhand_off = \"workers\"\njobs_per_message = 2",
-            "jobs_per_message: found a key of `hand_off = \"dispatcher\"`",
-        ),
-        (
-            "[environments.a]\nmax_step = \"0%\"",
-            "max_step: found 0, expected more than nothing",
-        ),
-        ("[environments.a]\nmin_vcpus = 9999999999", "which no account has"),
-        (
-            "[environments.a]\nmin_vcpus = 99999999999999999999",
-            "found 99999999999999999999",
-        ),
-        (
-            "[tempo]\nlease = \"30s\"",
-            "lease: found 30s, expected at least 1m (twice `between_updates`)",
-        ),
-        (
-            "[tempo]\nmax_blind = \"5m\"",
-            "max_blind: found 5m, expected at least 10m (`stale_after`)",
-        ),
-        (
-            "[account.quotas.foo]",
-            "standard instances: Spot L-34B43A08, On-Demand L-1216C47A",
-        ),
-        (
-            "[account.quotas.L-34B43A08]\nlimit = 10\nreserve = 11",
-            "found 11 vCPUs, expected at most the `limit` of 10",
-        ),
-        (
-            "[account]\nregion = \"eu-west-1a\"",
-            "an availability zone lies in a region: \"eu-west-1\"",
-        ),
-    ];
-    for (text, expected) in cases {
+    for (text, expected) in MISTAKES {
         let said = problems(&format!("version = 1\n{text}"));
         assert!(
             said.contains(expected),
@@ -207,7 +208,7 @@ fn shipped_policies_hold_and_say_for_whom() {
     for (name, text) in SHIPPED {
         assert_eq!(problems(text), "none", "{name}");
         assert!(
-            text.starts_with(&format!("# {name}\n#\n# For whom: ")),
+            text.contains(&format!("# {name}\n#\n# For whom: ")),
             "{name} does not say for whom"
         );
         let policy = load(Path::new(name)).unwrap();
@@ -270,6 +271,15 @@ fn files_of_a_folder_hold_together() {
     write("notes.txt", "not a policy");
     assert_eq!(load(folder.path()).unwrap().files.len(), 2);
 
+    // Alone, ten minutes would not go with the default lease; with the lease of b.toml they do, eleven do not.
+    write("c.toml", "version = 1\n[tempo]\nbetween_updates = \"10m\"\n");
+    assert!(load(folder.path()).is_ok());
+    write("c.toml", "version = 1\n[tempo]\nbetween_updates = \"11m\"\n");
+    let said = render(&load(folder.path()).unwrap_err());
+    assert!(
+        said.contains("b.toml:6:1: tempo.lease: found 20m, expected at least 22m to go with `between_updates`"),
+        "{said}"
+    );
     write(
         "c.toml",
         "version = 1\n[queues.x]\n[account.quotas.L-34B43A08]\nlimit = 6\n[environments.e]\ncap = \"x\"\n",

@@ -2,20 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::entries::{Entries, Entry, choose, idle_entries};
-use super::types::figures;
-use super::{EnvironmentSetup, HandOff, Patience, QueueSetup, QuotaSetup, Setup, SqsSetup, Tempo, Window};
-use crate::account::{ComputeEnvironment, JobQueue, Platform, Topology};
-use crate::catalog::Resources;
-use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
-use crate::input::values::Share;
-use crate::input::{Problem, key_path};
-use crate::observation::Shape;
-use crate::policy::file::{
-    EnvironmentPolicy, HandOffPolicy, JobSize, Limits, QueuePolicy, Signal, SqsPolicy, TempoPolicy,
+use super::entries::{Entries, choose, idle_entries};
+use super::parts::{
+    contradictions, environment_setup, queue_setup, sqs_setup, steerable, uncovered_queue, why_not, windows_of,
 };
-use crate::policy::{Policy, schedules};
-use crate::units::{Span, Time, Vcpus, f64_to_i64};
+use super::{QueueSetup, QuotaSetup, Setup, Tempo};
+use crate::account::{JobQueue, Topology};
+use crate::catalog::Purchase;
+use crate::ids::{EnvironmentIndex, QueueIndex, SqsIndex};
+use crate::input::{Problem, key_path};
+use crate::policy::Policy;
+use crate::policy::file::{EnvironmentPolicy, QueuePolicy, Signal};
+use crate::units::{Time, Vcpus};
 
 /// A setup, and what a person should know about it although nothing is wrong.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,7 +72,7 @@ impl<'p> Compiler<'p> {
     fn account(&mut self, policy: &Policy) {
         let files = || policy.files.iter();
         self.setup.account_cap = files().find_map(|file| file.value.account.cap).map(|cap| cap.0);
-        self.setup.tempo = Tempo::from(&merged_tempo(policy));
+        self.setup.tempo = Tempo::from(&policy.tempo());
         let mut quotas: BTreeMap<&str, QuotaSetup> = BTreeMap::new();
         let described = self
             .topology
@@ -171,6 +169,11 @@ impl<'p> Compiler<'p> {
                 ));
             }
             let setup = environment_setup(environment, policy, covered, &self.setup.quotas);
+            if setup.covered && setup.fits.is_empty() {
+                self.notes.push(format!(
+                    "compute environment {name}: no instance type is known, so no job is placed on it"
+                ));
+            }
             if let Some(entry) = entry {
                 self.problems.extend(contradictions(entry, environment, &setup));
             }
@@ -220,8 +223,11 @@ impl<'p> Compiler<'p> {
             if counts(Signal::Headroom) {
                 setup.headroom_slots = i64::from(policy.headroom_slots);
             }
-            let note = self.note_on_reference(queue, policy, &setup);
-            self.notes.extend(note);
+            let notes = [
+                self.note_on_reference(queue, policy, &setup),
+                self.note_on_base(queue, &setup),
+            ];
+            self.notes.extend(notes.into_iter().flatten());
             for (name, sqs) in policy.sqs.iter().filter(|_| counts(Signal::Sqs)) {
                 if let Some(other) = fed.insert(name, &queue.name) {
                     let path = key_path(&key_path(&entry.path, "sqs"), name);
@@ -262,6 +268,21 @@ impl<'p> Compiler<'p> {
         })
     }
 
+    /// A guaranteed On-Demand base needs On-Demand capacity that is steered.
+    fn note_on_base(&self, queue: &JobQueue, setup: &QueueSetup) -> Option<String> {
+        let mut steered = setup
+            .environments
+            .iter()
+            .filter_map(|e| self.setup.environments.get(e.position()));
+        let possible = steered.any(|e| e.covered && e.purchase == Purchase::OnDemand);
+        (!setup.on_demand_base.is_zero() && !possible).then(|| {
+            format!(
+                "job queue {}: no steered environment is On-Demand, so `on_demand_base` does nothing",
+                queue.name
+            )
+        })
+    }
+
     fn unused(&mut self) {
         for environment in &self.topology.environments {
             if !self
@@ -276,199 +297,5 @@ impl<'p> Compiler<'p> {
                 ));
             }
         }
-    }
-}
-
-fn merged_tempo(policy: &Policy) -> TempoPolicy {
-    let mut merged = TempoPolicy::default();
-    for document in &policy.files {
-        let tempo = &document.value.tempo;
-        let pairs = [
-            ("batch_first", &mut merged.batch_first, tempo.batch_first),
-            ("between_updates", &mut merged.between_updates, tempo.between_updates),
-            ("lower_after", &mut merged.lower_after, tempo.lower_after),
-            ("lease", &mut merged.lease, tempo.lease),
-            ("stale_after", &mut merged.stale_after, tempo.stale_after),
-            ("max_blind", &mut merged.max_blind, tempo.max_blind),
-            (
-                "quiet_after_start",
-                &mut merged.quiet_after_start,
-                tempo.quiet_after_start,
-            ),
-            ("drought_first", &mut merged.drought_first, tempo.drought_first),
-            ("drought_most", &mut merged.drought_most, tempo.drought_most),
-            ("launch_grace", &mut merged.launch_grace, tempo.launch_grace),
-            ("not_placed_after", &mut merged.not_placed_after, tempo.not_placed_after),
-        ];
-        for (key, into, value) in pairs {
-            if document.place(&key_path("tempo", key)).is_some() {
-                *into = value;
-            }
-        }
-    }
-    merged
-}
-
-const fn steerable(platform: Platform) -> bool {
-    matches!(platform, Platform::Ec2 | Platform::Eks)
-}
-
-const fn why_not(platform: Platform) -> &'static str {
-    match platform {
-        Platform::Ec2 | Platform::Eks => "it can be steered",
-        Platform::Fargate => "Fargate has no minvCpus",
-        Platform::ManagedInstances => "ECS Managed Instances have no minvCpus; set scaleInAfter there instead",
-        Platform::Unmanaged => "AWS Batch does not scale an UNMANAGED environment",
-    }
-}
-
-fn environment_setup(
-    environment: &ComputeEnvironment,
-    policy: &EnvironmentPolicy,
-    covered: bool,
-    quotas: &[QuotaSetup],
-) -> EnvironmentSetup {
-    let figures = figures(environment);
-    let share = |share: Option<Share>| share.map(|share| share.of(environment.max_vcpus));
-    let quota = environment
-        .quota_code
-        .as_ref()
-        .and_then(|code| quotas.iter().position(|q| q.code == *code));
-    EnvironmentSetup {
-        name: environment.name.clone(),
-        platform: environment.platform,
-        purchase: environment.purchase,
-        covered: covered && steerable(environment.platform),
-        base: policy.min_vcpus.map_or(environment.min_vcpus, |base| base.0),
-        cap: share(policy.cap),
-        // A percentage of a small environment must not round down to no step at all.
-        max_step: share(policy.max_step).map(|step| step.max(Vcpus::new(1))),
-        fits: figures.fits,
-        memory_per_kilo_vcpu: figures.memory_per_kilo_vcpu,
-        vcpus_per_gpu: figures.vcpus_per_gpu,
-        smallest: figures.smallest,
-        largest: figures.largest,
-        quota: quota.map(QuotaIndex::at),
-        launch_expected: policy.launch_expected.0,
-        enforce_max: policy.limits == Limits::Enforce,
-    }
-}
-
-/// Limits of one entry that cannot hold together for this environment.
-fn contradictions(
-    entry: &Entry<'_, EnvironmentPolicy>,
-    environment: &ComputeEnvironment,
-    setup: &EnvironmentSetup,
-) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let name = &environment.name;
-    let of_policy = entry.value.min_vcpus.is_some();
-    let base_key = key_path(&entry.path, if of_policy { "min_vcpus" } else { "cap" });
-    let found = format!("a base of {} for {name}", setup.base);
-    if of_policy && setup.base > environment.max_vcpus {
-        let expected = format!("at most its maxvCpus of {}", environment.max_vcpus);
-        problems.push(entry.document.problem(&base_key, &found, expected));
-    }
-    if let Some(cap) = setup.cap.filter(|cap| setup.base > *cap) {
-        let hint = if of_policy {
-            "raise `cap` or lower `min_vcpus`"
-        } else {
-            "the base is its minvCpus as it stands"
-        };
-        problems.push(
-            entry
-                .document
-                .problem(&base_key, found, format!("at most its cap of {cap}"))
-                .with_hint(hint),
-        );
-    }
-    problems
-}
-
-fn shape_of(job: JobSize) -> Shape {
-    Shape {
-        resources: Resources {
-            vcpus: job.vcpus.0,
-            memory: job.memory.0,
-            gpus: job.gpus,
-        },
-        nodes: 1,
-    }
-}
-
-/// A queue that is only watched: nothing is wanted for it.
-fn uncovered_queue(queue: &JobQueue, environments: Vec<EnvironmentIndex>) -> QueueSetup {
-    let nothing = QueuePolicy {
-        signals: Vec::new(),
-        patience: Vec::new(),
-        ..QueuePolicy::default()
-    };
-    queue_setup(queue, &nothing, environments)
-}
-
-/// Everything but windows, headroom and SQS sources, which count only with their signals.
-fn queue_setup(queue: &JobQueue, policy: &QueuePolicy, environments: Vec<EnvironmentIndex>) -> QueueSetup {
-    let mut patience: Vec<Patience> = policy
-        .patience
-        .iter()
-        .map(|pair| Patience {
-            jobs: i64::from(pair.jobs),
-            after: pair.after.0,
-        })
-        .collect();
-    patience.sort_by_key(|pair| pair.jobs);
-    QueueSetup {
-        name: queue.name.clone(),
-        environments,
-        follows_runnable: policy.signals.contains(&Signal::Runnable),
-        patience,
-        on_demand_base: policy.on_demand_base.0,
-        headroom_slots: 0,
-        reference: shape_of(policy.reference_job),
-        idle_time: policy.idle_time.0,
-        windows: Vec::new(),
-        longest_window: Span::ZERO,
-        sqs_sources: Vec::new(),
-        fair_share: queue.fair_share,
-    }
-}
-
-fn windows_of(policy: &QueuePolicy, horizon: (Time, Time)) -> Vec<Window> {
-    let mut windows: Vec<Window> = Vec::new();
-    for schedule in &policy.schedules {
-        windows.extend(
-            schedules::windows(schedule, horizon.0, horizon.1)
-                .into_iter()
-                .map(|(start, end)| Window {
-                    start,
-                    end,
-                    floor_vcpus: schedule.floor_vcpus.0,
-                    headroom_slots: i64::from(schedule.headroom_slots),
-                }),
-        );
-    }
-    windows.sort_by_key(|window| (window.start, window.end));
-    windows
-}
-
-fn sqs_setup(name: &str, sqs: &SqsPolicy, queue: QueueIndex) -> SqsSetup {
-    let hand_off = match sqs.hand_off {
-        HandOffPolicy::Dispatcher => {
-            let jobs = (sqs.jobs_per_message.unwrap_or(1.0) * 1000.0).round();
-            HandOff::Dispatcher {
-                jobs_per_kilo_message: f64_to_i64(jobs),
-            }
-        }
-        HandOffPolicy::Workers => HandOff::Workers {
-            messages_per_worker: i64::from(sqs.messages_per_worker.unwrap_or(1)),
-        },
-    };
-    SqsSetup {
-        name: name.to_owned(),
-        queue,
-        hand_off,
-        job: shape_of(sqs.job),
-        cap: sqs.cap.map(|cap| cap.0),
-        patience: sqs.patience.0,
     }
 }

@@ -3,6 +3,7 @@
 
 mod compile;
 mod entries;
+mod parts;
 #[cfg(test)]
 mod tests;
 mod types;

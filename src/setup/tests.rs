@@ -284,6 +284,25 @@ fn headroom_in_a_job_that_fits_nowhere_is_said() {
 }
 
 #[test]
+fn settings_that_can_do_nothing_are_said() {
+    let notes = one("[queues.nightly]\non_demand_base = 8\n[queues.genomics]\non_demand_base = 8\n")
+        .unwrap()
+        .notes;
+    let about = |queue: &str| {
+        format!("job queue {queue}: no steered environment is On-Demand, so `on_demand_base` does nothing")
+    };
+    assert!(
+        notes.contains(&about("nightly")) && !notes.contains(&about("genomics")),
+        "{notes:?}"
+    );
+    let mut topology = account();
+    topology.environments[0].types.clear();
+    let notes = compiled(&[("p.toml", "[queues.nightly]")], &topology).unwrap().notes;
+    let about = "compute environment genomics-spot-2f9a: no instance type is known, so no job is placed on it";
+    assert!(notes.contains(&about.to_owned()), "{notes:?}");
+}
+
+#[test]
 fn signals_that_do_not_count_leave_nothing_behind() {
     let all = "headroom_slots = 3\n[[queues.nightly.schedules]]\ncron = \"0 0 * * *\"\nduration = \"1h\"\ntime_zone = \"UTC\"\nfloor_vcpus = 32\n\
                [[queues.nightly.schedules]]\ncron = \"30 0 * * MON\"\nduration = \"1h\"\ntime_zone = \"UTC\"\nheadroom_slots = 7\n\

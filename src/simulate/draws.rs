@@ -37,6 +37,12 @@ pub enum Cause {
     Zone,
     /// When in its interval an environment is looked at.
     Phase,
+    /// When in its interval a controller polls.
+    PollPhase,
+    /// Whether a hint of a change is lost or comes twice.
+    Hint,
+    /// By how much an approximate count of messages is wrong.
+    SqsCount,
 }
 
 impl Cause {
@@ -58,6 +64,9 @@ impl Cause {
             Self::DroughtLength => 13,
             Self::Zone => 14,
             Self::Phase => 15,
+            Self::PollPhase => 16,
+            Self::Hint => 17,
+            Self::SqsCount => 18,
         }
     }
 }
@@ -78,7 +87,9 @@ pub fn fraction(drawn: u64) -> f64 {
 
 /// One key for several numbers, for entities that are known by more than one.
 pub fn key(parts: &[u64]) -> u64 {
-    parts.iter().fold(0x5bd1_e995_u64, |state, part| mix(state ^ mix(*part)))
+    parts
+        .iter()
+        .fold(0x5bd1_e995_u64, |state, part| mix(state ^ mix(*part)))
 }
 
 /// A key for a text.

@@ -35,7 +35,12 @@ pub struct Drive {
 
 impl Default for Drive {
     fn default() -> Self {
-        Self { view: ViewModel::recent(), foresight: Span::ZERO, skip: true, watch_every: Span::ZERO }
+        Self {
+            view: ViewModel::recent(),
+            foresight: Span::ZERO,
+            skip: true,
+            watch_every: Span::ZERO,
+        }
     }
 }
 
@@ -125,7 +130,11 @@ pub fn replay<D: Decide>(
         deciding: false,
         effects: Vec::new(),
         steering: Steering::default(),
-        watch_at: if drive.watch_every > Span::ZERO { start } else { Time::FAR_FUTURE },
+        watch_at: if drive.watch_every > Span::ZERO {
+            start
+        } else {
+            Time::FAR_FUTURE
+        },
         watch,
     };
     driver.world.advance(start);
@@ -201,7 +210,11 @@ impl<D: Decide> Driver<'_, '_, D> {
                     self.look();
                 }
                 let next = self.world.now() + self.drive.view.poll;
-                let useful = if self.drive.skip { self.next_useful_poll(next) } else { next };
+                let useful = if self.drive.skip {
+                    self.next_useful_poll(next)
+                } else {
+                    next
+                };
                 self.at(useful, Due::Poll);
             }
             Due::Look => self.look(),
@@ -253,14 +266,20 @@ impl<D: Decide> Driver<'_, '_, D> {
     fn step(&mut self, input: Input) {
         let mut effects = std::mem::take(&mut self.effects);
         effects.clear();
-        self.controller.step(self.world.now(), self.view.observation(), input, &mut effects);
+        self.controller
+            .step(self.world.now(), self.view.observation(), input, &mut effects);
         let mut position = 0;
         while let Some(effect) = effects.get(position).copied() {
             position += 1;
             if let Effect::Commit(environment, ..) = effect {
                 // The journal is local and takes milliseconds: the next step follows at once.
                 let now = self.world.now();
-                self.controller.step(now, self.view.observation(), Input::Committed(environment, Ok(())), &mut effects);
+                self.controller.step(
+                    now,
+                    self.view.observation(),
+                    Input::Committed(environment, Ok(())),
+                    &mut effects,
+                );
             } else {
                 self.carry_out(effect);
             }
@@ -284,7 +303,11 @@ impl<D: Decide> Driver<'_, '_, D> {
 
     fn arrives(&mut self, action: Action) {
         let change = action.change();
-        let change = Change { min: change.min_vcpus, desired: change.desired_vcpus, max: change.max_vcpus };
+        let change = Change {
+            min: change.min_vcpus,
+            desired: change.desired_vcpus,
+            max: change.max_vcpus,
+        };
         let answer = self.world.update_compute_environment(action.environment(), &change);
         self.steering.updates.push((self.world.now(), action, answer.is_ok()));
         let at = self.world.now() + self.drive.view.sending;

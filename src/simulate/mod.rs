@@ -4,9 +4,14 @@
 //! *model* says how AWS Batch behaves. A *draw* is a random number that depends only on its key. A *drought* is a time during
 //! which launches from a Spot pool fail; a *pool* is an instance type in a zone.
 
+pub mod compare;
 pub mod distribution;
 pub mod draws;
+pub mod drive;
 pub mod ledger;
 pub mod model;
+pub mod rules;
 pub mod scenario;
+pub mod summary;
+pub mod view;
 pub mod world;

@@ -5,9 +5,7 @@
 //! counts are approximate; hints that something changed arrive late, twice or never.
 
 use crate::ids::{EnvironmentIndex, QueueIndex};
-use crate::observation::{
-    InstancesNow, Observation, QueueNow, QuotaNow, Seen, SqsNow, Tally,
-};
+use crate::observation::{InstancesNow, Observation, QueueNow, QuotaNow, Seen, SqsNow, Tally};
 use crate::setup::Setup;
 use crate::simulate::draws::{Cause, draw, fraction};
 use crate::simulate::world::World;
@@ -143,11 +141,15 @@ impl View {
             self.read_queue(world, QueueIndex::at(position), behind);
         }
         for (position, quota) in setup.quotas.iter().enumerate() {
-            let seen = world.quota(&quota.code).unwrap_or(QuotaNow { limit: Vcpus::MAX, used_by_others: Vcpus::ZERO });
+            let seen = world.quota(&quota.code).unwrap_or(QuotaNow {
+                limit: Vcpus::MAX,
+                used_by_others: Vcpus::ZERO,
+            });
             self.observation.quotas[position] = Seen::Exactly(now, seen);
         }
         for position in 0..self.sources.len() {
-            let counts = self.sources[position].map_or(SqsNow::default(), |source| self.blurred(source, world.sqs(source)));
+            let counts =
+                self.sources[position].map_or(SqsNow::default(), |source| self.blurred(source, world.sqs(source)));
             self.observation.sqs[position] = Seen::Exactly(now, counts);
         }
         if self.foresight > Span::ZERO {
@@ -203,7 +205,12 @@ impl View {
     /// Approximate counts: wrong by a share that belongs to the true count, so that reading twice tells the same.
     fn blurred(&self, source: usize, truth: SqsNow) -> SqsNow {
         let entity = u64::try_from(source).unwrap_or(u64::MAX);
-        let luck = fraction(draw(self.seed, Cause::SqsCount, entity, u64::try_from(truth.visible).unwrap_or(0)));
+        let luck = fraction(draw(
+            self.seed,
+            Cause::SqsCount,
+            entity,
+            u64::try_from(truth.visible).unwrap_or(0),
+        ));
         let share = i64_to_f64(self.model.sqs_error_permille) / 1000.0 * (2.0 * luck - 1.0);
         let visible = f64_to_i64((i64_to_f64(truth.visible) * (1.0 + share)).round()).max(i64::from(truth.visible > 0));
         SqsNow { visible, ..truth }

@@ -92,6 +92,9 @@ impl Events {
 
     /// Everything planned up to `until`, in no particular order.
     pub(crate) fn until(&self, until: Time) -> impl Iterator<Item = (Time, What)> {
-        self.heap.iter().filter(move |event| event.0.at <= until).map(|event| (event.0.at, event.0.what))
+        self.heap
+            .iter()
+            .filter(move |event| event.0.at <= until)
+            .map(|event| (event.0.at, event.0.what))
     }
 }

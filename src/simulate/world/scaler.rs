@@ -97,10 +97,16 @@ impl World<'_> {
         let line = &self.queues[queue.position()].waiting;
         let fronts: Vec<(JobIndex, Resources, u32)> = line
             .rows()
-            .take(if self.model.head_of_line_blocking { 1 } else { usize::MAX })
+            .take(if self.model.head_of_line_blocking {
+                1
+            } else {
+                usize::MAX
+            })
             .filter_map(|(shape, _)| {
                 let size = self.shapes[shape.position()];
-                (size.nodes > 1).then(|| line.front(shape).map(|job| (job, size.resources, size.nodes))).flatten()
+                (size.nodes > 1)
+                    .then(|| line.front(shape).map(|job| (job, size.resources, size.nodes)))
+                    .flatten()
             })
             .collect();
         for (job, ask, nodes) in fronts {
@@ -120,7 +126,9 @@ impl World<'_> {
                     }
                     break;
                 }
-                let room = self.queues[queue.position()].limit(place).minus_or_zero(place.committed());
+                let room = self.queues[queue.position()]
+                    .limit(place)
+                    .minus_or_zero(place.committed());
                 if let Some(offer) = types::for_nodes(place, &ask, nodes, room) {
                     let launches = vec![Launch { offer, ask }; to_usize(nodes)];
                     self.order(environment, &launches, false, Some(job));
@@ -141,7 +149,11 @@ impl World<'_> {
         let launched = counted.map(|instance| place.resources(instance));
         let asked = place.orders.iter().filter_map(|order| order.offer(counts_updates));
         let asked = asked.map(|offer| place.offers[offer].registered);
-        let behind_the_first = if self.model.head_of_line_blocking { place.free } else { Resources::default() };
+        let behind_the_first = if self.model.head_of_line_blocking {
+            place.free
+        } else {
+            Resources::default()
+        };
         Coming {
             behind_the_first,
             instances: launched.chain(asked).collect(),
@@ -170,7 +182,11 @@ impl World<'_> {
         let phase = to_i64(drawn % u64::try_from(interval).unwrap_or(1));
         let since_phase = from.since(self.origin).millis() - phase;
         let late = since_phase.rem_euclid(interval);
-        if late == 0 { from } else { from + Span::from_millis(interval - late) }
+        if late == 0 {
+            from
+        } else {
+            from + Span::from_millis(interval - late)
+        }
     }
 }
 

@@ -35,7 +35,9 @@ pub(crate) fn for_jobs(
         if members.is_empty() || room.is_zero() {
             return launches;
         }
-        let Some(offer) = choose(environment, model, &largest, &total, room) else { return launches };
+        let Some(offer) = choose(environment, model, &largest, &total, room) else {
+            return launches;
+        };
         let registered = environment.offers[offer].registered;
         let before = launches.len();
         while !room.is_zero() && (registered.vcpus <= room || launches.len() == before) {
@@ -67,8 +69,13 @@ pub(crate) fn for_vcpus(
     let mut launches = Vec::new();
     let mut left = wanted;
     while !left.is_zero() {
-        let room = environment.max.minus_or_zero(environment.committed()).minus_or_zero(wanted - left);
-        let Some(offer) = choose(environment, model, &largest, &total, room) else { break };
+        let room = environment
+            .max
+            .minus_or_zero(environment.committed())
+            .minus_or_zero(wanted - left);
+        let Some(offer) = choose(environment, model, &largest, &total, room) else {
+            break;
+        };
         launches.push(Launch { offer, ask: largest });
         left = left.minus_or_zero(environment.offers[offer].registered.vcpus);
     }
@@ -104,7 +111,9 @@ fn group(environment: &Environment, rows: &[(Resources, i64)]) -> (Vec<usize>, R
 fn fill(mut free: Resources, rows: &mut [(Resources, i64)], members: &[usize]) -> bool {
     let mut any = false;
     for position in members {
-        let Some((ask, jobs)) = rows.get_mut(*position) else { continue };
+        let Some((ask, jobs)) = rows.get_mut(*position) else {
+            continue;
+        };
         let fitting = free.slots(ask).min(*jobs);
         if fitting > 0 {
             *jobs -= fitting;
@@ -131,9 +140,18 @@ fn choose(
     total: &Resources,
     room: Vcpus,
 ) -> Option<usize> {
-    let fitting = || environment.offers.iter().enumerate().filter(|(_, offer)| offer.registered.hold(largest));
+    let fitting = || {
+        environment
+            .offers
+            .iter()
+            .enumerate()
+            .filter(|(_, offer)| offer.registered.hold(largest))
+    };
     let rank = |position: usize, offer: &Offer| rank(environment.allocation, position, offer, largest, total);
-    let family = &fitting().min_by_key(|(position, offer)| rank(*position, offer))?.1.family;
+    let family = &fitting()
+        .min_by_key(|(position, offer)| rank(*position, offer))?
+        .1
+        .family;
     let mut sizes: Vec<(usize, &Offer)> = fitting().filter(|(_, offer)| offer.family == *family).collect();
     sizes.sort_by_key(|(position, offer)| (offer.registered.vcpus, *position));
     let below_max = sizes.partition_point(|(_, offer)| offer.registered.vcpus <= room);
@@ -147,7 +165,11 @@ fn choose(
         let two = take_twice(&offer.registered);
         offer.registered.vcpus.get() >= model.smallest_launched_vcpus && two.hold(total)
     };
-    sizes.iter().find(|(_, offer)| suffices(offer)).or_else(|| sizes.last()).map(|(position, _)| *position)
+    sizes
+        .iter()
+        .find(|(_, offer)| suffices(offer))
+        .or_else(|| sizes.last())
+        .map(|(position, _)| *position)
 }
 
 fn take_twice(registered: &Resources) -> Resources {
@@ -161,7 +183,10 @@ fn rank(allocation: Allocation, position: usize, offer: &Offer, largest: &Resour
     let registered = &offer.registered;
     let gpus_wasted = largest.gpus == 0 && registered.gpus > 0;
     let per_vcpu = |memory: Mebibytes, vcpus: Vcpus| memory.scaled_down(1_024, vcpus.get()).get();
-    let (has, needs) = (per_vcpu(registered.memory, registered.vcpus), per_vcpu(total.memory, total.vcpus));
+    let (has, needs) = (
+        per_vcpu(registered.memory, registered.vcpus),
+        per_vcpu(total.memory, total.vcpus),
+    );
     let scarce = has < needs;
     let most_memory = Reverse(if scarce { has } else { 0 });
     let price = offer.per_hour.scaled_up(1_024, registered.vcpus.get()).get();
@@ -182,7 +207,9 @@ pub(crate) fn alternatives(environment: &Environment, launch: &Launch) -> Vec<us
     if environment.allocation == Allocation::BestFit {
         return Vec::new();
     }
-    let Some(size) = environment.offers.get(launch.offer).map(|offer| offer.registered.vcpus) else { return Vec::new() };
+    let Some(size) = environment.offers.get(launch.offer).map(|offer| offer.registered.vcpus) else {
+        return Vec::new();
+    };
     let mut others: Vec<(Rank, usize)> = environment
         .offers
         .iter()
@@ -190,7 +217,12 @@ pub(crate) fn alternatives(environment: &Environment, launch: &Launch) -> Vec<us
         .filter(|(position, offer)| {
             *position != launch.offer && offer.registered.vcpus == size && offer.registered.hold(&launch.ask)
         })
-        .map(|(position, offer)| (rank(environment.allocation, position, offer, &launch.ask, &launch.ask), position))
+        .map(|(position, offer)| {
+            (
+                rank(environment.allocation, position, offer, &launch.ask, &launch.ask),
+                position,
+            )
+        })
         .collect();
     others.sort_unstable();
     others.into_iter().map(|(_, position)| position).collect()
@@ -198,9 +230,9 @@ pub(crate) fn alternatives(environment: &Environment, launch: &Launch) -> Vec<us
 
 /// The cheapest type on which each node of a multi-node job has a whole instance, if all of them stay within `room`.
 pub(crate) fn for_nodes(environment: &Environment, ask: &Resources, nodes: u32, room: Vcpus) -> Option<usize> {
-    let holds = |offer: &Offer| {
-        offer.registered.hold(ask) && offer.registered.vcpus.times(i64::from(nodes)) <= room
-    };
+    let holds = |offer: &Offer| offer.registered.hold(ask) && offer.registered.vcpus.times(i64::from(nodes)) <= room;
     let fitting = environment.offers.iter().enumerate().filter(|(_, offer)| holds(offer));
-    fitting.min_by_key(|(position, offer)| (offer.per_hour, *position)).map(|(position, _)| position)
+    fitting
+        .min_by_key(|(position, offer)| (offer.per_hour, *position))
+        .map(|(position, _)| position)
 }
