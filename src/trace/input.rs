@@ -231,7 +231,7 @@ impl<R: Read> Lines<R> {
         loop {
             let filled = self.buffer.get(self.start..self.end).unwrap_or(&[]);
             let unsearched = filled.get(searched..).unwrap_or(&[]);
-            if let Some(offset) = unsearched.iter().position(|byte| *byte == b'\n') {
+            if let Some(offset) = memchr::memchr(b'\n', unsearched) {
                 let length = searched + offset;
                 let from = self.start;
                 self.start += length + 1;
