@@ -310,3 +310,47 @@ fn spans(quantiles: &Quantiles) -> String {
     .map(Span::from_millis);
     format!("min {min}, p50 {p50}, p90 {p90}, p99 {p99}, max {max}")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use crate::cli;
+
+    #[test]
+    fn the_arguments_of_every_subcommand_are_consistent() {
+        cli::Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_out_of_range_and_unknown_zones_are_refused() {
+        let good = [
+            "--vcpus 4",
+            "--vcpus-per-attempt 2,4,8",
+            "--time-zone Europe/Stockholm",
+            "--columns run=length:min",
+        ];
+        let bad = [
+            "--vcpus 0",
+            "--vcpus many",
+            "--time-zone Mars",
+            "--columns run",
+            "--start-at yesterday",
+            "--memory-mib -1",
+        ];
+        let parses = |options: &str| {
+            let words = format!("autotune trace info file {options}");
+            cli::Arguments::try_parse_from(words.split(' ')).is_ok()
+        };
+        assert!(good.iter().all(|options| parses(options)));
+        assert!(bad.iter().all(|options| !parses(options)));
+    }
+
+    #[test]
+    fn every_situation_can_be_made_with_its_defaults() {
+        for kind in ["sqs-array", "object-created", "trickle", "nightly", "diurnal"] {
+            let words = format!("autotune trace generate {kind} --seed 1 --out file");
+            assert!(cli::Arguments::try_parse_from(words.split(' ')).is_ok(), "{kind}");
+        }
+    }
+}

@@ -144,6 +144,12 @@ impl<'a> Builder<'a> {
         });
     }
 
+    /// Whether any job was submitted at a time that is no offset from an unknown start, which would put it next to 1970.
+    pub(super) fn has_real_times(&self) -> bool {
+        const FIRST_REAL: Time = Time::from_seconds(15 * 365 * 86_400);
+        self.jobs.iter().any(|job| job.submit >= FIRST_REAL)
+    }
+
     /// Starts what belongs to several files at once: what follows has an order of its own.
     pub(super) fn begin_merged(&mut self) {
         self.file += 1;

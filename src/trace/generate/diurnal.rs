@@ -14,6 +14,7 @@ const WEEKEND: f64 = 0.3;
 
 /// Much by day, little by night.
 #[derive(Clone, Debug, PartialEq, Args)]
+#[group(skip)]
 pub struct Diurnal {
     /// Jobs an hour at the height of a working day.
     #[arg(long, default_value_t = Self::default().peak_per_hour, value_parser = clap::value_parser!(u32).range(1..=100_000))]
