@@ -2,6 +2,7 @@
 //!
 //! Data goes to standard output, everything about the work (progress, warnings, problems) to standard error.
 
+mod reading;
 mod schema;
 mod simulate;
 mod trace;

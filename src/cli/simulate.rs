@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::trace::{Reading, load, say};
+use super::reading::{Reading, load, say};
 use super::{ExitStatus, Failed, print};
 use crate::policy;
 use crate::simulate::compare::{Candidate, Settings, Steers, compare};

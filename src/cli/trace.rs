@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use super::reading::{Reading, load, say};
 use super::{ExitStatus, Failed, print, remark};
 use crate::trace::generate::{self, Days, Generator};
-use crate::trace::{self, Columns, Limits, Loaded, Problem, Quantiles, ReadOptions, ReadReport, Sizes, Summary, Trace};
-use crate::units::{Span, Time, Vcpus};
+use crate::trace::{self, Limits, Quantiles, ReadOptions, ReadReport, Summary, Trace};
+use crate::units::{Span, Time};
 
 /// Arguments of `autotune trace`.
 #[derive(Debug, Args)]
@@ -52,113 +52,6 @@ enum Command {
 enum Output {
     Table,
     Json,
-}
-
-/// How to read recordings; shared by every command that takes some.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Reading recordings")]
-pub(super) struct Reading {
-    /// Make errors of warnings.
-    #[arg(long)]
-    strict: bool,
-    /// vCPUs of jobs whose recording holds none.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
-    vcpus: Option<i64>,
-    /// vCPUs by attempt, for jobs whose recording holds none: the last number holds for all further attempts.
-    #[arg(long, value_name = "N,N,...", value_delimiter = ',', value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
-    vcpus_per_attempt: Vec<i64>,
-    /// Memory in MiB of jobs whose recording holds none.
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(i64).range(1..=1_000_000_000))]
-    memory_mib: Option<i64>,
-    /// Memory in MiB per vCPU of jobs whose recording holds none.
-    #[arg(long, value_name = "MIB", conflicts_with = "memory_mib", value_parser = clap::value_parser!(i64).range(1..=1_000_000_000))]
-    memory_per_vcpu_mib: Option<i64>,
-    /// Take the memory that jobs were seen to use where the recording holds no request.
-    #[arg(long)]
-    memory_from_use: bool,
-    /// The sizes given here win over those of the recording.
-    #[arg(long)]
-    override_size: bool,
-    /// Replay jobs with more vCPUs as equal parts that start independently.
-    #[arg(long, value_name = "VCPUS", value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
-    split_above: Option<i64>,
-    /// Infer who submitted whom from times (Nextflow, Seqera), so that children follow their replayed parents.
-    #[arg(long)]
-    rebuild_dependencies: bool,
-    /// Longest time between a parent's end and its child's submission when dependencies are inferred, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(i64).range(0..=86_400))]
-    rebuild_window: i64,
-    /// Submit all jobs of a workflow graph at its start, to wait as PENDING, instead of when their parents have ended.
-    #[arg(long)]
-    submit_ahead: bool,
-    /// Time zone (IANA name) of times that name none.
-    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
-    time_zone: TimeZone,
-    /// Start of recordings whose times count from an unknown moment, for example 2024-03-01T00:00:00Z.
-    #[arg(long, value_name = "TIME", value_parser = timestamp)]
-    start_at: Option<Time>,
-    /// Which column of a table is what: role=column[:unit],... with the roles submit, start, end, wait, run, vcpus, gpus,
-    /// memory, memory_used, name, queue, attempt, exit, status.
-    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
-    columns: Columns,
-    /// Most jobs to read.
-    #[arg(long, value_name = "N", default_value_t = Limits::default().jobs)]
-    max_jobs: u64,
-    /// Most bytes of one file after unpacking.
-    #[arg(long, value_name = "N", default_value_t = Limits::default().bytes)]
-    max_bytes: u64,
-    /// Most bytes that one packed byte may become.
-    #[arg(long, value_name = "N", default_value_t = Limits::default().ratio)]
-    max_ratio: u64,
-    /// Most bytes of one line.
-    #[arg(long, value_name = "N", default_value_t = Limits::default().line_bytes)]
-    max_line_bytes: u64,
-    /// Most bytes of one JSON document.
-    #[arg(long, value_name = "N", default_value_t = Limits::default().document_bytes)]
-    max_document_bytes: u64,
-}
-
-fn time_zone(name: &str) -> Result<TimeZone, String> {
-    TimeZone::get(name).map_err(|_| "expected an IANA name such as Europe/Stockholm".to_owned())
-}
-
-fn timestamp(text: &str) -> Result<Time, String> {
-    let parsed: Result<jiff::Timestamp, _> = text.parse();
-    parsed
-        .map(|timestamp| Time::from_millis(timestamp.as_millisecond()))
-        .map_err(|_| "expected a time with its zone such as 2024-03-01T00:00:00Z".to_owned())
-}
-
-impl Reading {
-    /// The options that these arguments ask for.
-    pub(super) fn options(&self) -> ReadOptions {
-        ReadOptions {
-            strict: self.strict,
-            allow_missing_sizes: false,
-            sizes: Sizes {
-                vcpus: self.vcpus,
-                vcpus_per_attempt: self.vcpus_per_attempt.clone(),
-                memory_mib: self.memory_mib,
-                memory_per_vcpu_mib: self.memory_per_vcpu_mib,
-                memory_from_use: self.memory_from_use,
-                override_recorded: self.override_size,
-            },
-            split_above: self.split_above.map(Vcpus::new),
-            rebuild_dependencies: self.rebuild_dependencies,
-            rebuild_window: Span::from_seconds(self.rebuild_window),
-            submit_ahead: self.submit_ahead,
-            time_zone: self.time_zone.clone(),
-            start_at: self.start_at,
-            columns: self.columns.clone(),
-            limits: Limits {
-                jobs: self.max_jobs,
-                bytes: self.max_bytes,
-                ratio: self.max_ratio,
-                line_bytes: self.max_line_bytes,
-                document_bytes: self.max_document_bytes,
-            },
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -264,42 +157,6 @@ fn save(trace: &Trace, out: &Path) -> Result<ExitStatus, Failed> {
     Ok(ExitStatus::Done)
 }
 
-/// Reads recordings; failure names every problem.
-pub(super) fn load(paths: &[PathBuf], options: &ReadOptions) -> Result<Loaded, Failed> {
-    trace::read(paths, options).map_err(|problems| Failed {
-        status: if problems.iter().any(|problem| problem.unreadable) {
-            ExitStatus::Failure
-        } else {
-            ExitStatus::BadInput
-        },
-        message: problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"),
-    })
-}
-
-/// Says on standard error what was repaired, skipped and assumed.
-pub(super) fn say(report: &ReadReport) {
-    for line in remarks(report) {
-        remark(&line);
-    }
-}
-
-fn remarks(report: &ReadReport) -> Vec<String> {
-    let line = |(kind, count): (&trace::Remark, &trace::Count)| {
-        let word = if kind.is_warning() { "warning" } else { "note" };
-        let mut text = format!("{word}: {} {}", count.count, kind.sentence());
-        if !count.example.is_empty() {
-            let at = if count.line > 0 {
-                format!(":{}", count.line)
-            } else {
-                String::new()
-            };
-            let _ = write!(text, " (first: {}{at}: {})", count.path.display(), count.example);
-        }
-        text
-    };
-    report.remarks.iter().map(line).collect()
-}
-
 #[derive(Serialize)]
 struct Info<'a> {
     summary: &'a Summary,
@@ -336,106 +193,104 @@ fn info(paths: &[PathBuf], reading: &Reading, output: Output) -> Result<ExitStat
 
 fn table(summary: &Summary, report: &ReadReport) -> String {
     let mut text = String::new();
-    let mut row = |name: &str, value: String| {
-        let _ = writeln!(text, "{name:<14} {value}");
-    };
     for file in &report.files {
-        row(
+        let _ = writeln!(
+            text,
+            "{:<14} {}: {}, {} records",
             "file",
-            format!(
-                "{}: {}, {} records",
-                file.path.display(),
-                file.format.name(),
-                file.records
-            ),
+            file.path.display(),
+            file.format.name(),
+            file.records
         );
     }
-    row("jobs", format!("{}, {} of them failed", summary.jobs, summary.failed));
+    for (name, value) in rows(summary, report) {
+        let _ = writeln!(text, "{name:<14} {value}");
+    }
+    text
+}
+
+fn rows(summary: &Summary, report: &ReadReport) -> Vec<(&'static str, String)> {
     let (first, last) = (
         Time::from_millis(summary.first_submit_ms),
         Time::from_millis(summary.last_end_ms),
     );
-    row(
-        "span",
-        format!(
-            "{}: {first} to {last}, {:.1} jobs an hour",
-            summary.length(),
-            summary.jobs_per_hour()
+    let waits = match (&summary.wait_ms, summary.jobs_without_wait()) {
+        (Some(waits), 0) => spans(waits),
+        (Some(waits), missing) => format!("{}; missing for {missing} jobs", spans(waits)),
+        (None, _) => "missing".to_owned(),
+    };
+    let dependencies = match summary.dependencies {
+        0 => "none: open loop, jobs arrive when they did".to_owned(),
+        count => format!(
+            "{count}, of {} jobs; {} jobs are submitted by others",
+            summary.dependent_jobs, summary.spawned_jobs
         ),
+    };
+    let peak = format!(
+        "{} jobs, {} vCPUs at once if nothing ever waited",
+        summary.peak_jobs, summary.peak_vcpus
     );
-    row("vCPUs", sizes(&summary.vcpus, report.without_vcpus));
-    row("memory MiB", sizes(&summary.memory_mib, report.without_memory));
-    row(
-        "work",
-        format!("{:.1} vCPU-hours in {} sizes", summary.vcpu_hours, summary.shapes),
+    let special = format!(
+        "{} jobs with GPUs, {} of several nodes",
+        summary.gpu_jobs, summary.multi_node_jobs
     );
-    row("run", spans(&summary.run_ms));
-    let missing = summary.jobs_without_wait();
-    row(
-        "recorded wait",
-        match &summary.wait_ms {
-            Some(waits) if missing == 0 => spans(waits),
-            Some(waits) => format!("{}; missing for {missing} jobs", spans(waits)),
-            None => "missing".to_owned(),
-        },
-    );
-    let submitted = summary.spawned_jobs;
-    row(
-        "dependencies",
-        match summary.dependencies {
-            0 => "none recorded: open loop, jobs arrive when they did".to_owned(),
-            count => format!(
-                "{count} of {} jobs; {submitted} jobs are submitted by others",
-                summary.dependent_jobs
+    vec![
+        ("jobs", format!("{}, {} of them failed", summary.jobs, summary.failed)),
+        (
+            "span",
+            format!(
+                "{}: {first} to {last}, {:.1} jobs an hour",
+                summary.length(),
+                summary.jobs_per_hour()
             ),
-        },
-    );
-    row(
-        "arrays",
-        format!("{} with {} children", summary.arrays, summary.array_children),
-    );
-    row(
-        "special",
-        format!(
-            "{} jobs with GPUs, {} of several nodes",
-            summary.gpu_jobs, summary.multi_node_jobs
         ),
-    );
-    row("SQS messages", summary.messages.to_string());
-    row(
-        "at most",
-        format!(
-            "{} jobs, {} vCPUs at once if nothing ever waited",
-            summary.peak_jobs, summary.peak_vcpus
+        ("vCPUs", sizes(summary.vcpus.as_ref(), report.without_vcpus)),
+        ("memory MiB", sizes(summary.memory_mib.as_ref(), report.without_memory)),
+        (
+            "work",
+            format!("{:.1} vCPU-hours in {} sizes", summary.vcpu_hours, summary.shapes),
         ),
-    );
-    let mut queues = summary.queues.clone();
-    queues.sort_by_key(|(_, jobs)| std::cmp::Reverse(*jobs));
-    let named: Vec<String> = queues
-        .iter()
-        .take(8)
-        .map(|(name, jobs)| format!("{} ({jobs})", name.escape_debug()))
-        .collect();
-    let more = queues.len().saturating_sub(named.len());
-    row(
-        "queues",
-        if more > 0 {
-            format!("{}, {more} more", named.join(", "))
-        } else {
-            named.join(", ")
-        },
-    );
-    text
+        ("run", spans(&summary.run_ms)),
+        ("recorded wait", waits),
+        ("dependencies", dependencies),
+        (
+            "arrays",
+            format!("{} with {} children", summary.arrays, summary.array_children),
+        ),
+        ("special", special),
+        ("SQS messages", summary.messages.to_string()),
+        ("at most", peak),
+        ("queues", queues(summary)),
+    ]
 }
 
-fn sizes(quantiles: &Quantiles, missing: u64) -> String {
-    let Quantiles {
+/// The queues with the most jobs.
+fn queues(summary: &Summary) -> String {
+    const SHOWN: usize = 8;
+    let mut queues = summary.queues.clone();
+    queues.sort_by_key(|(_, jobs)| std::cmp::Reverse(*jobs));
+    let named = queues
+        .iter()
+        .take(SHOWN)
+        .map(|(name, jobs)| format!("{} ({jobs})", name.escape_debug()));
+    let named: Vec<String> = named.collect();
+    match queues.len().saturating_sub(SHOWN) {
+        0 => named.join(", "),
+        more => format!("{}, {more} more", named.join(", ")),
+    }
+}
+
+fn sizes(quantiles: Option<&Quantiles>, missing: u64) -> String {
+    let Some(Quantiles {
         min,
         p50,
         p90,
         p99,
         max,
-    } = quantiles;
+    }) = quantiles
+    else {
+        return "missing".to_owned();
+    };
     let known = format!("min {min}, p50 {p50}, p90 {p90}, p99 {p99}, max {max}");
     if missing > 0 {
         format!("{known}; missing for {missing} jobs")
@@ -454,4 +309,48 @@ fn spans(quantiles: &Quantiles) -> String {
     ]
     .map(Span::from_millis);
     format!("min {min}, p50 {p50}, p90 {p90}, p99 {p99}, max {max}")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use crate::cli;
+
+    #[test]
+    fn the_arguments_of_every_subcommand_are_consistent() {
+        cli::Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_out_of_range_and_unknown_zones_are_refused() {
+        let good = [
+            "--vcpus 4",
+            "--vcpus-per-attempt 2,4,8",
+            "--time-zone Europe/Stockholm",
+            "--columns run=length:min",
+        ];
+        let bad = [
+            "--vcpus 0",
+            "--vcpus many",
+            "--time-zone Mars",
+            "--columns run",
+            "--start-at yesterday",
+            "--memory-mib -1",
+        ];
+        let parses = |options: &str| {
+            let words = format!("autotune trace info file {options}");
+            cli::Arguments::try_parse_from(words.split(' ')).is_ok()
+        };
+        assert!(good.iter().all(|options| parses(options)));
+        assert!(bad.iter().all(|options| !parses(options)));
+    }
+
+    #[test]
+    fn every_situation_can_be_made_with_its_defaults() {
+        for kind in ["sqs-array", "object-created", "trickle", "nightly", "diurnal"] {
+            let words = format!("autotune trace generate {kind} --seed 1 --out file");
+            assert!(cli::Arguments::try_parse_from(words.split(' ')).is_ok(), "{kind}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ pub(super) struct Graph {
 }
 
 /// The node that a dependency points at.
-fn node(trace: &Trace, dependency: &Dependency) -> usize {
+fn node(trace: &Trace, dependency: Dependency) -> usize {
     match dependency {
         Dependency::Job(parent) => parent.position(),
         Dependency::Array(array) => trace.jobs.len() + array.position(),
@@ -37,7 +37,7 @@ pub(super) fn waits_for(trace: &Trace, position: usize) -> Vec<usize> {
             let parents = trace
                 .dependencies_of(job)
                 .iter()
-                .map(|dependency| node(trace, dependency));
+                .map(|dependency| node(trace, *dependency));
             parents.chain(child_before(trace, position, job)).collect()
         }
         None => trace
@@ -62,7 +62,7 @@ impl Graph {
                 trace
                     .dependencies_of(job)
                     .iter()
-                    .map(|dependency| (node(trace, dependency), child)),
+                    .map(|dependency| (node(trace, *dependency), child)),
             );
             edges.extend(child_before(trace, position, job).map(|before| (before, child)));
             edges.extend(job.array.map(|array| (position, to_u32(jobs + array.position()))));

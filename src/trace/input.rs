@@ -21,7 +21,7 @@ const BLOCK_BYTES: usize = 256 * 1024;
 /// Bounds on what a reader takes in, so that a wrong or hostile file ends in an error and not in a full memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Jobs of all files together. One takes about 70 bytes while it is read.
+    /// Jobs of all files together. One takes 56 bytes in a trace, and up to about three times that while it is read and sorted.
     pub jobs: u64,
     /// Bytes of one file after unpacking.
     pub bytes: u64,
@@ -231,7 +231,7 @@ impl<R: Read> Lines<R> {
         loop {
             let filled = self.buffer.get(self.start..self.end).unwrap_or(&[]);
             let unsearched = filled.get(searched..).unwrap_or(&[]);
-            if let Some(offset) = unsearched.iter().position(|byte| *byte == b'\n') {
+            if let Some(offset) = memchr::memchr(b'\n', unsearched) {
                 let length = searched + offset;
                 let from = self.start;
                 self.start += length + 1;

@@ -222,7 +222,8 @@ impl Trace {
             job.queue = u16::try_from(queues.renumber(u32::from(job.queue))).unwrap_or(u16::MAX);
             job.array = job.array.map(|array| ArrayIndex(arrays.renumber(array.0)));
         }
-        for job in &mut self.jobs {
+        let dependent = self.jobs.iter_mut().filter(|job| job.dependencies_count > 0);
+        for job in dependent {
             let start = to_usize(job.dependencies_start);
             let range = start..start.saturating_add(to_usize(job.dependencies_count));
             let first = dependencies.len();
@@ -235,7 +236,8 @@ impl Trace {
             if let Some(own) = dependencies.get_mut(first..) {
                 own.sort_unstable();
             }
-            job.dependencies_start = if dependencies.len() > first { to_u32(first) } else { 0 };
+            job.dependencies_start = to_u32(first);
+            job.dependencies_count = to_u32(dependencies.len() - first);
         }
         self.dependencies = dependencies;
         self.shapes = shapes.apply(&self.shapes);
@@ -286,3 +288,6 @@ impl Renumbering {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

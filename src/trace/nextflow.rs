@@ -127,7 +127,7 @@ pub(super) fn read_json(input: Input, into: &mut Builder) -> Result<(), Problem>
                 Some(Value::Array(list)) => list,
                 _ => vec![Value::Object(object)],
             },
-            other => vec![other],
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
         };
         for (position, item) in list.into_iter().enumerate() {
             // JSON has no useful lines; records are counted instead.
@@ -143,7 +143,9 @@ pub(super) fn read_json(input: Input, into: &mut Builder) -> Result<(), Problem>
                         .into_owned();
                     tasks.take(&inner, number, name.as_bytes(), into)?;
                 }
-                other => into.skip(Remark::Malformed, number, other.to_string().as_bytes())?,
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                    into.skip(Remark::Malformed, number, b"a task that is no object")?;
+                }
             }
         }
     }
@@ -198,9 +200,10 @@ impl Tasks {
             (a.submit, &a.run, a.id, &a.name, a.end, a.line).cmp(&(b.submit, &b.run, b.id, &b.name, b.end, b.line))
         });
         number_attempts(&mut tasks);
-        let inferred = match into.options.rebuild_dependencies {
-            true => rebuild::infer(&tasks, into.options.rebuild_window),
-            false => Vec::new(),
+        let inferred = if into.options.rebuild_dependencies {
+            rebuild::infer(&tasks, into.options.rebuild_window)
+        } else {
+            Vec::new()
         };
         let mut thinks = vec![None; tasks.len()];
         for edge in &inferred {

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::build::Builder;
 use super::detect::{Format, detect};
 use super::input::{Input, Limits, unreadable};
-use super::report::{Problem, ReadReport};
+use super::report::{Problem, ReadReport, Remark};
 use super::size::Sizes;
 use super::table::Columns;
 use super::{Trace, batch, native, nextflow, swf, table, wfformat};
@@ -91,7 +91,7 @@ pub fn read(paths: &[PathBuf], options: &ReadOptions) -> Result<Loaded, Vec<Prob
     {
         problems.push(problem);
     }
-    problems.extend(mixed_clocks(paths, &builder));
+    problems.extend(mixed_clocks(&builder));
     if problems.is_empty() {
         builder.finish()
     } else {
@@ -115,16 +115,15 @@ fn read_one(path: &Path, input: Input, batch: &mut batch::Recording, into: &mut 
     }
 }
 
-/// Files that count from an unknown moment beside files with real times would end up decades apart.
-fn mixed_clocks(paths: &[PathBuf], builder: &Builder) -> Option<Problem> {
-    let relative = builder.report.remarks.get(&super::Remark::RelativeTimes)?;
-    let all = u64::try_from(paths.len()).unwrap_or(u64::MAX);
-    (relative.count < all && builder.options.start_at.is_none()).then(|| {
+/// Jobs that count from an unknown moment beside jobs with real times would end up decades apart.
+fn mixed_clocks(builder: &Builder) -> Option<Problem> {
+    let relative = builder.report.remarks.get(&Remark::RelativeTimes)?;
+    (builder.options.start_at.is_none() && builder.has_real_times()).then(|| {
         Problem::new(
             &relative.path,
-            "times from an unknown start beside files with real times",
-            "one clock for all files",
+            "times from an unknown start beside real times",
+            "one clock for all jobs",
         )
-        .hint("give --start-at TIME for the files without a start")
+        .hint("give --start-at TIME for what has no start of its own")
     })
 }

@@ -258,18 +258,14 @@ impl ReadReport {
     }
 
     pub(super) fn add(&mut self, remark: Remark, count: u64, path: &Path, line: u64, example: impl FnOnce() -> String) {
-        match self.remarks.get_mut(&remark) {
-            Some(known) => known.count = known.count.saturating_add(count),
-            None => {
-                let first = Count {
-                    count,
-                    path: path.to_path_buf(),
-                    line,
-                    example: example(),
-                };
-                self.remarks.insert(remark, first);
-            }
-        }
+        let first = || Count {
+            count: 0,
+            path: path.to_path_buf(),
+            line,
+            example: example(),
+        };
+        let known = self.remarks.entry(remark).or_insert_with(first);
+        known.count = known.count.saturating_add(count);
     }
 }
 

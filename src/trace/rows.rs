@@ -20,6 +20,7 @@ pub(super) struct Row {
     record: csv::ByteRecord,
     /// Its line, counted from 1.
     pub(super) line: u64,
+    text: Vec<u8>,
 }
 
 impl Row {
@@ -29,9 +30,9 @@ impl Row {
         (!text.is_empty()).then_some(text)
     }
 
-    /// The row as it stands in the file, about.
+    /// The beginning of the row for people, cells separated by bars.
     pub(super) fn text(&self) -> &[u8] {
-        self.record.as_slice()
+        &self.text
     }
 
     /// How many cells it has.
@@ -43,7 +44,8 @@ impl Row {
 impl Rows {
     /// Reads the header. Cells may be quoted except where tabs separate them, as no writer of job logs quotes there.
     pub(super) fn open(path: &Path, input: Input, delimiter: u8, limits: &Limits) -> Result<Self, Problem> {
-        let bounded = RecordLimit::new(Box::new(input.into_reader()) as Box<dyn Read>, limits.line_bytes);
+        let content: Box<dyn Read> = Box::new(input.into_reader());
+        let bounded = RecordLimit::new(content, limits.line_bytes);
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(delimiter)
             .quoting(delimiter != b'\t')
@@ -70,6 +72,11 @@ impl Rows {
             .reader
             .read_byte_record(&mut row.record)
             .map_err(|error| failed(&self.path, &error))?;
+        row.text.clear();
+        for cell in row.record.iter().take(12) {
+            row.text.extend_from_slice(cell.get(..40).unwrap_or(cell));
+            row.text.extend_from_slice(b" | ");
+        }
         row.line = row.record.position().map_or(0, csv::Position::line);
         Ok(more)
     }
@@ -77,12 +84,12 @@ impl Rows {
 
 fn failed(path: &Path, error: &csv::Error) -> Problem {
     let line = error.position().map_or(0, csv::Position::line);
-    match error.kind() {
-        csv::ErrorKind::Io(error) => unreadable(path, line, error),
-        _ => Problem::new(
-            path,
-            format!("a table that cannot be read: {error}"),
-            "a table with a header",
-        ),
+    if let csv::ErrorKind::Io(error) = error.kind() {
+        return unreadable(path, line, error);
     }
+    Problem::new(
+        path,
+        format!("a table that cannot be read: {error}"),
+        "a table with a header",
+    )
 }

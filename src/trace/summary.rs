@@ -21,10 +21,10 @@ pub struct Summary {
     pub shapes: u64,
     /// vCPUs times run time of all jobs.
     pub vcpu_hours: f64,
-    /// vCPUs of a job, all its nodes.
-    pub vcpus: Quantiles,
-    /// Memory of a job per node, MiB.
-    pub memory_mib: Quantiles,
+    /// vCPUs of a job, all its nodes; jobs whose vCPUs are unknown are left out.
+    pub vcpus: Option<Quantiles>,
+    /// Memory of a job per node, MiB; jobs whose memory is unknown are left out.
+    pub memory_mib: Option<Quantiles>,
     /// Jobs that ask for GPUs.
     pub gpu_jobs: u64,
     /// Jobs of several nodes.
@@ -128,6 +128,7 @@ impl Trace {
         };
         let (peak_jobs, peak_vcpus) = self.peaks(&starts, &vcpus);
         let waits = self.jobs.iter().filter_map(|job| job.recorded_wait().map(Span::millis));
+        let memory = self.jobs.iter().map(|job| self.shape_of(job).resources.memory.get());
         let count = |keep: &dyn Fn(&super::Job) -> bool| to_u64(self.jobs.iter().filter(|job| keep(job)).count());
         let mut in_queue = vec![0_u64; self.queues.len()];
         for job in &self.jobs {
@@ -145,9 +146,8 @@ impl Trace {
             last_end_ms: ends.max().map_or(0, Time::millis),
             shapes: to_u64(self.shapes.len()),
             vcpu_hours: self.jobs.iter().map(vcpu_seconds).sum::<f64>() / 3600.0,
-            vcpus: Quantiles::of(self.jobs.iter().map(vcpus)).unwrap_or_default(),
-            memory_mib: Quantiles::of(self.jobs.iter().map(|job| self.shape_of(job).resources.memory.get()))
-                .unwrap_or_default(),
+            vcpus: Quantiles::of(self.jobs.iter().map(vcpus).filter(|vcpus| *vcpus > 0)),
+            memory_mib: Quantiles::of(memory.filter(|mebibytes| *mebibytes > 0)),
             gpu_jobs: count(&|job| self.shape_of(job).resources.gpus > 0),
             multi_node_jobs: count(&|job| self.shape_of(job).nodes > 1),
             run_ms: Quantiles::of(self.jobs.iter().map(|job| job.run.millis())).unwrap_or_default(),

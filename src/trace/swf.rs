@@ -32,7 +32,7 @@ type Fields = [i64; 18];
 const UNKNOWN: i64 = -1000;
 
 /// The most digits before the point: thousandths of it fit into an `i64`.
-const MOST_DIGITS: u32 = 15;
+const MOST_DIGITS: usize = 15;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
@@ -251,15 +251,15 @@ fn parse_number(text: &[u8]) -> Option<(i64, &[u8])> {
         [b'+', tail @ ..] => (false, tail),
         _ => (false, text),
     };
+    let whole = rest;
     let mut number = 0_i64;
-    let mut digits = 0_u32;
     while let [digit @ b'0'..=b'9', tail @ ..] = rest {
-        if digits == MOST_DIGITS {
-            return None;
-        }
-        number = number * 10 + i64::from(digit - b'0');
-        digits += 1;
+        number = number.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
         rest = tail;
+    }
+    let mut digits = whole.len() - rest.len();
+    if digits > MOST_DIGITS {
+        return None;
     }
     number *= 1000;
     if let [b'.', tail @ ..] = rest {
@@ -268,7 +268,7 @@ fn parse_number(text: &[u8]) -> Option<(i64, &[u8])> {
         while let [digit @ b'0'..=b'9', tail @ ..] = rest {
             number += i64::from(digit - b'0') * weight;
             weight /= 10;
-            digits = digits.saturating_add(1);
+            digits += 1;
             rest = tail;
         }
     }

@@ -252,7 +252,8 @@ fn assign(names: &[String], told: &Columns) -> Result<BTreeMap<Role, Place>, (St
             "one, for example submit or submit_ms".to_owned(),
         ));
     }
-    if !has(Role::Run) && !(has(Role::End) && has(Role::Start)) {
+    let run_known = has(Role::Run) || (has(Role::Start) && has(Role::End));
+    if !run_known {
         return Err((
             "no column with run times".to_owned(),
             "one, for example run_s, or both start and end".to_owned(),

@@ -96,13 +96,17 @@ pub(super) fn memory(text: &str) -> Option<Mebibytes> {
 /// An amount of memory in a unit, rounded up to whole MiB; `None` for zero and for what is no amount.
 pub(super) fn memory_of(number: f64, unit: &str) -> Option<Mebibytes> {
     let bytes = (number * bytes_per(unit)?).ceil();
-    (bytes >= 1.0 && bytes < 1e18).then(|| Mebibytes::from_bytes(f64_to_i64(bytes)))
+    (1.0..1e18)
+        .contains(&bytes)
+        .then(|| Mebibytes::from_bytes(f64_to_i64(bytes)))
 }
 
 /// A count of vCPUs rounded up, and whether it had to be rounded; `None` for zero and for what is no count.
 pub(super) fn vcpus(number: f64) -> Option<(i64, bool)> {
     let whole = number.ceil();
-    (whole >= 1.0 && whole <= 1e6).then(|| (f64_to_i64(whole), whole > number))
+    (1.0..=1e6)
+        .contains(&whole)
+        .then(|| (f64_to_i64(whole), whole > number))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ const WEEKEND: f64 = 0.3;
 
 /// Much by day, little by night.
 #[derive(Clone, Debug, PartialEq, Args)]
+#[group(skip)]
 pub struct Diurnal {
     /// Jobs an hour at the height of a working day.
     #[arg(long, default_value_t = Self::default().peak_per_hour, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -46,7 +47,7 @@ impl Diurnal {
         let since = time.since(START).millis();
         let hour = i64_to_f64(since.rem_euclid(DAY.millis())) / 3_600_000.0;
         let weekday = since.div_euclid(DAY.millis()).rem_euclid(7);
-        let height = (1.0 + libm::cos((hour - 14.0) / 24.0 * 2.0 * PI)) / 2.0;
+        let height = 0.5 + 0.5 * libm::cos((hour - 14.0) / 24.0 * 2.0 * PI);
         let (night, peak) = (f64::from(self.night_per_hour), f64::from(self.peak_per_hour));
         let workday = night.min(peak) + (peak - night).max(0.0) * height;
         if weekday >= 5 { workday * WEEKEND } else { workday }

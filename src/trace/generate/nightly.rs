@@ -8,6 +8,7 @@ use crate::units::Span;
 
 /// One burst every night.
 #[derive(Clone, Debug, PartialEq, Args)]
+#[group(skip)]
 pub struct Nightly {
     /// Hour of the day, UTC, at which the burst begins.
     #[arg(long, default_value_t = Self::default().hour, value_parser = clap::value_parser!(i64).range(0..=23))]

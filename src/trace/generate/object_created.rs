@@ -9,6 +9,7 @@ use crate::units::{Span, i64_to_f64};
 
 /// Objects that arrive, each starting a job that submits a fan-out and a fan-in.
 #[derive(Clone, Debug, PartialEq, Args)]
+#[group(skip)]
 pub struct ObjectCreated {
     /// Objects a day, independent of each other.
     #[arg(long, default_value_t = Self::default().objects_per_day, value_parser = clap::value_parser!(u32).range(1..=100_000))]

@@ -9,6 +9,7 @@ use crate::units::Span;
 
 /// Batches of SQS messages, each of which becomes one array job.
 #[derive(Clone, Debug, PartialEq, Args)]
+#[group(skip)]
 pub struct SqsArray {
     /// Batches a day, at random times.
     #[arg(long, default_value_t = Self::default().batches_per_day, value_parser = clap::value_parser!(u32).range(1..=10_000))]

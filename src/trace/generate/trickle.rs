@@ -7,6 +7,7 @@ use crate::trace::Trace;
 
 /// Small jobs, now and then, all day.
 #[derive(Clone, Debug, PartialEq, Args)]
+#[group(skip)]
 pub struct Trickle {
     /// Jobs an hour, independent of each other.
     #[arg(long, default_value_t = Self::default().jobs_per_hour, value_parser = clap::value_parser!(u32).range(1..=100_000))]

@@ -10,19 +10,21 @@
 //! Run time is `startedAt` to `stoppedAt` of the last attempt. The recorded wait is from `createdAt`, or from the end of the
 //! last job it depended on, to the start of the first attempt.
 
+mod detail;
+
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::detail::JobDetail;
 use super::Ending;
 use super::build::{Builder, Draft};
 use super::input::{Exceeded, Input, unreadable};
 use super::report::{Problem, Remark};
-use super::size::Ask;
-use super::values::{self, time_from_millis};
+use super::values::time_from_millis;
 use crate::ids::ArrayIndex;
-use crate::units::{Mebibytes, Span, Time, to_u64};
+use crate::units::{Span, Time, to_u64};
 
 /// Everything that events and descriptions of all files have said.
 #[derive(Default)]
@@ -41,134 +43,6 @@ struct Known {
 struct Event {
     detail_type: Option<String>,
     detail: Option<Value>,
-}
-
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct JobDetail {
-    job_id: String,
-    job_name: Option<String>,
-    job_queue: Option<String>,
-    job_definition: Option<String>,
-    status: Option<String>,
-    created_at: Option<i64>,
-    started_at: Option<i64>,
-    stopped_at: Option<i64>,
-    attempts: Option<Vec<Attempt>>,
-    depends_on: Option<Vec<DependsOn>>,
-    array_properties: Option<ArrayProperties>,
-    container: Option<Container>,
-    node_properties: Option<NodeProperties>,
-    ecs_properties: Option<Value>,
-    eks_properties: Option<Value>,
-}
-
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Attempt {
-    started_at: Option<i64>,
-}
-
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct DependsOn {
-    job_id: Option<String>,
-    r#type: Option<String>,
-}
-
-#[derive(Clone, Deserialize)]
-struct ArrayProperties {
-    size: Option<u32>,
-}
-
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Container {
-    vcpus: Option<i64>,
-    memory: Option<i64>,
-    resource_requirements: Option<Vec<Requirement>>,
-}
-
-#[derive(Clone, Deserialize)]
-struct Requirement {
-    r#type: String,
-    value: String,
-}
-
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct NodeProperties {
-    num_nodes: Option<u32>,
-    node_range_properties: Option<Vec<NodeRange>>,
-}
-
-#[derive(Clone, Deserialize)]
-struct NodeRange {
-    container: Option<Container>,
-}
-
-impl JobDetail {
-    /// How far a record is along its job's life.
-    fn stage(&self) -> (usize, usize, Option<i64>) {
-        const STATES: [&str; 7] = [
-            "SUBMITTED",
-            "PENDING",
-            "RUNNABLE",
-            "STARTING",
-            "RUNNING",
-            "SUCCEEDED",
-            "FAILED",
-        ];
-        let state = STATES
-            .iter()
-            .position(|name| self.status.as_deref() == Some(*name))
-            .unwrap_or(0);
-        (state, self.attempts.as_ref().map_or(0, Vec::len), self.started_at)
-    }
-
-    /// What is missing here and known there.
-    fn fill_from(&mut self, other: Self) {
-        macro_rules! fill {
-            ($($field:ident),*) => { $( if self.$field.is_none() { self.$field = other.$field; } )* };
-        }
-        fill!(
-            job_name,
-            job_queue,
-            job_definition,
-            created_at,
-            started_at,
-            stopped_at,
-            attempts,
-            depends_on
-        );
-        fill!(
-            array_properties,
-            container,
-            node_properties,
-            ecs_properties,
-            eks_properties
-        );
-    }
-
-    fn ended(&self) -> Option<Time> {
-        let done = matches!(self.status.as_deref(), Some("SUCCEEDED" | "FAILED"));
-        self.stopped_at.filter(|_| done).and_then(time_from_millis)
-    }
-
-    fn first_start(&self) -> Option<Time> {
-        let attempts = self.attempts.iter().flatten().filter_map(|attempt| attempt.started_at);
-        attempts.chain(self.started_at).min().and_then(time_from_millis)
-    }
-
-    /// The id of the array that this is a child of, and the child's index.
-    fn child_of(&self) -> Option<(&str, u32)> {
-        let (parent, index) = self.job_id.rsplit_once(':')?;
-        Some((parent, index.parse().ok()?))
-    }
-
-    fn is_array_parent(&self) -> bool {
-        self.child_of().is_none() && self.array_properties.as_ref().is_some_and(|array| array.size.is_some())
-    }
 }
 
 impl Recording {
@@ -234,22 +108,19 @@ impl Recording {
         };
         into.understood();
         let file = into.file();
-        match self.jobs.get_mut(&detail.job_id) {
-            Some(known) => {
-                if detail.stage() < known.detail.stage() {
-                    std::mem::swap(&mut detail, &mut known.detail);
-                }
-                detail.fill_from(known.detail.clone());
-                known.detail = detail;
+        if let Some(known) = self.jobs.get_mut(&detail.job_id) {
+            if detail.stage() < known.detail.stage() {
+                std::mem::swap(&mut detail, &mut known.detail);
             }
-            None => {
-                if to_u64(self.jobs.len()) >= into.options.limits.jobs {
-                    let exceeded = Exceeded::error("jobs", into.options.limits.jobs, "--max-jobs");
-                    return Err(unreadable(into.path(), line, &exceeded));
-                }
-                self.jobs.insert(detail.job_id.clone(), Known { detail, file, line });
-            }
+            detail.fill_from(known.detail.clone());
+            known.detail = detail;
+            return Ok(());
         }
+        if to_u64(self.jobs.len()) >= into.options.limits.jobs {
+            let exceeded = Exceeded::error("jobs", into.options.limits.jobs, "--max-jobs");
+            return Err(unreadable(into.path(), line, &exceeded));
+        }
+        self.jobs.insert(detail.job_id.clone(), Known { detail, file, line });
         Ok(())
     }
 
@@ -398,11 +269,15 @@ impl<'a> Placed<'a> {
             .job_definition
             .as_deref()
             .map_or(detail.job_name.as_deref().unwrap_or("job"), last_part);
+        let (ask, remarks) = detail.ask();
+        for remark in remarks.into_iter().flatten() {
+            into.remark(remark, known.line, id);
+        }
         let draft = Draft {
             submit,
             run: end.since(start).max(Span::ZERO),
             wait: ready.map(|ready| first.since(ready).max(Span::ZERO)),
-            ask: ask(detail, known, into),
+            ask,
             name: into.name(name),
             queue: into.queue(queue),
             ending: if failed { Ending::Failed } else { Ending::Succeeded },
@@ -449,117 +324,5 @@ fn last_part(arn: &str) -> &str {
     match name.rsplit_once(':') {
         Some((name, revision)) if revision.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => name,
-    }
-}
-
-/// What a job asks for; for a multi-node job what its first node asks for.
-fn ask(detail: &JobDetail, known: &Known, into: &mut Builder) -> Ask {
-    let nodes = detail.node_properties.as_ref();
-    let node = nodes.and_then(|nodes| nodes.node_range_properties.as_ref()?.first()?.container.as_ref());
-    let mut asked = Asked::default();
-    if let Some(container) = node.or(detail.container.as_ref()) {
-        asked.container(container);
-    }
-    let tasks = detail
-        .ecs_properties
-        .as_ref()
-        .and_then(|ecs| ecs.pointer("/taskProperties/0/containers"));
-    for container in tasks.and_then(Value::as_array).into_iter().flatten() {
-        if let Ok(container) = serde_json::from_value(container.clone()) {
-            asked.container(&container);
-        }
-    }
-    let pods = detail
-        .eks_properties
-        .as_ref()
-        .and_then(|eks| eks.pointer("/podProperties/containers"));
-    for container in pods.and_then(Value::as_array).into_iter().flatten() {
-        asked.pod(container);
-    }
-    if asked.unknown {
-        into.remark(Remark::UnknownResource, known.line, known.detail.job_id.as_bytes());
-    }
-    let vcpus = values::vcpus(asked.vcpus);
-    if let Some((_, true)) = vcpus {
-        into.remark(Remark::VcpusRounded, known.line, known.detail.job_id.as_bytes());
-    }
-    Ask {
-        vcpus: vcpus.map(|(count, _)| count),
-        memory: Some(asked.memory).filter(|memory| !memory.is_zero()),
-        gpus: asked.gpus,
-        nodes: nodes.and_then(|nodes| nodes.num_nodes).unwrap_or(1),
-        ..Ask::default()
-    }
-}
-
-#[derive(Default)]
-struct Asked {
-    vcpus: f64,
-    memory: Mebibytes,
-    gpus: u32,
-    unknown: bool,
-}
-
-impl Asked {
-    fn container(&mut self, container: &Container) {
-        let requirements = container.resource_requirements.as_deref().unwrap_or(&[]);
-        let has = |kind: &str| requirements.iter().any(|requirement| requirement.r#type == kind);
-        // The older fields say the same as the requirements where both are there.
-        if let Some(vcpus) = container.vcpus.filter(|_| !has("VCPU")) {
-            self.vcpu(&vcpus.to_string());
-        }
-        if let Some(memory) = container.memory.filter(|_| !has("MEMORY")) {
-            self.memory = self.memory + Mebibytes::new(memory);
-        }
-        for requirement in requirements {
-            let value = requirement.value.trim();
-            match requirement.r#type.as_str() {
-                "VCPU" => self.vcpu(value),
-                "MEMORY" => match value.parse::<i64>() {
-                    Ok(mebibytes) => self.memory = self.memory + Mebibytes::new(mebibytes),
-                    Err(_) => self.unknown = true,
-                },
-                "GPU" => match value.parse::<u32>() {
-                    Ok(gpus) => self.gpus = self.gpus.saturating_add(gpus),
-                    Err(_) => self.unknown = true,
-                },
-                _ => self.unknown = true,
-            }
-        }
-    }
-
-    fn vcpu(&mut self, value: &str) {
-        match value.parse::<f64>() {
-            Ok(vcpus) if vcpus.is_finite() && vcpus >= 0.0 => self.vcpus += vcpus,
-            _ => self.unknown = true,
-        }
-    }
-
-    /// A container of a pod: quantities of Kubernetes such as `500m` and `2048Mi`.
-    fn pod(&mut self, container: &Value) {
-        let quantity = |name: &str| {
-            let of = |kind: &str| {
-                container
-                    .pointer(&format!("/resources/{kind}/{name}"))
-                    .and_then(Value::as_str)
-            };
-            of("requests").or_else(|| of("limits"))
-        };
-        if let Some(cpu) = quantity("cpu") {
-            match cpu.strip_suffix('m').map(str::parse::<f64>) {
-                Some(Ok(millis)) => self.vcpu(&(millis / 1000.0).to_string()),
-                Some(Err(_)) => self.unknown = true,
-                None => self.vcpu(cpu),
-            }
-        }
-        if let Some(memory) = quantity("memory") {
-            match values::memory(memory) {
-                Some(memory) => self.memory = self.memory + memory,
-                None => self.unknown = true,
-            }
-        }
-        if let Some(gpus) = quantity("nvidia.com~1gpu").and_then(|gpus| gpus.parse::<u32>().ok()) {
-            self.gpus = self.gpus.saturating_add(gpus);
-        }
     }
 }
