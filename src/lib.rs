@@ -5,6 +5,7 @@ pub mod account;
 pub mod catalog;
 pub mod cli;
 pub mod control;
+pub mod explain;
 pub mod ids;
 pub mod observation;
 
