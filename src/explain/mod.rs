@@ -113,7 +113,7 @@ fn because(setup: &Setup, subject: Subject, because: &Because) -> String {
         Because::Messages(vcpus) => format!("SQS messages will need {vcpus}"),
         Because::Arriving(vcpus) => format!("jobs known to come need {vcpus}"),
         Because::Headroom(vcpus) => format!("{vcpus} of idle room {} wanted", verb(vcpus.get(), "is", "are")),
-        Because::Scheduled(vcpus) => format!("the schedule wants {vcpus}"),
+        Because::Scheduled(vcpus) => format!("the schedule wants {vcpus} of idle room"),
         Because::RecentlyUsed(vcpus) => {
             let (was, is) = (verb(vcpus.get(), "was", "were"), verb(vcpus.get(), "is", "are"));
             format!("{vcpus} {was} in use within the idle time and {is} kept")
@@ -127,7 +127,7 @@ fn because(setup: &Setup, subject: Subject, because: &Because) -> String {
         }
         Because::Served => "the raise has been served, min goes back to base".to_owned(),
         Because::LessWanted(vcpus) => format!("no more than {vcpus} {} wanted", verb(vcpus.get(), "is", "are")),
-        Because::Drought(until) => format!("does not deliver; it is asked again {}", at(until)),
+        Because::Drought(until) => format!("no capacity comes; it is asked for again {}", at(until)),
         Because::Probing(vcpus) => format!("after a drought, {vcpus} asked for as a probe"),
         Because::Recovered => "capacity comes again after a drought".to_owned(),
         Because::Limit(limit, vcpus) => {
@@ -209,7 +209,7 @@ fn blind(part: Part, age: Span) -> String {
     };
     let verb = if part == Part::Environment { "was" } else { "were" };
     if age >= NEVER {
-        format!("{what} {verb} never read yet, so nothing is changed")
+        format!("{what} {verb} never read yet")
     } else {
         format!("{what} {verb} last read {age} ago")
     }
@@ -368,7 +368,7 @@ mod tests {
         let age = Time::from_seconds(1_000_000).since(Time::FAR_PAST);
         assert_eq!(
             blind(Part::Instances, age),
-            "the container instances were never read yet, so nothing is changed"
+            "the container instances were never read yet"
         );
         assert_eq!(
             blind(Part::Environment, Span::from_minutes(12)),

@@ -290,12 +290,12 @@ mod tests {
         | `messages` |  | environment | spot: SQS messages will need 64 vCPUs |
         | `arriving` |  | environment | spot: jobs known to come need 64 vCPUs |
         | `headroom` |  | environment | spot: 64 vCPUs of idle room are wanted |
-        | `scheduled` |  | queue | nightly: the schedule wants 64 vCPUs |
+        | `scheduled` |  | queue | nightly: the schedule wants 64 vCPUs of idle room |
         | `recently_used` |  | environment | spot: 64 vCPUs were in use within the idle time and are kept |
         | `fallback` |  | environment | on-demand: 64 vCPUs that spot does not deliver are asked for here |
         | `served` |  | environment | spot: the raise has been served, min goes back to base |
         | `less_wanted` |  | environment | spot: no more than 64 vCPUs are wanted |
-        | `drought` |  | environment | spot: does not deliver; it is asked again at 2026-01-01T09:00:00Z |
+        | `drought` |  | environment | spot: no capacity comes; it is asked for again at 2026-01-01T09:00:00Z |
         | `probing` |  | environment | spot: after a drought, 64 vCPUs asked for as a probe |
         | `recovered` |  | environment | spot: capacity comes again after a drought |
         | `limit` | `max_vcpus` | environment | spot: 64 vCPUs more are wanted, but maxvCpus is reached |

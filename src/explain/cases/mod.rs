@@ -56,7 +56,11 @@ impl Story {
 
     /// This many jobs of `vcpus` each are RUNNABLE in a queue; those of other sizes stay as they are.
     fn runnable(&mut self, queue: usize, vcpus: i64, jobs: i64) -> &mut Self {
-        set(self.observation.queues[queue].runnable.value_mut().unwrap(), vcpus, jobs);
+        set(
+            self.observation.queues[queue].runnable.value_mut().unwrap(),
+            vcpus,
+            jobs,
+        );
         self
     }
 
