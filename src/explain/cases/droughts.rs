@@ -35,7 +35,7 @@ fn after_a_capacity_error_little_is_asked_until_a_launch_succeeds() {
     09:00:00 * spot: min 0 -> 90, desired 64 -> 90 vCPUs: 26 vCPUs of RUNNABLE jobs wait
     09:00:00 ondemand: On-Demand is not paid for before 2026-01-01T09:04:00Z
     09:00:00 spot: 134 vCPUs more are wanted, but little is asked until a launch succeeds here
-    09:01:00 ondemand: On-Demand is not paid for before 2026-01-01T09:05:00Z
+    09:01:00 ondemand: On-Demand is not paid for before 2026-01-01T09:04:00Z
     09:01:00 spot: 134 vCPUs more are wanted, but little is asked until a launch succeeds here
     09:01:30 * spot: min 90 -> 248, desired 90 -> 248 vCPUs: 120 vCPUs of RUNNABLE jobs wait
     ");
@@ -148,11 +148,11 @@ fn patience_ends_with_the_first_pair_that_is_used_up() {
     09:00:00 spot: 20 vCPUs more are wanted, but the policy's cap of 64 vCPUs is reached
     09:01:00 ondemand: On-Demand is not paid for before 2026-01-01T09:03:00Z
     09:01:00 spot: 100 vCPUs more are wanted, but the policy's cap of 64 vCPUs is reached
-    09:02:59 ondemand: On-Demand is not paid for before 2026-01-01T09:04:59Z
+    09:02:59 ondemand: On-Demand is not paid for before 2026-01-01T09:03:00Z
     09:02:59 spot: 100 vCPUs more are wanted, but the policy's cap of 64 vCPUs is reached
-    09:03:00 ondemand: On-Demand is not paid for before 2026-01-01T09:05:00Z
     09:03:00 spot: 100 vCPUs more are wanted, but the policy's cap of 64 vCPUs is reached
-    09:03:20 ondemand: On-Demand is not paid for before 2026-01-01T09:05:20Z
+    09:03:00 ondemand: Batch may act first until 2026-01-01T09:03:20Z
+    09:03:20 * ondemand: min 0 -> 100, desired 0 -> 100 vCPUs: 100 vCPUs of RUNNABLE jobs wait
     09:03:20 spot: 100 vCPUs more are wanted, but the policy's cap of 64 vCPUs is reached
     ");
 }
