@@ -68,7 +68,7 @@ pub(crate) struct Pool {
     pub(crate) may_retain: bool,
     /// The age of the oldest part that it depends on.
     pub(crate) blind_for: Span,
-    /// Some of what is granted is invisible to Batch: messages, arrivals, idle room.
+    /// Batch would not launch some of what is granted: for messages, arrivals, idle room, or On-Demand behind Spot.
     pub(crate) beyond_batch: bool,
     /// Denied by a limit in this plan.
     pub(crate) denied: Vcpus,

@@ -54,11 +54,9 @@ fn on_demand_takes_over_what_spot_does_not_deliver() {
     09:01:30 nothing
     09:04:59 nothing
     09:05:00 * spot: min 256 -> 128 vCPUs: no capacity comes; it is asked for again at 2026-01-01T09:20:00Z
+    09:05:00 * ondemand: min 0 -> 128, desired 0 -> 128 vCPUs: 128 vCPUs that spot does not deliver are asked for here
     09:05:00 spot: 128 vCPUs more are wanted, but maxvCpus is reached
-    09:05:00 ondemand: Batch may act first until 2026-01-01T09:05:20Z
-    09:06:00 * ondemand: min 0 -> 128, desired 0 -> 128 vCPUs: 128 vCPUs that spot does not deliver are asked for here
     09:06:00 spot: no capacity comes; it is asked for again at 2026-01-01T09:20:00Z
-    09:06:00 spot: 128 vCPUs more are wanted, but maxvCpus is reached
     09:06:00 spot: less is wanted; min is lowered at 2026-01-01T09:07:00Z if that lasts
     ");
 }
@@ -75,8 +73,8 @@ fn a_launch_that_never_comes_is_a_drought_too() {
     09:01:00 nothing
     09:04:44 nothing
     09:04:45 * spot: min 256 -> 128 vCPUs: no capacity comes; it is asked for again at 2026-01-01T09:19:45Z
+    09:04:45 * ondemand: min 0 -> 128, desired 0 -> 128 vCPUs: 128 vCPUs that spot does not deliver are asked for here
     09:04:45 spot: 128 vCPUs more are wanted, but maxvCpus is reached
-    09:04:45 ondemand: Batch may act first until 2026-01-01T09:05:05Z
     ");
 }
 
@@ -112,8 +110,9 @@ fn spot_is_probed_and_trusted_again_when_one_instance_comes() {
     story.after(30);
     assert_snapshot!(story.told, @"
     09:20:20 * spot: min 128 -> 0 vCPUs: the raise has been served, min goes back to base
+    09:20:20 * ondemand: min 128 -> 0 vCPUs: the raise has been served, min goes back to base
     09:21:20 * spot: min 0 -> 154, desired 128 -> 154 vCPUs: after a drought, 26 vCPUs asked for as a probe
-    09:21:20 * ondemand: min 0 -> 256, desired 0 -> 256 vCPUs: 128 vCPUs that spot does not deliver are asked for here
+    09:21:20 * ondemand: min 0 -> 256, desired 128 -> 256 vCPUs: 128 vCPUs that spot does not deliver are asked for here
     09:21:20 spot: 134 vCPUs more are wanted, but little is asked until a launch succeeds here
     09:21:20 ondemand: 8 vCPUs more are wanted, but maxvCpus is reached
     09:21:50 spot: 6 vCPUs more are wanted, but little is asked until a launch succeeds here
@@ -150,10 +149,9 @@ fn patience_ends_with_the_first_pair_that_is_used_up() {
     09:01:00 spot: 100 vCPUs more are wanted, but the policy's cap of 64 vCPUs is reached
     09:02:59 ondemand: On-Demand is not paid for before 2026-01-01T09:03:00Z
     09:02:59 spot: 100 vCPUs more are wanted, but the policy's cap of 64 vCPUs is reached
+    09:03:00 * ondemand: min 0 -> 100, desired 0 -> 100 vCPUs: 100 vCPUs of RUNNABLE jobs wait
     09:03:00 spot: 100 vCPUs more are wanted, but the policy's cap of 64 vCPUs is reached
-    09:03:00 ondemand: Batch may act first until 2026-01-01T09:03:20Z
-    09:03:20 * ondemand: min 0 -> 100, desired 0 -> 100 vCPUs: 100 vCPUs of RUNNABLE jobs wait
-    09:03:20 spot: 100 vCPUs more are wanted, but the policy's cap of 64 vCPUs is reached
+    09:03:20 nothing
     ");
 }
 
@@ -183,10 +181,9 @@ fn a_guaranteed_base_is_on_demand_from_the_start() {
     story.runnable(0, 4, 20).plan();
     story.wait(20).plan_again();
     assert_snapshot!(story.told, @"
+    09:00:00 * ondemand: min 0 -> 16, desired 0 -> 16 vCPUs: 16 vCPUs of RUNNABLE jobs wait
     09:00:00 spot: Batch may act first until 2026-01-01T09:00:20Z
-    09:00:00 ondemand: Batch may act first until 2026-01-01T09:00:20Z
     09:00:20 * spot: min 0 -> 64, desired 0 -> 64 vCPUs: 64 vCPUs of RUNNABLE jobs wait
-    09:00:20 * ondemand: min 0 -> 16, desired 0 -> 16 vCPUs: 16 vCPUs of RUNNABLE jobs wait
     ");
 }
 
@@ -224,11 +221,13 @@ fn enforced_limits_make_batch_move_on_and_are_taken_back() {
     assert_snapshot!(story.told, @"
     09:00:00 nothing
     09:04:00 * spot: min 128 -> 64, max 256 -> 128 vCPUs: no capacity comes; it is asked for again at 2026-01-01T09:19:00Z
+    09:04:00 * ondemand: min 0 -> 64, desired 0 -> 64 vCPUs: 64 vCPUs that spot does not deliver are asked for here
     09:04:00 spot: 64 vCPUs more are wanted, but little is asked until a launch succeeds here
-    09:04:00 ondemand: Batch may act first until 2026-01-01T09:04:20Z
     09:05:00 spot: no capacity comes; it is asked for again at 2026-01-01T09:19:00Z
     09:05:00 spot: less is wanted; min is lowered at 2026-01-01T09:06:00Z if that lasts
+    09:05:00 ondemand: less is wanted; min is lowered at 2026-01-01T09:06:00Z if that lasts
     09:20:00 * spot: min 64 -> 0, max 128 -> 256 vCPUs: the raise has been served, min goes back to base
+    09:20:00 * ondemand: min 64 -> 0 vCPUs: the raise has been served, min goes back to base
     ");
 }
 
@@ -257,7 +256,7 @@ fn on_demand_that_batch_does_not_use_is_not_paid_for_again() {
     09:10:00 ondemand: Batch leaves room idle here beside RUNNABLE jobs that fit; falling back needs limits = "enforce"
     09:10:00 spot: 128 vCPUs more are wanted, but maxvCpus is reached
     limits enforced: true
-    09:09:00 * ondemand: min 0 -> 256, desired 0 -> 256 vCPUs: 128 vCPUs that spot does not deliver are asked for here
+    09:09:00 * ondemand: min 0 -> 256, desired 128 -> 256 vCPUs: 128 vCPUs that spot does not deliver are asked for here
     09:09:00 spot: no capacity comes; it is asked for again at 2026-01-01T09:20:00Z
     09:09:00 ondemand: Batch leaves room idle here beside RUNNABLE jobs that fit; falling back needs limits = "enforce"
     09:09:00 spot: 128 vCPUs more are wanted, but maxvCpus is reached
