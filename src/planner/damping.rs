@@ -109,7 +109,7 @@ impl Case<'_> {
         }
     }
 
-    /// Whether every queue that uses this environment prefers another.
+    /// Whether every queue that uses this environment prefers another, and nothing makes Batch move on from that one.
     fn is_second_choice(&self) -> bool {
         let mut queues = self
             .inputs
@@ -117,7 +117,11 @@ impl Case<'_> {
             .queues
             .iter()
             .filter(|queue| queue.environments.contains(&self.environment));
-        queues.all(|queue| queue.environments.first() != Some(&self.environment))
+        queues.all(|queue| {
+            let first = queue.environments.first().filter(|first| **first != self.environment);
+            let first = first.and_then(|first| self.inputs.setup.environments.get(first.position()));
+            first.is_some_and(|first| !first.enforce_max)
+        })
     }
 
     /// Everything wanted of this environment: used, claimed, idle on purpose, and idle that nobody can use meanwhile.

@@ -256,11 +256,7 @@ fn on_demand_that_batch_does_not_use_is_not_paid_for_again() {
     09:10:00 ondemand: Batch leaves room idle here beside RUNNABLE jobs that fit; falling back needs limits = "enforce"
     09:10:00 spot: 128 vCPUs more are wanted, but maxvCpus is reached
     limits enforced: true
-    09:09:00 * ondemand: min 0 -> 256, desired 128 -> 256 vCPUs: 128 vCPUs that spot does not deliver are asked for here
     09:09:00 spot: no capacity comes; it is asked for again at 2026-01-01T09:20:00Z
-    09:09:00 ondemand: Batch leaves room idle here beside RUNNABLE jobs that fit; falling back needs limits = "enforce"
-    09:09:00 spot: 128 vCPUs more are wanted, but maxvCpus is reached
     09:10:00 spot: no capacity comes; it is asked for again at 2026-01-01T09:20:00Z
-    09:10:00 ondemand: Batch leaves room idle here beside RUNNABLE jobs that fit; falling back needs limits = "enforce"
     "#);
 }
