@@ -55,7 +55,7 @@ fn on_demand_takes_over_what_spot_does_not_deliver() {
     09:04:59 nothing
     09:05:00 * spot: min 256 -> 128 vCPUs: no capacity comes; it is asked for again at 2026-01-01T09:20:00Z
     09:05:00 * ondemand: min 0 -> 128, desired 0 -> 128 vCPUs: 128 vCPUs that spot does not deliver are asked for here
-    09:05:00 spot: 128 vCPUs more are wanted, but maxvCpus is reached
+    09:05:00 spot: 128 vCPUs more are wanted, but little is asked until a launch succeeds here
     09:06:00 spot: no capacity comes; it is asked for again at 2026-01-01T09:20:00Z
     09:06:00 spot: less is wanted; min is lowered at 2026-01-01T09:07:00Z if that lasts
     ");
@@ -74,7 +74,7 @@ fn a_launch_that_never_comes_is_a_drought_too() {
     09:04:44 nothing
     09:04:45 * spot: min 256 -> 128 vCPUs: no capacity comes; it is asked for again at 2026-01-01T09:19:45Z
     09:04:45 * ondemand: min 0 -> 128, desired 0 -> 128 vCPUs: 128 vCPUs that spot does not deliver are asked for here
-    09:04:45 spot: 128 vCPUs more are wanted, but maxvCpus is reached
+    09:04:45 spot: 128 vCPUs more are wanted, but little is asked until a launch succeeds here
     ");
 }
 
@@ -251,10 +251,10 @@ fn on_demand_that_batch_does_not_use_is_not_paid_for_again() {
     limits enforced: false
     09:09:00 spot: no capacity comes; it is asked for again at 2026-01-01T09:20:00Z
     09:09:00 ondemand: Batch leaves room idle here beside RUNNABLE jobs that fit; falling back needs limits = "enforce"
-    09:09:00 spot: 128 vCPUs more are wanted, but maxvCpus is reached
+    09:09:00 spot: 128 vCPUs more are wanted, but little is asked until a launch succeeds here
     09:10:00 spot: no capacity comes; it is asked for again at 2026-01-01T09:20:00Z
     09:10:00 ondemand: Batch leaves room idle here beside RUNNABLE jobs that fit; falling back needs limits = "enforce"
-    09:10:00 spot: 128 vCPUs more are wanted, but maxvCpus is reached
+    09:10:00 spot: 128 vCPUs more are wanted, but little is asked until a launch succeeds here
     limits enforced: true
     09:09:00 spot: no capacity comes; it is asked for again at 2026-01-01T09:20:00Z
     09:10:00 spot: no capacity comes; it is asked for again at 2026-01-01T09:20:00Z
