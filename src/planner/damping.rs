@@ -140,10 +140,7 @@ impl Case<'_> {
         let (min, base, sums) = (self.now.min_vcpus, self.setup.base, &self.sums);
         let blind = self.pool.blind_for > self.inputs.setup.tempo.max_blind;
         if blind {
-            return (
-                base,
-                Because::Blind(crate::planner::plan::Part::Environment, self.pool.blind_for),
-            );
+            return (base, Because::Blind(self.pool.blind_part, self.pool.blind_for));
         }
         if self.pool.turned_dry {
             let until = match memory.supply {

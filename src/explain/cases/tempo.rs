@@ -121,7 +121,7 @@ fn what_is_not_seen_is_not_changed_until_it_was_not_seen_for_too_long() {
     assert_snapshot!(story.told, @"
     09:05:00 q: the jobs were last read 5m ago
     09:15:00 q: the jobs were last read 15m ago
-    09:20:01 * spot: min 64 -> 0 vCPUs: the compute environment was last read 20m 1s ago
+    09:20:01 * spot: min 64 -> 0 vCPUs: the jobs were last read 20m 1s ago
     09:20:01 q: the jobs were last read 20m 1s ago
     ");
 }
