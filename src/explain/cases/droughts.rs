@@ -95,6 +95,27 @@ fn the_memory_of_a_drought_doubles_with_every_failed_probe() {
     assert_eq!(lengths, ["15m", "30m", "60m", "60m", "60m", "60m"]);
 }
 
+/// F5: a drought that follows soon after a recovery is remembered for longer than the first.
+#[test]
+fn a_relapse_is_remembered_for_longer_and_a_late_one_is_not() {
+    let mut lengths = Vec::new();
+    for quiet_minutes in [10, 61] {
+        let mut story = half_served(spot_then_on_demand());
+        story.capacity_error(0).after(240);
+        story.after(15 * 60).wait(30);
+        story.instances(0, 3, 192).placed(0, 4, 48).runnable(0, 4, 16).after(60);
+        assert_eq!(story.memory.environments[0].supply, Supply::Delivers);
+        story.wait(quiet_minutes * 60).plan();
+        story.levels(0, 256, 256).runnable(0, 4, 60).after(30);
+        story.capacity_error(0).after(240);
+        let Supply::Drought { until } = story.memory.environments[0].supply else {
+            panic!("{}", story.told)
+        };
+        lengths.push(until.since(story.now).to_string());
+    }
+    assert_eq!(lengths, ["30m", "15m"]);
+}
+
 /// F6: Spot is asked again, a little; the first instance that comes ends the drought.
 #[test]
 fn spot_is_probed_and_trusted_again_when_one_instance_comes() {
@@ -229,6 +250,54 @@ fn enforced_limits_make_batch_move_on_and_are_taken_back() {
     09:20:00 * spot: min 64 -> 0, max 128 -> 256 vCPUs: the raise has been served, min goes back to base
     09:20:00 * ondemand: min 64 -> 0 vCPUs: the raise has been served, min goes back to base
     ");
+}
+
+/// A max that a person sets while ours is lowered is the one to go back to.
+#[test]
+fn a_max_that_a_person_sets_meanwhile_is_the_one_restored() {
+    let mut setup = spot_then_on_demand();
+    setup.environments[0].enforce_max = true;
+    let mut story = Story::of(setup);
+    story
+        .levels(0, 128, 128)
+        .instances(0, 1, 64)
+        .placed(0, 4, 16)
+        .runnable(0, 4, 16);
+    story.plan().capacity_error(0).after(240);
+    story.environment_mut(0).max_vcpus = Vcpus::new(512);
+    story.instances(1, 1, 64).runnable(0, 4, 0).placed(0, 4, 32).after(60);
+    story.after(900);
+    assert_eq!(story.environment_mut(0).max_vcpus, Vcpus::new(512));
+    assert_snapshot!(story.told, @"
+    09:00:00 nothing
+    09:04:00 * spot: min 128 -> 64, max 256 -> 128 vCPUs: no capacity comes; it is asked for again at 2026-01-01T09:19:00Z
+    09:04:00 * ondemand: min 0 -> 64, desired 0 -> 64 vCPUs: 64 vCPUs that spot does not deliver are asked for here
+    09:04:00 spot: 64 vCPUs more are wanted, but little is asked until a launch succeeds here
+    09:05:00 * spot: max 512 -> 128 vCPUs: max is lowered so that Batch moves on to the next environment
+    09:05:00 spot: no capacity comes; it is asked for again at 2026-01-01T09:19:00Z
+    09:05:00 spot: less is wanted; min is lowered at 2026-01-01T09:06:00Z if that lasts
+    09:05:00 ondemand: less is wanted; min is lowered at 2026-01-01T09:06:00Z if that lasts
+    09:20:00 * spot: max 128 -> 512 vCPUs: max goes back to the operator's value
+    09:20:00 * ondemand: min 64 -> 0 vCPUs: the raise has been served, min goes back to base
+    09:20:00 spot: less is wanted; min is lowered at 2026-01-01T09:21:00Z if that lasts
+    ");
+}
+
+/// An update that was refused changed nothing, so there is nothing to restore.
+#[test]
+fn a_lowered_max_that_was_refused_is_forgotten() {
+    let mut setup = spot_then_on_demand();
+    setup.environments[0].enforce_max = true;
+    let mut story = Story::of(setup);
+    story.levels(0, 128, 128).instances(0, 1, 64).placed(0, 4, 16);
+    story.runnable(0, 4, 16).plan().capacity_error(0).after(240);
+    // Refused: the environment shows what it showed before. Then the drought ends and max is raised by a person.
+    story.levels(0, 64, 128).environment_mut(0).max_vcpus = Vcpus::new(256);
+    story.setup.environments[0].enforce_max = false;
+    story.after(60);
+    story.environment_mut(0).max_vcpus = Vcpus::new(512);
+    story.runnable(0, 4, 0).after(1000).after(60);
+    assert_eq!(story.environment_mut(0).max_vcpus, Vcpus::new(512));
 }
 
 /// Idle On-Demand beside RUNNABLE jobs that fit: Batch does not place there, so paying for more of it helps nobody.
