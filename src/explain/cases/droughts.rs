@@ -103,7 +103,8 @@ fn a_relapse_is_remembered_for_longer_and_a_late_one_is_not() {
         let mut story = half_served(spot_then_on_demand());
         story.capacity_error(0).after(240);
         story.after(15 * 60).wait(30);
-        story.instances(0, 3, 192).placed(0, 4, 48).runnable(0, 4, 16).after(60);
+        story.instances(0, 3, 192).placed(0, 4, 48).runnable(0, 4, 0);
+        story.levels(0, 0, 192).after(60);
         assert_eq!(story.memory.environments[0].supply, Supply::Delivers);
         story.wait(quiet_minutes * 60).plan();
         story.levels(0, 256, 256).runnable(0, 4, 60).after(30);
