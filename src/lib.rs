@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod control;
+pub mod explain;
 pub mod ids;
 pub mod input;
 pub mod observation;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::{Controller, Decide, Effect, Flight};
 use crate::ids::EnvironmentIndex;
-use crate::observation::{Observation, Seen};
+use crate::observation::{EnvironmentNow, Observation, Seen};
 use crate::planner::plan::Levels;
 use crate::units::{Time, Vcpus};
 
@@ -30,6 +30,25 @@ pub struct Guard {
     pub max_vcpus: Vcpus,
 }
 
+/// The levels of an environment as it was read.
+pub(super) const fn levels_seen(seen: &EnvironmentNow) -> Levels {
+    Levels {
+        min_vcpus: seen.min_vcpus,
+        desired_vcpus: seen.desired_vcpus,
+        max_vcpus: seen.max_vcpus,
+    }
+}
+
+/// What is known of an environment that cannot be read: the min that we asked for. Nothing else is changed from here but a max
+/// that we lowered.
+pub(super) const fn levels_of(lease: Lease) -> Levels {
+    Levels {
+        min_vcpus: lease.min_vcpus,
+        desired_vcpus: Vcpus::ZERO,
+        max_vcpus: Vcpus::ZERO,
+    }
+}
+
 impl<D: Decide> Controller<D> {
     /// Renews leases that are due while everything they rest on is seen, lets go of those that are served, and restores base
     /// where one ran out.
@@ -39,45 +58,39 @@ impl<D: Decide> Controller<D> {
             let Some(lease) = self.lease(environment) else {
                 continue;
             };
-            let Some(seen) = observation.environments.get(position).and_then(Seen::value) else {
-                continue;
-            };
-            let levels = Levels {
-                min_vcpus: seen.min_vcpus,
-                desired_vcpus: seen.desired_vcpus,
-                max_vcpus: seen.max_vcpus,
-            };
-            if now >= lease.expires {
-                self.restore(now, environment, levels, effects);
-            } else if now >= self.renewal_due(lease) && self.sees(now, observation, position) {
-                let renewed = Lease {
-                    expires: now + self.setup.tempo.lease,
-                    ..lease
-                };
-                effects.push(Effect::Arm(self.guard(environment, renewed, levels)));
-            }
+            // Read since our last update was answered; older readings may show what is no longer so.
+            let memory = self.memory.environments.get(position).copied().unwrap_or_default();
+            let part = observation.environments.get(position);
+            let seen = part
+                .filter(|part| Some(part.at()) > memory.acted_at)
+                .and_then(Seen::value);
             let base = self
                 .setup
                 .environments
                 .get(position)
                 .map_or(Vcpus::ZERO, |setup| setup.base);
             let idle = self.flights.get(position) == Some(&Flight::Idle);
-            let max_held = self
-                .memory
-                .environments
-                .get(position)
-                .is_some_and(|memory| memory.max_before.is_some());
-            let read_since = self
-                .memory
-                .environments
-                .get(position)
-                .and_then(|memory| memory.acted_at);
-            let current = observation.environments.get(position).map(Seen::at);
-            if idle && !max_held && seen.min_vcpus <= base && current > read_since {
+            let at_base = seen.is_some_and(|seen| seen.min_vcpus <= base) && memory.max_before.is_none();
+            // Base was asked for and is there. Where more was asked for, a reading may lag behind: that lease runs out instead.
+            let let_go = lease.min_vcpus <= base || now >= lease.expires;
+            if idle && at_base && let_go {
                 if let Some(slot) = self.leases.get_mut(position) {
                     *slot = None;
                 }
                 effects.push(Effect::Disarm(environment));
+            } else if now >= lease.expires {
+                let levels = seen.map_or_else(|| levels_of(lease), levels_seen);
+                self.restore(now, environment, levels, effects);
+            } else if let Some(seen) = seen
+                && !at_base
+                && now >= self.renewal_due(lease)
+                && self.sees(now, observation, position)
+            {
+                let renewed = Lease {
+                    expires: now + self.setup.tempo.lease,
+                    ..lease
+                };
+                effects.push(Effect::Arm(self.guard(environment, renewed, levels_seen(seen))));
             }
         }
     }

@@ -27,6 +27,10 @@ const SETTLE_MOST: Span = Span::from_seconds(10);
 const BACK_OFF_FIRST: Span = Span::from_seconds(5);
 /// Longest pause between attempts on one environment.
 const BACK_OFF_MOST: Span = Span::from_minutes(5);
+/// A renewal that failed, or that sight did not permit, is tried again after this.
+const RENEW_AGAIN: Span = Span::from_seconds(10);
+/// After a stop, raised levels last this long at most: enough to start again, short enough to forget.
+const HAND_OVER_MOST: Span = Span::from_minutes(10);
 
 /// Whoever decides: the planner, or, in simulations, somebody else's rule that fills the same [`Plan`].
 pub trait Decide {
@@ -102,9 +106,9 @@ pub enum Effect {
 enum Flight {
     #[default]
     Idle,
-    Committing(Action),
-    Arming(Action),
-    Sending(Action),
+    Committing(Action, Option<Lease>),
+    Arming(Action, Lease),
+    Sending(Action, Option<Lease>),
     BackOff {
         until: Time,
     },
@@ -199,7 +203,10 @@ impl<D: Decide> Controller<D> {
         if self.stopping {
             return;
         }
-        self.woken = None;
+        if self.settled_at().is_some_and(|at| at <= now) {
+            self.woken = None;
+            effects.push(Effect::Observe);
+        }
         for (position, flight) in self.flights.iter_mut().enumerate() {
             if matches!(flight, Flight::BackOff { until } if *until <= now) {
                 *flight = Flight::Idle;
@@ -220,18 +227,22 @@ impl<D: Decide> Controller<D> {
         self.mind_leases(now, observation, effects);
     }
 
-    /// Starts an action on its way: commit first.
-    fn intend(&mut self, now: Time, action: Action, effects: &mut Vec<Effect>) {
+    /// When the wake-ups so far have settled and everything is read again.
+    fn settled_at(&self) -> Option<Time> {
+        self.woken
+            .map(|(first, last)| (last + SETTLE_QUIET).min(first + SETTLE_MOST))
+    }
+
+    /// Starts an action on its way, unless another is: commit first. Says whether it did.
+    fn intend(&mut self, now: Time, action: Action, effects: &mut Vec<Effect>) -> bool {
         let environment = action.environment();
-        let Some(flight) = self.flights.get_mut(environment.position()) else {
-            return;
-        };
-        if *flight != Flight::Idle {
-            return;
+        let idle = self.flights.get(environment.position()) == Some(&Flight::Idle);
+        if idle {
+            let lease = self.lease_for(&action, now);
+            self.set_flight(environment, Flight::Committing(action, lease));
+            effects.push(Effect::Commit(environment, action, lease));
         }
-        *flight = Flight::Committing(action);
-        let lease = self.lease_for(&action, now);
-        effects.push(Effect::Commit(environment, action, lease));
+        idle
     }
 
     fn lease_for(&self, action: &Action, now: Time) -> Option<Lease> {
@@ -241,10 +252,22 @@ impl<D: Decide> Controller<D> {
             .get(action.environment().position())
             .map_or(Vcpus::ZERO, |setup| setup.base);
         let restored = self.restored_max(action.environment(), action.to().max_vcpus);
-        (action.to().min_vcpus > base || restored != action.to().max_vcpus).then(|| Lease {
+        let held = self.lease(action.environment());
+        let expires = match held {
+            // Nothing is armed for what only gives back: the guard in force still fires when it was to fire.
+            Some(held) if !self.needs_guard(action) => held.expires,
+            Some(_) | None => now + self.setup.tempo.lease,
+        };
+        (action.to().min_vcpus > base || restored != action.to().max_vcpus).then_some(Lease {
             min_vcpus: action.to().min_vcpus,
-            expires: now + self.setup.tempo.lease,
+            expires,
         })
+    }
+
+    /// Whether an update must not be sent before the guard is armed: a raise, or a lowered max that no guard in force restores.
+    fn needs_guard(&self, action: &Action) -> bool {
+        let lowers_max = action.to().max_vcpus < action.from().max_vcpus;
+        action.raises() || lowers_max && self.lease(action.environment()).is_none()
     }
 
     /// What maxvCpus goes back to.
@@ -263,21 +286,26 @@ impl<D: Decide> Controller<D> {
         result: Result<(), Failed>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(Flight::Committing(action)) = self.flights.get(environment.position()).copied() else {
+        let Some(Flight::Committing(action, lease)) = self.flights.get(environment.position()).copied() else {
             return;
         };
+        let needs_guard = self.needs_guard(&action);
+        if self.stopping && needs_guard {
+            self.set_flight(environment, Flight::Idle);
+            return;
+        }
         // A failing commit (disk full) stops raises, never releases.
-        if result.is_err() && action.raises() {
+        if result.is_err() && needs_guard {
             self.back_off(now, environment);
             return;
         }
-        match self.lease_for(&action, now) {
-            Some(lease) if action.raises() => {
-                self.set_flight(environment, Flight::Arming(action));
+        match lease {
+            Some(lease) if needs_guard => {
+                self.set_flight(environment, Flight::Arming(action, lease));
                 effects.push(Effect::Arm(self.guard(environment, lease, action.to())));
             }
-            Some(_) | None => {
-                self.set_flight(environment, Flight::Sending(action));
+            lease => {
+                self.set_flight(environment, Flight::Sending(action, lease));
                 effects.push(Effect::Send(action));
             }
         }
@@ -305,23 +333,23 @@ impl<D: Decide> Controller<D> {
         effects: &mut Vec<Effect>,
     ) {
         match (self.flights.get(environment.position()).copied(), result) {
-            (Some(Flight::Arming(action)), Ok(())) => {
-                self.set_flight(environment, Flight::Sending(action));
+            (Some(Flight::Arming(..)), _) if self.stopping => self.set_flight(environment, Flight::Idle),
+            (Some(Flight::Arming(action, lease)), Ok(())) => {
+                self.set_flight(environment, Flight::Sending(action, Some(lease)));
                 effects.push(Effect::Send(action));
             }
-            (Some(Flight::Arming(_)), Err(Failed)) => self.back_off(now, environment),
+            (Some(Flight::Arming(..)), Err(Failed)) => self.back_off(now, environment),
             // A guard moved for a renewal: the lease counts from when it is armed.
-            (Some(_), Ok(())) => self.renewed(now, environment),
-            (Some(_), Err(Failed)) | (None, _) => {}
+            (Some(_), Ok(())) if !self.stopping => self.renewed(now, environment),
+            (Some(_), _) | (None, _) => {}
         }
     }
 
     fn finished(&mut self, now: Time, environment: EnvironmentIndex, outcome: Outcome, effects: &mut Vec<Effect>) {
         let position = environment.position();
-        let Some(Flight::Sending(action)) = self.flights.get(position).copied() else {
+        let Some(Flight::Sending(action, lease)) = self.flights.get(position).copied() else {
             return;
         };
-        let lease = self.lease_for(&action, now);
         if let Some(memory) = self.memory.environments.get_mut(position) {
             memory.acted_at = Some(now);
             memory.release_refused |= outcome == Outcome::Overshoot && !action.raises();
@@ -333,7 +361,11 @@ impl<D: Decide> Controller<D> {
                     *failures = 0;
                 }
                 if let Some(slot) = self.leases.get_mut(position) {
-                    *slot = lease;
+                    // What was given back keeps its lease until base is seen: only then is the guard removed.
+                    *slot = lease.or(slot.map(|held| Lease {
+                        min_vcpus: action.to().min_vcpus,
+                        ..held
+                    }));
                 }
                 if let Some(sent) = self.sent.get_mut(position) {
                     sent.accepted += 1;
@@ -350,7 +382,9 @@ impl<D: Decide> Controller<D> {
                 self.back_off(now, environment);
             }
         }
-        effects.push(Effect::Observe);
+        if !self.stopping {
+            effects.push(Effect::Observe);
+        }
     }
 
     fn back_off(&mut self, now: Time, environment: EnvironmentIndex) {
@@ -373,46 +407,44 @@ impl<D: Decide> Controller<D> {
         }
     }
 
-    /// Hands raised levels over to their leases: nothing is changed, nothing more is planned.
+    /// Hands raised levels over to their leases: nothing is changed, nothing more is planned. What is being sent may still
+    /// arrive; its guard is armed already.
     fn stop(&mut self, now: Time, observation: &Observation, effects: &mut Vec<Effect>) {
         self.stopping = true;
+        self.woken = None;
         for position in 0..self.leases.len() {
             let environment = EnvironmentIndex::at(position);
-            if let (Some(lease), Some(levels)) = (
-                self.lease(environment),
+            // Without sight the guard in force stays as it is.
+            if let (Some(Some(lease)), Some(seen)) = (
+                self.leases.get_mut(position),
                 observation.environments.get(position).and_then(Seen::value),
             ) {
-                let hand_over = Lease {
-                    expires: lease.expires.min(now + Span::from_minutes(10)),
-                    ..lease
-                };
-                let levels = Levels {
-                    min_vcpus: levels.min_vcpus,
-                    desired_vcpus: levels.desired_vcpus,
-                    max_vcpus: levels.max_vcpus,
-                };
-                effects.push(Effect::Arm(self.guard(environment, hand_over, levels)));
+                lease.expires = lease.expires.min(now + HAND_OVER_MOST);
+                let hand_over = *lease;
+                effects.push(Effect::Arm(self.guard(
+                    environment,
+                    hand_over,
+                    lease::levels_seen(seen),
+                )));
             }
         }
     }
 
     fn ask_for_wake_up(&self, now: Time, effects: &mut Vec<Effect>) {
-        let mut next = if self.stopping {
-            Time::FAR_FUTURE
-        } else {
-            self.plan.look_again_at
-        };
-        if let Some((first, last)) = self.woken {
-            next = next.min((last + SETTLE_QUIET).min(first + SETTLE_MOST));
+        if self.stopping {
+            return;
         }
+        let mut next = self.plan.look_again_at;
+        next = next.min(self.settled_at().unwrap_or(Time::FAR_FUTURE));
         for (position, flight) in self.flights.iter().enumerate() {
             if let Flight::BackOff { until } = flight {
                 next = next.min(*until);
             }
-            if let Some(lease) = self.leases.get(position).copied().flatten()
-                && !self.stopping
-            {
-                next = next.min(self.renewal_due(lease).max(now + Span::from_seconds(1)));
+            if let Some(lease) = self.leases.get(position).copied().flatten() {
+                let again = now + RENEW_AGAIN;
+                for at in [self.renewal_due(lease), lease.expires] {
+                    next = next.min(if at > now { at } else { again });
+                }
             }
         }
         if next < Time::FAR_FUTURE {
@@ -432,14 +464,17 @@ impl<D: Decide> Controller<D> {
             max_vcpus: self.restored_max(environment, levels.max_vcpus),
             desired_vcpus: levels.desired_vcpus,
         };
-        if let Some(sent) = self.sent.get_mut(environment.position()) {
-            sent.expired += 1;
+        if to == levels {
+            return;
         }
-        self.intend(
+        let intended = self.intend(
             now,
             Action::new(environment, levels, to, Because::LeaseExpired),
             effects,
         );
+        if let (true, Some(sent)) = (intended, self.sent.get_mut(environment.position())) {
+            sent.expired += 1;
+        }
     }
 
     /// Half of its time after it was given, a lease is due for renewal.

@@ -109,7 +109,7 @@ impl Case<'_> {
         }
     }
 
-    /// Whether every queue that uses this environment prefers another.
+    /// Whether every queue that uses this environment prefers another, and nothing makes Batch move on from that one.
     fn is_second_choice(&self) -> bool {
         let mut queues = self
             .inputs
@@ -117,7 +117,11 @@ impl Case<'_> {
             .queues
             .iter()
             .filter(|queue| queue.environments.contains(&self.environment));
-        queues.all(|queue| queue.environments.first() != Some(&self.environment))
+        queues.all(|queue| {
+            let first = queue.environments.first().filter(|first| **first != self.environment);
+            let first = first.and_then(|first| self.inputs.setup.environments.get(first.position()));
+            first.is_some_and(|first| !first.enforce_max)
+        })
     }
 
     /// Everything wanted of this environment: used, claimed, idle on purpose, and idle that nobody can use meanwhile.
@@ -136,10 +140,7 @@ impl Case<'_> {
         let (min, base, sums) = (self.now.min_vcpus, self.setup.base, &self.sums);
         let blind = self.pool.blind_for > self.inputs.setup.tempo.max_blind;
         if blind {
-            return (
-                base,
-                Because::Blind(crate::planner::plan::Part::Environment, self.pool.blind_for),
-            );
+            return (base, Because::Blind(self.pool.blind_part, self.pool.blind_for));
         }
         if self.pool.turned_dry {
             let until = match memory.supply {
@@ -198,6 +199,7 @@ impl Case<'_> {
 
     fn decide(&self, memory: &mut EnvironmentMemory, plan: &mut Plan) {
         let now = self.inputs.now;
+        self.yield_max(memory);
         let (min, because) = self.wanted_min(memory);
         let max = self.wanted_max(memory);
         let from = Levels {
@@ -248,6 +250,14 @@ impl Case<'_> {
         self.setup.platform == crate::account::Platform::Ec2
     }
 
+    /// A max that stands where it stood before, or higher, is not ours any more: our update was refused, or a person set it.
+    fn yield_max(&self, memory: &mut EnvironmentMemory) {
+        let restored = memory.max_before.is_some_and(|before| self.now.max_vcpus >= before);
+        if restored && !self.is_awaited(memory) {
+            memory.max_before = None;
+        }
+    }
+
     /// maxvCpus is lowered in a drought, if the policy enforces limits, so that Batch moves on; and put back afterwards.
     fn wanted_max(&self, memory: &EnvironmentMemory) -> Vcpus {
         let dry = matches!(memory.supply, Supply::Drought { .. });
@@ -279,8 +289,8 @@ impl Case<'_> {
         min == self.setup.base || less >= self.setup.smallest.max(self.now.min_vcpus.scaled_up(1, 10))
     }
 
-    /// What holds any update: one of ours is under way, or the environment is UPDATING.
-    fn may_send(&self, memory: &EnvironmentMemory, plan: &mut Plan) -> bool {
+    /// Whether an update of ours is under way, or was answered after the environment was read.
+    fn is_awaited(&self, memory: &EnvironmentMemory) -> bool {
         let seen_at = self
             .inputs
             .observation
@@ -290,7 +300,12 @@ impl Case<'_> {
         let unseen = memory
             .acted_at
             .is_some_and(|acted| seen_at.is_none_or(|seen| seen <= acted));
-        if memory.in_flight || unseen {
+        memory.in_flight || unseen
+    }
+
+    /// What holds any update: one of ours is under way, or the environment is UPDATING.
+    fn may_send(&self, memory: &EnvironmentMemory, plan: &mut Plan) -> bool {
+        if self.is_awaited(memory) {
             self.say(plan, Because::Hold(Hold::InFlight, Time::FAR_FUTURE));
             return false;
         }

@@ -49,7 +49,8 @@ fn open_quotas(inputs: &Inputs<'_>, plan: &mut Plan) {
     }
 }
 
-/// What the environment alone limits: the tightest of maxvCpus, cap, step and drought.
+/// What the environment alone limits: the tightest of its state, a drought, maxvCpus, cap and step. `min_by_key` keeps the
+/// first of equals, so this is also the order in which they are named.
 fn own_limits(inputs: &Inputs<'_>, position: usize, setup: &EnvironmentSetup, plan: &mut Plan) {
     let (Some(pool), Some(levels)) = (
         plan.scratch.pools.get_mut(position),
@@ -57,18 +58,6 @@ fn own_limits(inputs: &Inputs<'_>, position: usize, setup: &EnvironmentSetup, pl
     ) else {
         return;
     };
-    let mut tightest = (levels.max_vcpus.minus_or_zero(pool.committed), Limit::MaxVcpus);
-    let mut consider = |left: Vcpus, limit: Limit| {
-        if left < tightest.0 {
-            tightest = (left, limit);
-        }
-    };
-    if let Some(cap) = setup.cap {
-        consider(cap.minus_or_zero(pool.committed), Limit::Cap);
-    }
-    if let Some(step) = setup.max_step {
-        consider(step, Limit::Step);
-    }
     let supply = plan
         .scratch
         .environments
@@ -83,16 +72,22 @@ fn own_limits(inputs: &Inputs<'_>, position: usize, setup: &EnvironmentSetup, pl
         .get(position)
         .and_then(Seen::value)
         .is_some_and(failed_last);
-    match supply {
-        Supply::Drought { .. } => consider(Vcpus::ZERO, Limit::Drought),
-        Supply::Probing { .. } => consider(probe, Limit::Drought),
-        Supply::Delivers if failing => consider(probe, Limit::Drought),
-        Supply::Delivers => {}
+    let drought = match supply {
+        Supply::Drought { .. } => Some(Vcpus::ZERO),
+        Supply::Probing { .. } => Some(probe),
+        Supply::Delivers => failing.then_some(probe),
+    };
+    let own = [
+        (!pool.may_raise).then_some((Vcpus::ZERO, Limit::NotSteerable)),
+        drought.map(|left| (left, Limit::Drought)),
+        Some((levels.max_vcpus.minus_or_zero(pool.committed), Limit::MaxVcpus)),
+        setup.cap.map(|cap| (cap.minus_or_zero(pool.committed), Limit::Cap)),
+        setup.max_step.map(|step| (step, Limit::Step)),
+    ];
+    let tightest = own.into_iter().flatten().min_by_key(|(left, _)| *left);
+    if let Some((left, limit)) = tightest {
+        (pool.own_limit, pool.own_limit_kind) = (left, Some(limit));
     }
-    if !pool.may_raise {
-        consider(Vcpus::ZERO, Limit::NotSteerable);
-    }
-    (pool.own_limit, pool.own_limit_kind) = (tightest.0, Some(tightest.1));
 }
 
 /// How much more an environment may be asked for, and what says so.

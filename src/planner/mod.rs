@@ -60,7 +60,9 @@ pub fn plan(setup: &Setup, observation: &Observation, memory: &Memory, now: Time
     }
     for &queue in &setup.serve_order {
         demand::idle_wanted(&inputs, queue, plan);
-        placement::serve(&inputs, queue, plan);
+        if !plan.scratch.rows.is_empty() {
+            placement::serve(&inputs, queue, plan);
+        }
     }
     damping::act(&inputs, plan);
     note(&inputs, plan);

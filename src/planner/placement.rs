@@ -228,6 +228,7 @@ fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex,
         return;
     };
     let (allowed, limit) = limits::left(inputs, environment, plan);
+    let ours = is_our_choice(inputs, queue, environment);
     // Promised room that no whole job fits into counts towards the next one.
     let mut scraps = plan.scratch.pools[position].on_its_way;
     let mut left = allowed.min(most);
@@ -272,11 +273,18 @@ fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex,
             plan.queues[queue.position()].from_on_its_way += promised;
             plan.queues[queue.position()].granted += granted;
         }
-        pool.beyond_batch |= row.source != Source::Waiting && !granted.is_zero();
+        pool.beyond_batch |= (ours || row.source != Source::Waiting) && !granted.is_zero();
     }
     plan.scratch.pools[position].on_its_way = scraps;
     plan.environments[position].granted += granted_in_all;
     limits::book(inputs, environment, granted_in_all, plan);
+}
+
+/// Batch sees RUNNABLE jobs itself, but it asks the first environment for them: On-Demand behind it is our choice.
+fn is_our_choice(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex) -> bool {
+    let setup = inputs.setup.queues.get(queue.position());
+    let first = setup.and_then(|setup| setup.environments.first());
+    purchase(inputs, environment) == Purchase::OnDemand && first != Some(&environment)
 }
 
 /// The position of a source in `Pool::granted_for`.

@@ -299,10 +299,11 @@ pub enum Hold {
 }
 
 /// A part of the observation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     /// Compute environments.
+    #[default]
     Environment,
     /// Container instances.
     Instances,

@@ -3,7 +3,7 @@
 use crate::catalog::Resources;
 use crate::observation::Shape;
 use crate::planner::memory::{EnvironmentMemory, QueueMemory};
-use crate::planner::plan::Limit;
+use crate::planner::plan::{Limit, Part};
 use crate::units::{Span, Vcpus};
 
 /// One instance, in the fixed-point fraction in which room is shared out.
@@ -68,7 +68,9 @@ pub(crate) struct Pool {
     pub(crate) may_retain: bool,
     /// The age of the oldest part that it depends on.
     pub(crate) blind_for: Span,
-    /// Some of what is granted is invisible to Batch: messages, arrivals, idle room.
+    /// Which part that is.
+    pub(crate) blind_part: Part,
+    /// Batch would not launch some of what is granted: for messages, arrivals, idle room, or On-Demand behind Spot.
     pub(crate) beyond_batch: bool,
     /// Denied by a limit in this plan.
     pub(crate) denied: Vcpus,

@@ -54,7 +54,12 @@ fn look_at_environment(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan:
     let instances = inputs.observation.instances.get(position);
     let age_of_levels = age(inputs.now, levels);
     let age_of_instances = age(inputs.now, instances);
-    pool.blind_for = age_of_levels.max(age_of_instances);
+    (pool.blind_for, pool.blind_part) = if age_of_levels >= age_of_instances {
+        (age_of_levels, Part::Environment)
+    } else {
+        (age_of_instances, Part::Instances)
+    };
+    let blind = Because::Blind(pool.blind_part, pool.blind_for);
     let fresh = is_fresh(inputs, levels) && is_fresh(inputs, instances);
 
     if let Some(instances) = instances.and_then(Seen::value) {
@@ -84,15 +89,7 @@ fn look_at_environment(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan:
     pool.end_room = plan.scratch.rooms.len();
     plan.scratch.pools.push(pool);
     if !fresh {
-        let part = if age_of_levels >= age_of_instances {
-            Part::Environment
-        } else {
-            Part::Instances
-        };
-        plan.say(
-            Subject::Environment(environment),
-            Because::Blind(part, age_of_levels.max(age_of_instances)),
-        );
+        plan.say(Subject::Environment(environment), blind);
     }
 }
 
@@ -111,7 +108,9 @@ fn look_at_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) {
         if let Some(pool) = plan.scratch.pools.get_mut(environment.position()) {
             pool.may_lower &= fresh && exact;
             pool.may_retain &= fresh;
-            pool.blind_for = pool.blind_for.max(age);
+            if age > pool.blind_for {
+                (pool.blind_for, pool.blind_part) = (age, Part::Jobs);
+            }
             pool.idle_time = pool.idle_time.max(setup.idle_time);
         }
     }

@@ -1,0 +1,378 @@
+//! Every sentence about a decision.
+//!
+//! Reasons are data (`planner::plan::Because`); people read sentences, machines read codes, and both come from here by exhaustive
+//! matches, so that a new reason cannot be forgotten. A *sentence* names its subject first and then says what holds now, with
+//! numbers: `spot: 61 vCPUs of RUNNABLE jobs wait`. An *action* says what changes and why:
+//! `spot: min 0 -> 64, desired 0 -> 64 vCPUs: 61 vCPUs of RUNNABLE jobs wait`.
+//!
+//! Names come from outside and are written with [`printable`] only.
+
+#[cfg(test)]
+mod cases;
+mod codes;
+mod printable;
+mod table;
+
+use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
+use crate::planner::plan::{Action, Because, Hold, Limit, NotDemandKind, Part, Plan, Reason, Subject};
+use crate::setup::Setup;
+use crate::units::{Span, Time, Vcpus};
+
+pub use codes::{Coded, code, detail};
+pub use printable::{Printable, printable};
+pub use table::reasons_table;
+
+/// An age beyond this means that the part was never read.
+const NEVER: Span = Span::from_minutes(100 * 365 * 24 * 60);
+
+/// A reason as a sentence: its subject, a colon, what holds.
+pub fn sentence(setup: &Setup, reason: &Reason) -> String {
+    format!(
+        "{}: {}",
+        subject(setup, reason.subject),
+        because(setup, reason.subject, &reason.because)
+    )
+}
+
+/// An update as a sentence: the environment, what changes from which level to which, and the main reason.
+pub fn action(setup: &Setup, action: &Action) -> String {
+    let environment = Subject::Environment(action.environment());
+    format!(
+        "{}: {}: {}",
+        subject(setup, environment),
+        changes(action),
+        because(setup, environment, &action.because())
+    )
+}
+
+/// What a reason is about, by its name.
+pub fn subject(setup: &Setup, subject: Subject) -> String {
+    match subject {
+        Subject::Environment(index) => environment_name(setup, index),
+        Subject::Queue(index) => queue_name(setup, index),
+        Subject::Sqs(index) => sqs_name(setup, index),
+    }
+}
+
+/// Which of several reasons for the same subject is told first; the smallest number wins.
+///
+/// First what keeps us from deciding well (0), then trouble that people can do something about (1), then what limits a grant
+/// (2), then what capacity is wanted for (3), then what goes back (4), then what only waits for a moment (5), and last what is
+/// no business of ours (6).
+pub const fn precedence(because: &Because) -> u8 {
+    match because {
+        Because::Blind(..) | Because::LeaseExpired => 0,
+        Because::NotPlaced
+        | Because::Unfit(_)
+        | Because::Stalled(_)
+        | Because::Drought(_)
+        | Because::DoubleLaunch(_) => 1,
+        Because::Limit(..) => 2,
+        Because::Fallback(..)
+        | Because::Probing(_)
+        | Because::Waiting(_)
+        | Because::Messages(_)
+        | Because::Arriving(_)
+        | Because::Scheduled(_)
+        | Because::Headroom(_)
+        | Because::RecentlyUsed(_) => 3,
+        Because::MovesOn | Because::Recovered | Because::MaxRestored | Because::LessWanted(_) | Because::Served => 4,
+        Because::Patience(_) | Because::Hold(..) => 5,
+        Because::NotDemand(..) => 6,
+    }
+}
+
+/// The reason to tell if only one can be told of a subject; see [`precedence`]. Among equals the first that was found.
+pub fn headline(plan: &Plan, subject: Subject) -> Option<Reason> {
+    let own = plan.reasons.iter().filter(|reason| reason.subject == subject);
+    own.min_by_key(|reason| precedence(&reason.because)).copied()
+}
+
+/// The changed levels only; they share one unit.
+fn changes(action: &Action) -> String {
+    let (from, to) = (action.from(), action.to());
+    let levels = [
+        ("min", from.min_vcpus, to.min_vcpus),
+        ("desired", from.desired_vcpus, to.desired_vcpus),
+        ("max", from.max_vcpus, to.max_vcpus),
+    ];
+    let changed: Vec<String> = levels
+        .iter()
+        .filter(|(_, from, to)| from != to)
+        .map(|(name, from, to)| format!("{name} {} -> {}", from.get(), to.get()))
+        .collect();
+    if changed.is_empty() {
+        return "nothing changes".to_owned();
+    }
+    format!("{} vCPUs", changed.join(", "))
+}
+
+fn because(setup: &Setup, subject: Subject, because: &Because) -> String {
+    match *because {
+        Because::Waiting(vcpus) => format!("{vcpus} of RUNNABLE jobs {}", verb(vcpus.get(), "waits", "wait")),
+        Because::Messages(vcpus) => format!("SQS messages will need {vcpus}"),
+        Because::Arriving(vcpus) => format!("jobs known to come need {vcpus}"),
+        Because::Headroom(vcpus) => format!("{vcpus} of idle room {} wanted", verb(vcpus.get(), "is", "are")),
+        Because::Scheduled(vcpus) => format!("the schedule wants {vcpus} of idle room"),
+        Because::RecentlyUsed(vcpus) => {
+            let (was, is) = (verb(vcpus.get(), "was", "were"), verb(vcpus.get(), "is", "are"));
+            format!("{vcpus} {was} in use within the idle time and {is} kept")
+        }
+        Because::Fallback(spot, vcpus) => {
+            let name = environment_name(setup, spot);
+            format!(
+                "{vcpus} that {name} does not deliver {} asked for here",
+                verb(vcpus.get(), "is", "are")
+            )
+        }
+        Because::Served => "the raise has been served, min goes back to base".to_owned(),
+        Because::LessWanted(vcpus) => format!("no more than {vcpus} {} wanted", verb(vcpus.get(), "is", "are")),
+        Because::Drought(until) => format!("no capacity comes; it is asked for again {}", at(until)),
+        Because::Probing(vcpus) => format!("after a drought, {vcpus} asked for as a probe"),
+        Because::Recovered => "capacity comes again after a drought".to_owned(),
+        Because::Limit(limit, vcpus) => {
+            let denied = verb(vcpus.get(), "is", "are");
+            format!("{vcpus} more {denied} wanted, {}", limited_by(setup, subject, limit))
+        }
+        Because::Patience(time) => format!("On-Demand is not paid for before {}", moment(time)),
+        Because::Hold(hold, until) => held_by(hold, until),
+        Because::Blind(part, age) => blind(part, age),
+        Because::NotDemand(kind, jobs) => not_demand(kind, jobs),
+        Because::Unfit(jobs) => format!(
+            "{} no instance type of the queue's environments",
+            counted(jobs, "fits", "fit")
+        ),
+        Because::Stalled(percent) => {
+            format!("its messages do not become jobs; {percent} % of their demand is still believed")
+        }
+        Because::NotPlaced => {
+            "Batch leaves room idle here beside RUNNABLE jobs that fit; falling back needs limits = \"enforce\""
+                .to_owned()
+        }
+        Because::MovesOn => "max is lowered so that Batch moves on to the next environment".to_owned(),
+        Because::MaxRestored => "max goes back to the operator's value".to_owned(),
+        Because::DoubleLaunch(vcpus) => {
+            format!("{vcpus} more than wanted arrived: Batch had launched too, so it is given more time to act first")
+        }
+        Because::LeaseExpired => "the lease on raised capacity ran out, everything goes back to base".to_owned(),
+    }
+}
+
+fn limited_by(setup: &Setup, subject: Subject, limit: Limit) -> String {
+    let environment = match subject {
+        Subject::Environment(index) => setup.environments.get(index.position()),
+        Subject::Queue(_) | Subject::Sqs(_) => None,
+    };
+    let of = |vcpus: Option<Vcpus>| vcpus.map_or_else(String::new, |vcpus| format!(" of {vcpus}"));
+    match limit {
+        Limit::MaxVcpus => "but maxvCpus is reached".to_owned(),
+        Limit::Cap => format!(
+            "but the policy's cap{} is reached",
+            of(environment.and_then(|setup| setup.cap))
+        ),
+        Limit::AccountCap => format!(
+            "but the policy's cap{} on all environments together is reached",
+            of(setup.account_cap)
+        ),
+        Limit::Step => format!(
+            "but one update adds at most the policy's step{}",
+            of(environment.and_then(|setup| setup.max_step))
+        ),
+        Limit::Quota(index) => format!(
+            "but service quota {} is used up, less its reserve and one instance's overshoot per environment",
+            quota_name(setup, index)
+        ),
+        Limit::Drought => "but little is asked until a launch succeeds here".to_owned(),
+        Limit::NotSteerable => {
+            "but the environment cannot be steered as it is (platform, policy, state or sight)".to_owned()
+        }
+    }
+}
+
+fn held_by(hold: Hold, until: Time) -> String {
+    match hold {
+        Hold::BatchFirst => format!("Batch may act first until {}", moment(until)),
+        Hold::BetweenUpdates => format!("the last update is too recent, the next may follow {}", at(until)),
+        Hold::Updating => "UPDATING: no update is accepted until that ends".to_owned(),
+        Hold::InFlight => "an update of ours is under way or not seen yet".to_owned(),
+        Hold::LowerLater => format!("less is wanted; min is lowered {} if that lasts", at(until)),
+        Hold::QuietAfterStart => format!("just started, nothing is lowered before {}", moment(until)),
+    }
+}
+
+fn blind(part: Part, age: Span) -> String {
+    let what = match part {
+        Part::Environment => "the compute environment",
+        Part::Instances => "the container instances",
+        Part::Jobs => "the jobs",
+        Part::Messages => "the messages",
+    };
+    let verb = if part == Part::Environment { "was" } else { "were" };
+    if age >= NEVER {
+        format!("{what} {verb} never read yet")
+    } else {
+        format!("{what} {verb} last read {age} ago")
+    }
+}
+
+fn not_demand(kind: NotDemandKind, jobs: i64) -> String {
+    match kind {
+        NotDemandKind::Pending => format!("{} for other jobs (PENDING)", counted(jobs, "waits", "wait")),
+        NotDemandKind::Misconfigured => {
+            let blocked = counted(jobs, "is", "are");
+            format!("{blocked} blocked by MISCONFIGURATION, which no capacity cures")
+        }
+        NotDemandKind::Reserved => format!("{} held by a fair-share reservation", counted(jobs, "is", "are")),
+        NotDemandKind::MultiNode => {
+            let multi_node = counted(jobs, "is", "are");
+            format!("{multi_node} multi-node, which Batch never serves from minvCpus")
+        }
+    }
+}
+
+fn environment_name(setup: &Setup, index: EnvironmentIndex) -> String {
+    let name = setup.environments.get(index.position()).map(|setup| &setup.name);
+    name.map_or_else(
+        || format!("environment {}", index.0),
+        |name| printable(name).to_string(),
+    )
+}
+
+fn queue_name(setup: &Setup, index: QueueIndex) -> String {
+    let name = setup.queues.get(index.position()).map(|setup| &setup.name);
+    name.map_or_else(|| format!("queue {}", index.0), |name| printable(name).to_string())
+}
+
+fn sqs_name(setup: &Setup, index: SqsIndex) -> String {
+    let name = setup.sqs_sources.get(index.position()).map(|setup| &setup.name);
+    name.map_or_else(|| format!("SQS source {}", index.0), |name| printable(name).to_string())
+}
+
+fn quota_name(setup: &Setup, index: QuotaIndex) -> String {
+    let code = setup.quotas.get(index.position()).map(|setup| &setup.code);
+    code.map_or_else(|| format!("number {}", index.0), |code| printable(code).to_string())
+}
+
+/// A time after a verb.
+fn at(time: Time) -> String {
+    if time == Time::FAR_FUTURE {
+        moment(time)
+    } else {
+        format!("at {time}")
+    }
+}
+
+/// A time after a preposition.
+fn moment(time: Time) -> String {
+    if time == Time::FAR_FUTURE {
+        "further notice".to_owned()
+    } else {
+        time.to_string()
+    }
+}
+
+fn counted(jobs: i64, one: &'static str, several: &'static str) -> String {
+    let noun = if jobs == 1 { "job" } else { "jobs" };
+    format!("{jobs} {noun} {}", verb(jobs, one, several))
+}
+
+const fn verb(count: i64, one: &'static str, several: &'static str) -> &'static str {
+    if count == 1 { one } else { several }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::planner::plan::Levels;
+    use crate::planner::worlds::spot_then_on_demand;
+
+    fn levels(min: i64, desired: i64, max: i64) -> Levels {
+        Levels {
+            min_vcpus: Vcpus::new(min),
+            desired_vcpus: Vcpus::new(desired),
+            max_vcpus: Vcpus::new(max),
+        }
+    }
+
+    #[test]
+    fn an_action_names_only_what_changes() {
+        let setup = spot_then_on_demand();
+        let spot = EnvironmentIndex(0);
+        let waiting = Because::Waiting(Vcpus::new(61));
+        let cases = [
+            (
+                Action::new(spot, levels(0, 0, 256), levels(64, 64, 256), waiting),
+                "spot: min 0 -> 64, desired 0 -> 64 vCPUs: 61 vCPUs of RUNNABLE jobs wait",
+            ),
+            (
+                Action::new(spot, levels(64, 80, 256), levels(0, 80, 256), Because::Served),
+                "spot: min 64 -> 0 vCPUs: the raise has been served, min goes back to base",
+            ),
+            (
+                Action::new(spot, levels(0, 0, 256), levels(0, 0, 64), Because::MovesOn),
+                "spot: max 256 -> 64 vCPUs: max is lowered so that Batch moves on to the next environment",
+            ),
+            (
+                Action::new(spot, levels(0, 0, 256), levels(0, 0, 256), Because::Served),
+                "spot: nothing changes: the raise has been served, min goes back to base",
+            ),
+        ];
+        for (update, expected) in cases {
+            assert_eq!(action(&setup, &update), expected);
+        }
+    }
+
+    #[test]
+    fn names_from_outside_cannot_steer_a_terminal() {
+        let mut setup = spot_then_on_demand();
+        setup.environments[0].name = "spot\u{1b}[2J\nsecond line".to_owned();
+        let reason = Reason {
+            subject: Subject::Environment(EnvironmentIndex(1)),
+            because: Because::Fallback(EnvironmentIndex(0), Vcpus::new(1)),
+        };
+        assert_eq!(
+            sentence(&setup, &reason),
+            r"ondemand: 1 vCPU that spot\u{1b}[2J\u{a}second line does not deliver is asked for here"
+        );
+    }
+
+    #[test]
+    fn an_index_without_a_name_is_still_named() {
+        let setup = Setup::default();
+        for (of, expected) in [
+            (Subject::Environment(EnvironmentIndex(7)), "environment 7"),
+            (Subject::Queue(QueueIndex(3)), "queue 3"),
+            (Subject::Sqs(SqsIndex(0)), "SQS source 0"),
+        ] {
+            assert_eq!(subject(&setup, of), expected);
+        }
+    }
+
+    #[test]
+    fn the_headline_follows_the_order_of_precedence() {
+        let environment = Subject::Environment(EnvironmentIndex(0));
+        let other = Subject::Environment(EnvironmentIndex(1));
+        let mut plan = Plan::default();
+        plan.say(environment, Because::Hold(Hold::Updating, Time::FAR_FUTURE));
+        plan.say(environment, Because::Limit(Limit::Cap, Vcpus::new(8)));
+        plan.say(environment, Because::Limit(Limit::Step, Vcpus::new(8)));
+        plan.say(environment, Because::Waiting(Vcpus::new(8)));
+        plan.say(other, Because::Blind(Part::Instances, Span::from_minutes(1)));
+        let told = headline(&plan, environment).map(|reason| reason.because);
+        assert_eq!(told, Some(Because::Limit(Limit::Cap, Vcpus::new(8))));
+        assert_eq!(headline(&plan, Subject::Queue(QueueIndex(0))), None);
+    }
+
+    #[test]
+    fn what_was_never_read_has_no_age() {
+        let age = Time::from_seconds(1_000_000).since(Time::FAR_PAST);
+        assert_eq!(
+            blind(Part::Instances, age),
+            "the container instances were never read yet"
+        );
+        assert_eq!(
+            blind(Part::Environment, Span::from_minutes(12)),
+            "the compute environment was last read 12m ago"
+        );
+    }
+}
