@@ -35,6 +35,7 @@ pub fn detail(because: &Because) -> Option<&'static str> {
         | Because::Recovered
         | Because::Patience(_)
         | Because::Unfit(_)
+        | Because::WrongShape(_)
         | Because::Stalled(_)
         | Because::NotPlaced
         | Because::MovesOn
@@ -65,6 +66,7 @@ impl Coded for Because {
             Self::Blind(..) => "blind",
             Self::NotDemand(..) => "not_demand",
             Self::Unfit(_) => "unfit",
+            Self::WrongShape(_) => "wrong_shape",
             Self::Stalled(_) => "stalled",
             Self::NotPlaced => "not_placed",
             Self::MovesOn => "moves_on",

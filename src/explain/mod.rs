@@ -64,6 +64,7 @@ pub const fn precedence(because: &Because) -> u8 {
         Because::Blind(..) | Because::LeaseExpired => 0,
         Because::NotPlaced
         | Because::Unfit(_)
+        | Because::WrongShape(_)
         | Because::Stalled(_)
         | Because::Drought(_)
         | Because::DoubleLaunch(_) => 1,
@@ -141,6 +142,10 @@ fn because(setup: &Setup, subject: Subject, because: &Because) -> String {
         Because::Unfit(jobs) => format!(
             "{} no instance type of the queue's environments",
             counted(jobs, "fits", "fit")
+        ),
+        Because::WrongShape(jobs) => format!(
+            "capacity asked for ahead would be of the cheapest type, which cannot hold them: {}",
+            counted(jobs, "is expected", "are expected")
         ),
         Because::Stalled(percent) => {
             format!("its messages do not become jobs; {percent} % of their demand is still believed")

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::account::Platform;
-use crate::catalog::Purchase;
+use crate::catalog::{Purchase, Resources};
 use crate::explain::{code, detail, sentence};
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
 use crate::observation::Shape;
@@ -85,6 +85,7 @@ fn examples() -> Vec<Reason> {
     examples.extend(kinds().map(|kind| about_queue(Because::NotDemand(kind, 12))));
     examples.extend([
         about_queue(Because::Unfit(12)),
+        about_queue(Because::WrongShape(12)),
         about_messages(Because::Stalled(60)),
         about_spot(Because::NotPlaced),
         about_spot(Because::MovesOn),
@@ -143,6 +144,7 @@ fn example_setup() -> Setup {
         fits: Vec::new(),
         memory_per_kilo_vcpu: 0,
         vcpus_per_gpu: Vcpus::ZERO,
+        without_job: Resources::default(),
         smallest: Vcpus::new(4),
         largest: Vcpus::new(64),
         quota: Some(QuotaIndex(0)),
@@ -162,7 +164,9 @@ fn example_setup() -> Setup {
             headroom_slots: 0,
             reference: Shape::default(),
             idle_time: Span::ZERO,
+            follows_runnable: true,
             windows: Vec::new(),
+            longest_window: Span::ZERO,
             sqs_sources: vec![SqsIndex(0)],
             fair_share: false,
         }],

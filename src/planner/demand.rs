@@ -4,7 +4,6 @@
 //! reservation, multi-node (Batch never serves those from minvCpus), or too large for every environment of the queue. They
 //! are reported instead.
 
-use crate::catalog::Resources;
 use crate::ids::{QueueIndex, SqsIndex};
 use crate::observation::{QueueNow, Seen, Shape, Tally};
 use crate::planner::Inputs;
@@ -15,17 +14,31 @@ use crate::planner::sight;
 use crate::setup::{EnvironmentSetup, HandOff, QueueSetup, SqsSetup};
 use crate::units::{Span, Vcpus, to_i64};
 
-/// Whether an environment may launch a type that holds the job.
-pub(crate) fn fits(setup: &EnvironmentSetup, resources: &Resources) -> bool {
-    setup.fits.iter().any(|room| room.hold(resources))
+/// Whether what an environment launches holds the job: for waiting jobs AWS Batch picks a type that does, ahead of jobs it
+/// can only pick what is cheapest.
+pub(crate) fn fits(setup: &EnvironmentSetup, row: &Row) -> bool {
+    if row.source == Source::Waiting {
+        setup.fits.iter().any(|room| room.hold(&row.shape.resources))
+    } else {
+        setup.without_job.hold(&row.shape.resources)
+    }
 }
 
-/// The vCPUs of an environment that a job of this size takes up: its vCPUs, or what comes with its memory or its GPUs on the
-/// most generous allowed type, or a whole instance where no type holds two of it.
-pub(crate) fn size_on(setup: &EnvironmentSetup, resources: &Resources) -> Vcpus {
-    let for_memory = Vcpus::new(if setup.memory_per_kilo_vcpu > 0 {
-        let wanted = resources.memory.get().saturating_mul(1024);
-        wanted / setup.memory_per_kilo_vcpu + i64::from(wanted % setup.memory_per_kilo_vcpu > 0)
+/// The vCPUs of an environment that a job takes up: its vCPUs, or what comes with its memory or its GPUs on the most generous
+/// allowed type (ahead of jobs: on the cheapest), or a whole instance where no type holds two of it.
+pub(crate) fn size_on(setup: &EnvironmentSetup, row: &Row) -> Vcpus {
+    let resources = &row.shape.resources;
+    let memory_per_kilo_vcpu = if row.source == Source::Waiting {
+        setup.memory_per_kilo_vcpu
+    } else {
+        setup
+            .without_job
+            .memory
+            .scaled_down(1024, setup.without_job.vcpus.get())
+            .get()
+    };
+    let for_memory = Vcpus::new(if memory_per_kilo_vcpu > 0 {
+        ceil_div(resources.memory.get().saturating_mul(1024), memory_per_kilo_vcpu)
     } else {
         0
     });
@@ -81,14 +94,16 @@ fn add(inputs: &Inputs<'_>, setup: &QueueSetup, queue: QueueIndex, row: Row, pla
         .environments
         .iter()
         .filter_map(|environment| inputs.setup.environments.get(environment.position()))
-        .filter(|environment| fits(environment, &row.shape.resources));
+        .filter(|environment| fits(environment, &row));
     let Some(preferred) = fitting.next() else {
         if row.source == Source::Waiting {
             sums.unfit_jobs = sums.unfit_jobs.saturating_add(row.jobs);
+        } else {
+            plan.say(Subject::Queue(queue), Because::WrongShape(row.jobs));
         }
         return;
     };
-    let size = size_on(preferred, &row.shape.resources).times(row.jobs);
+    let size = size_on(preferred, &row).times(row.jobs);
     match row.source {
         Source::Waiting => {
             sums.waiting_jobs = sums.waiting_jobs.saturating_add(row.jobs);

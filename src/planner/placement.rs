@@ -82,10 +82,10 @@ fn from_on_its_way(inputs: &Inputs<'_>, queue: QueueIndex, environment: Environm
         if left.is_zero() {
             break;
         }
-        if row.jobs <= 0 || !fits(setup, &row.shape.resources) {
+        if row.jobs <= 0 || !fits(setup, row) {
             continue;
         }
-        let size = size_on(setup, &row.shape.resources);
+        let size = size_on(setup, row);
         // The last job may be promised only in part: the rest of its room is what is missing, and is asked for below.
         let jobs = row.jobs.min(left.get() / size.get());
         let taken = size.times(jobs);
@@ -139,7 +139,7 @@ fn from_new(inputs: &Inputs<'_>, queue: QueueIndex, setup: &QueueSetup, plan: &m
         .and_then(|first| inputs.setup.environments.get(first.position()))
     {
         Some(preferred) => (plan.scratch.rows.iter().filter(|row| row.source != Source::Idle))
-            .map(|row| size_on(preferred, &row.shape.resources).times(row.jobs))
+            .map(|row| size_on(preferred, row).times(row.jobs))
             .sum(),
         None => Vcpus::ZERO,
     };
@@ -234,11 +234,11 @@ fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex,
     let mut left = allowed.min(most);
     let mut granted_in_all = Vcpus::ZERO;
     for row in &mut plan.scratch.rows {
-        if row.jobs <= 0 || !fits(setup, &row.shape.resources) {
+        if row.jobs <= 0 || !fits(setup, row) {
             continue;
         }
         // Grants flow: part of a job is granted too, so that more demand never yields less capacity.
-        let size = size_on(setup, &row.shape.resources);
+        let size = size_on(setup, row);
         let wanted = size.times(row.jobs);
         let promised = scraps.min(wanted);
         let need = wanted - promised;

@@ -246,6 +246,8 @@ pub enum Because {
     NotDemand(NotDemandKind, i64),
     /// Jobs that no environment of the queue can run.
     Unfit(i64),
+    /// Capacity asked for ahead of these jobs would be of a type that cannot hold them, so none is asked for.
+    WrongShape(i64),
     /// Messages do not become jobs; this share of their demand (per cent) is still believed.
     Stalled(i64),
     /// Batch leaves warm capacity here idle beside RUNNABLE jobs: falling back needs `limits = "enforce"`.

@@ -63,6 +63,9 @@ pub struct EnvironmentSetup {
     pub smallest: Vcpus,
     /// vCPUs of the largest allowed type: what Batch may exceed a limit by.
     pub largest: Vcpus,
+    /// What AWS Batch launches when minvCpus is raised with no job in hand, as one large instance: the type that is
+    /// cheapest per vCPU. Assumed; seen where warm capacity was too small for the jobs that came.
+    pub without_job: Resources,
     /// The service quota that counts its vCPUs.
     pub quota: Option<QuotaIndex>,
     /// How long a launch usually takes from the ask to a registered instance (90th percentile): assumed until measured.

@@ -52,6 +52,7 @@ pub(super) fn environment_setup(
         vcpus_per_gpu: figures.vcpus_per_gpu,
         smallest: figures.smallest,
         largest: figures.largest,
+        without_job: figures.without_job,
         quota: quota.map(QuotaIndex::at),
         launch_expected: policy.launch_expected.0,
         enforce_max: policy.limits == Limits::Enforce,

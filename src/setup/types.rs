@@ -1,6 +1,6 @@
 //! What the instance types of an environment mean for placing jobs on it.
 
-use crate::account::ComputeEnvironment;
+use crate::account::{ComputeEnvironment, OfferedType};
 use crate::catalog::Resources;
 use crate::units::Vcpus;
 
@@ -11,6 +11,7 @@ pub(super) struct TypeFigures {
     pub(super) vcpus_per_gpu: Vcpus,
     pub(super) smallest: Vcpus,
     pub(super) largest: Vcpus,
+    pub(super) without_job: Resources,
 }
 
 /// An environment without types (nothing is known of it) has zeros and fits no job.
@@ -35,7 +36,24 @@ pub(super) fn figures(environment: &ComputeEnvironment) -> TypeFigures {
             .unwrap_or(Vcpus::ZERO),
         smallest: offered().map(|resources| resources.vcpus).min().unwrap_or(Vcpus::ZERO),
         largest: offered().map(|resources| resources.vcpus).max().unwrap_or(Vcpus::ZERO),
+        without_job: cheapest(environment),
     }
+}
+
+/// The largest size of the type that is cheapest per vCPU; among equals the one with least memory per vCPU.
+fn cheapest(environment: &ComputeEnvironment) -> Resources {
+    let offered = environment
+        .types
+        .iter()
+        .filter(|offered| !offered.registered.vcpus.is_zero());
+    let per_vcpu = |offered: &OfferedType| offered.per_hour.scaled_down(1024, offered.registered.vcpus.get());
+    let least = offered.clone().map(per_vcpu).min();
+    let cheapest = offered
+        .filter(|offered| Some(per_vcpu(offered)) == least)
+        .map(|offered| offered.registered);
+    cheapest
+        .max_by_key(|r| (r.vcpus, std::cmp::Reverse(r.memory)))
+        .unwrap_or_default()
 }
 
 /// The types that no other type matches or beats in every dimension, smallest first: a job fits one of them exactly if it
