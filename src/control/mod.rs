@@ -341,7 +341,7 @@ impl<D: Decide> Controller<D> {
             (Some(Flight::Arming(..)), Err(Failed)) => self.back_off(now, environment),
             // A guard moved for a renewal: the lease counts from when it is armed.
             (Some(_), Ok(())) if !self.stopping => self.renewed(now, environment),
-            (Some(_), _) | (None, _) => {}
+            (Some(_) | None, _) => {}
         }
     }
 
