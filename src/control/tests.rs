@@ -1,5 +1,6 @@
 //! Timelines on a fake clock: what the controller is told, and what it then asks for.
 
+mod any_order;
 mod leases;
 
 use std::cell::RefCell;
@@ -273,6 +274,25 @@ fn a_raise_is_not_sent_when_its_commit_or_its_guard_fails() {
     09:00:05 armed spot badly
         wake at 09:00:15
     ");
+}
+
+/// What was decided minutes ago is decided anew, and no update stands on a lease that is about to end.
+#[test]
+fn a_raise_whose_commit_or_guard_took_too_long_is_not_sent() {
+    for slow in [0, 1] {
+        let (mut desk, wishes) = scripted();
+        wishes.borrow_mut()[0] = Some((64, 256));
+        desk.read(0);
+        for (at, input) in [Input::Committed(SPOT, Ok(())), Input::Armed(SPOT, Ok(()))]
+            .into_iter()
+            .enumerate()
+        {
+            desk.pass(if at == slow { 450 } else { 1 }).step(input);
+        }
+        assert!(!desk.told.contains("send"), "{}", desk.told);
+        desk.read(5);
+        assert_eq!(desk.commits(), 1, "{}", desk.told);
+    }
 }
 
 #[test]
