@@ -294,8 +294,9 @@ impl<D: Decide> Controller<D> {
             self.set_flight(environment, Flight::Idle);
             return;
         }
-        // A failing commit (disk full) stops raises, never releases.
-        if result.is_err() && needs_guard {
+        // A failing commit (disk full) stops raises, never releases; so does one so slow that the lease would have to be renewed.
+        let too_late = lease.is_some_and(|lease| now >= self.renewal_due(lease));
+        if (result.is_err() || too_late) && needs_guard {
             self.back_off(now, environment);
             return;
         }
@@ -334,14 +335,15 @@ impl<D: Decide> Controller<D> {
     ) {
         match (self.flights.get(environment.position()).copied(), result) {
             (Some(Flight::Arming(..)), _) if self.stopping => self.set_flight(environment, Flight::Idle),
-            (Some(Flight::Arming(action, lease)), Ok(())) => {
+            (Some(Flight::Arming(action, lease)), Ok(())) if now < self.renewal_due(lease) => {
                 self.set_flight(environment, Flight::Sending(action, Some(lease)));
                 effects.push(Effect::Send(action));
             }
-            (Some(Flight::Arming(..)), Err(Failed)) => self.back_off(now, environment),
+            // Not armed, or so late that what was decided is no longer true.
+            (Some(Flight::Arming(..)), _) => self.back_off(now, environment),
             // A guard moved for a renewal: the lease counts from when it is armed.
             (Some(_), Ok(())) if !self.stopping => self.renewed(now, environment),
-            (Some(_), _) | (None, _) => {}
+            (Some(_) | None, _) => {}
         }
     }
 

@@ -108,12 +108,13 @@ fn an_overshoot_of_one_instance_is_no_breach() {
 #[test]
 fn what_cannot_be_steered_is_said_and_left_alone() {
     let mut told = String::new();
-    for change in [
-        (|story: &mut Story| story.environment_mut(0).enabled = false) as fn(&mut Story),
+    let changes: [fn(&mut Story); 4] = [
+        |story| story.environment_mut(0).enabled = false,
         |story| story.environment_mut(0).valid = false,
         |story| story.setup.environments[0].covered = false,
         |story| story.setup.environments[0].platform = Platform::Fargate,
-    ] {
+    ];
+    for change in changes {
         let mut story = busy(spot_only());
         change(&mut story);
         story.plan();

@@ -15,12 +15,12 @@ use std::fmt::Write as _;
 
 use crate::catalog::Purchase;
 use crate::explain;
-use crate::ids::{EnvironmentIndex, QueueIndex};
+use crate::ids::QueueIndex;
 use crate::observation::{EnvironmentNow, InstancesNow, Observation, Room, Seen, Tally};
 use crate::planner::memory::Memory;
 use crate::planner::plan::{Plan, Subject};
 use crate::planner::worlds::{self, environment, queue, resources, shape};
-use crate::setup::{EnvironmentSetup, Setup, Tempo};
+use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus, to_u32};
 
 /// When every story begins.
