@@ -15,12 +15,18 @@ use crate::setup::{EnvironmentSetup, HandOff, QueueSetup, SqsSetup};
 use crate::units::{Span, Vcpus, to_i64};
 
 /// Whether what an environment launches holds the job: for waiting jobs AWS Batch picks a type that does, ahead of jobs it
-/// can only pick what is cheapest.
+/// can only pick what is cheapest. Where that would waste more than a third of the room, it is not asked for: under a cap,
+/// room of the wrong shape makes everybody wait.
 pub(crate) fn fits(setup: &EnvironmentSetup, row: &Row) -> bool {
     if row.source == Source::Waiting {
         setup.fits.iter().any(|room| room.hold(&row.shape.resources))
     } else {
+        let asked_later = Row {
+            source: Source::Waiting,
+            ..*row
+        };
         setup.without_job.hold(&row.shape.resources)
+            && size_on(setup, row).times(3) <= size_on(setup, &asked_later).times(4)
     }
 }
 

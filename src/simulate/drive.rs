@@ -17,9 +17,6 @@ use crate::simulate::world::{Change, Refusal, RefusalKind, World};
 use crate::trace::Trace;
 use crate::units::{Span, Time};
 
-/// After an update was answered, its environment is read again this much later.
-const LOOK_AFTER_UPDATE: Span = Span::from_seconds(1);
-
 /// How a replay is driven.
 #[derive(Clone, Copy, Debug)]
 pub struct Drive {
@@ -78,6 +75,8 @@ struct Driver<'a, 't, D> {
     wake: u64,
     hinted: bool,
     deciding: bool,
+    /// An update was answered since the last reading, which is therefore too old to act on.
+    answered: bool,
     effects: Vec<Effect>,
     steering: Steering,
     watch_at: Time,
@@ -128,6 +127,7 @@ pub fn replay<D: Decide>(
         wake: 0,
         hinted: false,
         deciding: false,
+        answered: false,
         effects: Vec::new(),
         steering: Steering::default(),
         watch_at: if drive.watch_every > Span::ZERO {
@@ -217,7 +217,12 @@ impl<D: Decide> Driver<'_, '_, D> {
                 };
                 self.at(useful, Due::Poll);
             }
-            Due::Look => self.look(),
+            Due::Look => {
+                if !self.drive.skip || self.answered || self.view.is_behind(&self.world) {
+                    self.answered = false;
+                    self.look();
+                }
+            }
             Due::Hint => {
                 self.hinted = false;
                 self.step(Input::Woken);
@@ -237,7 +242,10 @@ impl<D: Decide> Driver<'_, '_, D> {
             }
             Due::Armed(environment) => self.step(Input::Armed(environment, Ok(()))),
             Due::Arrives(action) => self.arrives(action),
-            Due::Finished(environment, outcome) => self.step(Input::Finished(environment, outcome)),
+            Due::Finished(environment, outcome) => {
+                self.answered = true;
+                self.step(Input::Finished(environment, outcome));
+            }
         }
     }
 
@@ -290,7 +298,7 @@ impl<D: Decide> Driver<'_, '_, D> {
     fn carry_out(&mut self, effect: Effect) {
         let now = self.world.now();
         match effect {
-            Effect::Observe => self.at(now + LOOK_AFTER_UPDATE, Due::Look),
+            Effect::Observe => self.at(now, Due::Look),
             Effect::WakeAt(time) => {
                 self.wake += 1;
                 self.at(time, Due::Wake(self.wake));

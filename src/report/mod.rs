@@ -1,0 +1,144 @@
+//! What a comparison came to: tables for people, JSON and CSV for machines, and timelines of single replays.
+//!
+//! Every form says that it is simulated, with which model of AWS Batch, and that a model is assumed until it has been
+//! calibrated against a recording. Numbers are rounded in tables only. *Under test* is the first candidate of a comparison;
+//! *stock* is AWS Batch alone, to which costs are compared.
+
+mod csv;
+mod json;
+mod partial;
+#[cfg(test)]
+mod samples;
+mod table;
+mod timeline;
+
+pub use json::schema;
+pub use partial::Unwritten;
+pub use timeline::Timeline;
+
+use crate::simulate::compare::Compared;
+use crate::simulate::view::ViewModel;
+use crate::units::Span;
+
+/// A comparison and where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// The scenario's name.
+    pub scenario: &'a str,
+    /// What was replayed, in a few words.
+    pub trace: &'a str,
+    /// The name of the model of AWS Batch.
+    pub model: &'a str,
+    /// How imperfect the controllers' sight was.
+    pub view: ViewModel,
+    /// The seeds, in the order of every candidate's runs.
+    pub seeds: &'a [u64],
+    /// The candidates, the one under test first.
+    pub compared: &'a [Compared],
+}
+
+impl Report<'_> {
+    /// As tables for people, at most 140 columns wide, without colour.
+    pub fn table(&self) -> String {
+        table::render(self)
+    }
+
+    /// As one JSON document, version 1, that [`schema`] describes. Fails only if memory does.
+    pub fn json(&self) -> Result<String, serde_json::Error> {
+        json::render(self)
+    }
+
+    /// As CSV: a row for every candidate and seed, and one more for each queue where there are several. Columns are `policy`,
+    /// `seed` and `queue` (empty: all together), the figures of [`Metric::ALL`](crate::simulate::metric::Metric::ALL) with
+    /// their units in their names (empty: absent), and `source` (always `simulated`), `model`, `view`, `scenario`, `trace`.
+    pub fn csv(&self) -> std::io::Result<String> {
+        csv::render(self)
+    }
+}
+
+/// How much a model is to be believed.
+const TRUST: &str = "assumed until calibrated";
+
+/// `recent`, `perfect` or, with other figures than theirs, `custom`.
+fn view_name(view: ViewModel) -> &'static str {
+    match view {
+        view if view == ViewModel::recent() => "recent",
+        view if view == ViewModel::perfect() => "perfect",
+        _ => "custom",
+    }
+}
+
+/// A view in a few words.
+fn view_words(view: ViewModel) -> String {
+    let hints = match view.hint {
+        None => "no hints".to_owned(),
+        Some(Span::ZERO) => "hints at once".to_owned(),
+        Some(delay) => format!("hints after {delay}"),
+    };
+    format!("{} (polls every {}, {hints})", view_name(view), view.poll)
+}
+
+/// `1`, `1-5` for a run of numbers, `3, 7, 1` for others; beyond eight the first and the count.
+fn seed_words(seeds: &[u64]) -> String {
+    let in_a_row = seeds
+        .windows(2)
+        .all(|pair| pair.first().map(|seed| seed.wrapping_add(1)).as_ref() == pair.last());
+    match seeds {
+        [first, .., last] if in_a_row => format!("{first}-{last}"),
+        [first, ..] if seeds.len() > 8 => format!("{first} and {} more", seeds.len() - 1),
+        _ => seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Names from outside on a terminal: control characters are escaped.
+fn plain(name: &str) -> String {
+    let escaped = |letter: char| {
+        if letter.is_control() {
+            letter.escape_default().to_string()
+        } else {
+            letter.to_string()
+        }
+    };
+    name.chars().map(escaped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_named_in_few_words() {
+        let cases: [(&[u64], &str); 5] = [
+            (&[7], "7"),
+            (&[1, 2, 3], "1-3"),
+            (&[3, 7, 1], "3, 7, 1"),
+            (&[9, 1, 2, 3, 4, 5, 6, 7, 8], "9 and 8 more"),
+            (&[], ""),
+        ];
+        for (seeds, words) in cases {
+            assert_eq!(seed_words(seeds), words);
+        }
+    }
+
+    #[test]
+    fn views_are_named_by_what_they_are() {
+        assert_eq!(
+            view_words(ViewModel::recent()),
+            "recent (polls every 60s, hints after 1.2s)"
+        );
+        assert_eq!(
+            view_words(ViewModel::perfect()),
+            "perfect (polls every 60s, hints at once)"
+        );
+        let blind = ViewModel {
+            hint: None,
+            ..ViewModel::recent()
+        };
+        assert_eq!(view_words(blind), "custom (polls every 60s, no hints)");
+    }
+
+    #[test]
+    fn names_from_outside_cannot_steer_a_terminal() {
+        assert_eq!(plain("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
+    }
+}
