@@ -322,8 +322,9 @@ impl Case<'_> {
             return false;
         }
         let asleep = self.sums.there.is_zero() && self.sums.on_its_way.is_zero();
-        if let (true, false, Some(since)) = (asleep, self.pool.beyond_batch, memory.short_since) {
-            let at = since + tempo.batch_first + memory.batch_first_more;
+        if let (false, Some(since)) = (self.pool.beyond_batch, memory.short_since) {
+            let first = if asleep { tempo.batch_first } else { Span::ZERO };
+            let at = since + first + memory.batch_first_more;
             if at > self.inputs.now {
                 return self.hold(plan, Hold::BatchFirst, at);
             }

@@ -15,18 +15,12 @@ use crate::setup::{EnvironmentSetup, HandOff, QueueSetup, SqsSetup};
 use crate::units::{Span, Vcpus, to_i64};
 
 /// Whether what an environment launches holds the job: for waiting jobs AWS Batch picks a type that does, ahead of jobs it
-/// can only pick what is cheapest. Where that would waste more than a third of the room, it is not asked for: under a cap,
-/// room of the wrong shape makes everybody wait.
+/// can only pick what is cheapest.
 pub(crate) fn fits(setup: &EnvironmentSetup, row: &Row) -> bool {
     if row.source == Source::Waiting {
         setup.fits.iter().any(|room| room.hold(&row.shape.resources))
     } else {
-        let asked_later = Row {
-            source: Source::Waiting,
-            ..*row
-        };
         setup.without_job.hold(&row.shape.resources)
-            && size_on(setup, row).times(3) <= size_on(setup, &asked_later).times(4)
     }
 }
 
@@ -60,6 +54,16 @@ pub(crate) fn size_on(setup: &EnvironmentSetup, row: &Row) -> Vcpus {
         .map(|room| room.vcpus)
         .min();
     whole.map_or(share, |whole| whole.max(share))
+}
+
+/// Whether asking ahead would take a third more room than asking when the job is there: the cheapest type has too little
+/// memory for it.
+pub(crate) fn wastes_room(setup: &EnvironmentSetup, row: &Row) -> bool {
+    let with_job = Row {
+        source: Source::Waiting,
+        ..*row
+    };
+    size_on(setup, row).times(3) > size_on(setup, &with_job).times(4)
 }
 
 /// Lists what a queue's jobs, messages and known arrivals need, hardest to place first.

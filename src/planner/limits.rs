@@ -85,6 +85,7 @@ fn own_limits(inputs: &Inputs<'_>, position: usize, setup: &EnvironmentSetup, pl
         setup.max_step.map(|step| (step, Limit::Step)),
     ];
     let tightest = own.into_iter().flatten().min_by_key(|(left, _)| *left);
+    pool.wasteful_limit = levels.max_vcpus.scaled_down(1, 2).minus_or_zero(pool.committed);
     if let Some((left, limit)) = tightest {
         (pool.own_limit, pool.own_limit_kind) = (left, Some(limit));
     }
@@ -112,6 +113,7 @@ pub(crate) fn book(inputs: &Inputs<'_>, environment: EnvironmentIndex, granted: 
     let position = environment.position();
     let pool = &mut plan.scratch.pools[position];
     pool.own_limit -= granted;
+    pool.wasteful_limit = pool.wasteful_limit.minus_or_zero(granted);
     if plan.scratch.account_left != Vcpus::MAX {
         plan.scratch.account_left -= granted;
     }

@@ -7,7 +7,7 @@
 use crate::catalog::Purchase;
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::planner::Inputs;
-use crate::planner::demand::{fits, size_on};
+use crate::planner::demand::{fits, size_on, wastes_room};
 use crate::planner::limits;
 use crate::planner::memory::{PATIENCE_PAIRS, QueueMemory, Supply};
 use crate::planner::plan::{Because, Plan, Subject};
@@ -232,6 +232,7 @@ fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex,
     // Promised room that no whole job fits into counts towards the next one.
     let mut scraps = plan.scratch.pools[position].on_its_way;
     let mut left = allowed.min(most);
+    let mut wasteful = plan.scratch.pools[position].wasteful_limit;
     let mut granted_in_all = Vcpus::ZERO;
     for row in &mut plan.scratch.rows {
         if row.jobs <= 0 || !fits(setup, row) {
@@ -246,7 +247,14 @@ fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex,
             row.jobs = 0; // idle room is not worth an update for every slot that comes and goes
             continue;
         }
-        let granted = need.min(left);
+        // Room of the wrong shape must not fill up an environment: then everybody would wait for the right one.
+        let allowed = if wastes_room(setup, row) {
+            left.min(wasteful)
+        } else {
+            left
+        };
+        let granted = need.min(allowed);
+        wasteful = wasteful.minus_or_zero(granted);
         let denied = need - granted;
         left -= granted;
         granted_in_all += granted;

@@ -62,6 +62,8 @@ pub(crate) struct Pool {
     pub(crate) own_limit_kind: Option<Limit>,
     /// May anything new be asked for?
     pub(crate) may_raise: bool,
+    /// What may still be asked for ahead of jobs in a shape that wastes room.
+    pub(crate) wasteful_limit: Vcpus,
     /// Is everything that could want it seen exactly and recently?
     pub(crate) may_lower: bool,
     /// Are all queues that could use its idle room seen, so that room may be said to be idle?

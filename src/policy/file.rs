@@ -299,8 +299,9 @@ impl Default for EnvironmentPolicy {
             cap: None,
             max_step: None,
             limits: Limits::Clamp,
-            // Recordings of 2023 to 2025 show two to four minutes for plain environments, more for slow launch templates.
-            launch_expected: Duration(Span::from_minutes(3)),
+            // Recordings of 2023 to 2025: fresh capacity after 110 to 390 s without slow launch templates. A value that is too
+            // short takes slow boots for a lack of capacity and pays On-Demand for them.
+            launch_expected: Duration(Span::from_minutes(6)),
         }
     }
 }
