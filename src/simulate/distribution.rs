@@ -87,9 +87,15 @@ pub fn parse_span(text: &str) -> Result<Span, String> {
     }
     let wrong = || format!("found `{text}`, expected a span such as `90s`, `2h 30m` or `7d`");
     let span: jiff::Span = text.parse().map_err(|_| wrong())?;
-    let span = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+    let span = span
+        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| wrong())?;
     let millis = i64::try_from(span.as_millis()).map_err(|_| wrong())?;
-    if millis < 0 { Err(wrong()) } else { Ok(Span::from_millis(millis)) }
+    if millis < 0 {
+        Err(wrong())
+    } else {
+        Ok(Span::from_millis(millis))
+    }
 }
 
 impl FromStr for Distribution {
@@ -101,10 +107,15 @@ impl FromStr for Distribution {
             return parse_quantiles(rest);
         }
         if let Some(rest) = text.strip_prefix("median ") {
-            let (median, spread) = rest.split_once(" spread ").ok_or("expected `median SPAN spread FACTOR`")?;
+            let (median, spread) = rest
+                .split_once(" spread ")
+                .ok_or("expected `median SPAN spread FACTOR`")?;
             return match spread.trim().parse::<f64>() {
                 Ok(spread) if (1.0..=100.0).contains(&spread) => Ok(Self::Lognormal(parse_span(median)?, spread)),
-                _ => Err(format!("found spread `{}`, expected a factor from 1 to 100", spread.trim())),
+                _ => Err(format!(
+                    "found spread `{}`, expected a factor from 1 to 100",
+                    spread.trim()
+                )),
             };
         }
         if let Some((low, high)) = text.split_once(" to ") {
@@ -126,16 +137,22 @@ fn parse_quantiles(text: &str) -> Result<Distribution, String> {
             .trim()
             .split_once(' ')
             .ok_or_else(|| format!("found `{}`, expected `SHARE SPAN` such as `0.5 182s`", point.trim()))?;
-        let share: f64 = share.parse().map_err(|_| format!("found share `{share}`, expected 0 to 1"))?;
+        let share: f64 = share
+            .parse()
+            .map_err(|_| format!("found share `{share}`, expected 0 to 1"))?;
         points.push((share, parse_span(span)?));
     }
-    let rising = points.windows(2).all(|pair| matches!(pair, [a, b] if a.0 < b.0 && a.1 <= b.1));
+    let rising = points
+        .windows(2)
+        .all(|pair| matches!(pair, [a, b] if a.0 < b.0 && a.1 <= b.1));
     let ends = points.first().is_some_and(|p| p.0.abs() < f64::EPSILON)
         && points.last().is_some_and(|p| (p.0 - 1.0).abs() < f64::EPSILON);
     if rising && ends {
         Ok(Distribution::Quantiles(points))
     } else {
-        Err(format!("found `quantiles {text}`, expected rising points from share 0 to share 1"))
+        Err(format!(
+            "found `quantiles {text}`, expected rising points from share 0 to share 1"
+        ))
     }
 }
 
@@ -181,8 +198,18 @@ mod tests {
     #[test]
     fn bad_texts_say_what_was_expected() {
         for text in [
-            "", "-5s", "9", "11s to 4s", "median 9s", "median 9s spread 0.5", "median 9s spread NaN", "quantiles 0 1s",
-            "quantiles 0 5s, 1 4s", "quantiles 0.1 5s, 1 6s", "quantiles x 5s, 1 6s", "5 parsecs",
+            "",
+            "-5s",
+            "9",
+            "11s to 4s",
+            "median 9s",
+            "median 9s spread 0.5",
+            "median 9s spread NaN",
+            "quantiles 0 1s",
+            "quantiles 0 5s, 1 4s",
+            "quantiles 0.1 5s, 1 6s",
+            "quantiles x 5s, 1 6s",
+            "5 parsecs",
         ] {
             let problem = text.parse::<Distribution>().unwrap_err();
             assert!(problem.contains("expected"), "{text}: {problem}");
@@ -198,11 +225,16 @@ mod tests {
         ];
         for (text, median, low, high) in cases {
             let distribution: Distribution = text.parse().unwrap();
-            let mut drawn: Vec<i64> =
-                (0..4001).map(|i| distribution.at(draw(3, Cause::Boot, i, 0)).millis()).collect();
+            let mut drawn: Vec<i64> = (0..4001)
+                .map(|i| distribution.at(draw(3, Cause::Boot, i, 0)).millis())
+                .collect();
             drawn.sort_unstable();
             assert!(drawn[0] >= low && drawn[4000] <= high, "{text}");
-            assert!((i64_to_f64(drawn[2000]) / median - 1.0).abs() < 0.04, "{text}: {}", drawn[2000]);
+            assert!(
+                (i64_to_f64(drawn[2000]) / median - 1.0).abs() < 0.04,
+                "{text}: {}",
+                drawn[2000]
+            );
         }
         let spread: Distribution = "median 90s spread 1.4".parse().unwrap();
         let within = (0..4000)

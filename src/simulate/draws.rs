@@ -78,7 +78,9 @@ pub fn fraction(drawn: u64) -> f64 {
 
 /// One key for several numbers, for entities that are known by more than one.
 pub fn key(parts: &[u64]) -> u64 {
-    parts.iter().fold(0x5bd1_e995_u64, |state, part| mix(state ^ mix(*part)))
+    parts
+        .iter()
+        .fold(0x5bd1_e995_u64, |state, part| mix(state ^ mix(*part)))
 }
 
 /// A key for a text.

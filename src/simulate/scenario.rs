@@ -242,7 +242,10 @@ impl Scenario {
         if problems.is_empty() {
             Ok(scenario)
         } else {
-            Err(problems.into_iter().map(|problem| format!("{name}: {problem}")).collect())
+            Err(problems
+                .into_iter()
+                .map(|problem| format!("{name}: {problem}"))
+                .collect())
         }
     }
 
@@ -349,7 +352,11 @@ impl Scenario {
             problem("version".to_owned(), &self.version, "1");
         }
         if self.model != "instant" && BatchModel::named(&self.model).is_none() {
-            problem("model".to_owned(), &format!("`{}`", self.model), "`recent` or `folk-2020`");
+            problem(
+                "model".to_owned(),
+                &format!("`{}`", self.model),
+                "`recent` or `folk-2020`",
+            );
         }
         if !(1..=10).contains(&self.retries.attempts) {
             problem("retries.attempts".to_owned(), &self.retries.attempts, "1 to 10");
@@ -359,10 +366,18 @@ impl Scenario {
         }
         let model = self.batch_model();
         if !(0.0..=1.0).contains(&model.interrupted_share) || model.interrupted_share <= 0.0 {
-            problem("model_overrides.interrupted_share".to_owned(), &model.interrupted_share, "more than 0, at most 1");
+            problem(
+                "model_overrides.interrupted_share".to_owned(),
+                &model.interrupted_share,
+                "more than 0, at most 1",
+            );
         }
         if !(0.0..=1e6).contains(&model.interruption_factor) {
-            problem("model_overrides.interruption_factor".to_owned(), &model.interruption_factor, "0 or more");
+            problem(
+                "model_overrides.interruption_factor".to_owned(),
+                &model.interruption_factor,
+                "0 or more",
+            );
         }
         if model.launch_retry.0.is_zero() {
             problem("model_overrides.launch_retry".to_owned(), &"0s", "a span above zero");
@@ -372,11 +387,26 @@ impl Scenario {
         {
             problem("random_droughts".to_owned(), &"a mean of 0s", "means above zero");
         }
-        problems.extend(self.environments.iter().enumerate().flat_map(|(i, spec)| self.environment_problems(i, spec)));
-        problems.extend(self.queues.iter().enumerate().flat_map(|(i, spec)| self.queue_problems(i, spec)));
+        problems.extend(
+            self.environments
+                .iter()
+                .enumerate()
+                .flat_map(|(i, spec)| self.environment_problems(i, spec)),
+        );
+        problems.extend(
+            self.queues
+                .iter()
+                .enumerate()
+                .flat_map(|(i, spec)| self.queue_problems(i, spec)),
+        );
         problems.extend(self.droughts.iter().enumerate().filter_map(|(i, drought)| {
             let known = self.environments.iter().any(|e| e.name == drought.environment);
-            (!known).then(|| format!("droughts[{i}].environment: found `{}`, expected the name of an environment", drought.environment))
+            (!known).then(|| {
+                format!(
+                    "droughts[{i}].environment: found `{}`, expected the name of an environment",
+                    drought.environment
+                )
+            })
         }));
         problems
     }
@@ -384,8 +414,15 @@ impl Scenario {
     fn environment_problems(&self, position: usize, spec: &EnvironmentSpec) -> Vec<String> {
         let mut problems = Vec::new();
         let key = format!("environments[{position}] `{}`", spec.name);
-        if self.environments.iter().take(position).any(|other| other.name == spec.name) {
-            problems.push(format!("{key}.name: found a second environment of this name, expected unique names"));
+        if self
+            .environments
+            .iter()
+            .take(position)
+            .any(|other| other.name == spec.name)
+        {
+            problems.push(format!(
+                "{key}.name: found a second environment of this name, expected unique names"
+            ));
         }
         if spec.min_vcpus > spec.max_vcpus {
             problems.push(format!(
@@ -396,16 +433,22 @@ impl Scenario {
         let delay = spec.scale_down_delay.0;
         let allowed = crate::units::Span::from_minutes(20)..=crate::units::Span::from_minutes(10_080);
         if !delay.is_zero() && !allowed.contains(&delay) {
-            problems.push(format!("{key}.scale_down_delay: found {delay}, expected 0s or 20m to 7d"));
+            problems.push(format!(
+                "{key}.scale_down_delay: found {delay}, expected 0s or 20m to 7d"
+            ));
         }
         if spec.zones == 0 {
             problems.push(format!("{key}.zones: found 0, expected 1 or more"));
         }
         if spec.platform == Platform::Unmanaged && spec.own_instances.is_empty() {
-            problems.push(format!("{key}.own_instances: found none, expected the instances of an unmanaged environment"));
+            problems.push(format!(
+                "{key}.own_instances: found none, expected the instances of an unmanaged environment"
+            ));
         }
         if spec.platform != Platform::Unmanaged && !spec.own_instances.is_empty() {
-            problems.push(format!("{key}.own_instances: found some, expected them only with platform = \"unmanaged\""));
+            problems.push(format!(
+                "{key}.own_instances: found some, expected them only with platform = \"unmanaged\""
+            ));
         }
         if matches!(spec.platform, Platform::Fargate | Platform::ManagedInstances) {
             problems.push(format!(
@@ -422,18 +465,26 @@ impl Scenario {
         let mut problems = Vec::new();
         let key = format!("queues[{position}] `{}`", spec.name);
         if self.queues.iter().take(position).any(|other| other.name == spec.name) {
-            problems.push(format!("{key}.name: found a second queue of this name, expected unique names"));
+            problems.push(format!(
+                "{key}.name: found a second queue of this name, expected unique names"
+            ));
         }
         if spec.environments.is_empty() || spec.environments.len() > 3 {
             let found = spec.environments.len();
-            problems.push(format!("{key}.environments: found {found}, expected 1 to 3 (AWS Batch API reference, CreateJobQueue)"));
+            problems.push(format!(
+                "{key}.environments: found {found}, expected 1 to 3 (AWS Batch API reference, CreateJobQueue)"
+            ));
         }
         for (i, name) in spec.environments.iter().enumerate() {
             if !self.environments.iter().any(|e| e.name == *name) {
-                problems.push(format!("{key}.environments[{i}]: found `{name}`, expected the name of an environment"));
+                problems.push(format!(
+                    "{key}.environments[{i}]: found `{name}`, expected the name of an environment"
+                ));
             }
             if spec.environments.iter().take(i).any(|earlier| earlier == name) {
-                problems.push(format!("{key}.environments[{i}]: found `{name}` twice, expected each once"));
+                problems.push(format!(
+                    "{key}.environments[{i}]: found `{name}` twice, expected each once"
+                ));
             }
         }
         if spec.reservation_percent > 99 {
@@ -471,7 +522,11 @@ impl EnvironmentSpec {
             return Ok(Vec::new());
         }
         let optimal = ["optimal".to_owned()];
-        let specification = if self.instance_types.is_empty() { &optimal[..] } else { &self.instance_types };
+        let specification = if self.instance_types.is_empty() {
+            &optimal[..]
+        } else {
+            &self.instance_types
+        };
         Catalog::bundled()
             .expand(specification)
             .map_err(|unknown| unknown.iter().map(ToString::to_string).collect())
@@ -496,7 +551,9 @@ impl OwnInstances {
     pub(crate) fn resources(&self) -> Resources {
         Resources {
             vcpus: Vcpus::new(i64::from(self.vcpus)),
-            memory: self.memory_mib.map_or(Mebibytes::new(i64::MAX / 4), |mib| Mebibytes::new(i64::from(mib))),
+            memory: self
+                .memory_mib
+                .map_or(Mebibytes::new(i64::MAX / 4), |mib| Mebibytes::new(i64::from(mib))),
             gpus: self.gpus.unwrap_or(u32::MAX),
         }
     }

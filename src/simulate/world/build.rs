@@ -23,7 +23,10 @@ impl<'t> World<'t> {
     pub fn new(scenario: &Scenario, trace: &'t Trace, seed: u64) -> Result<Self, Vec<String>> {
         let mut problems = scenario.problems();
         if !fits_job_index(trace.jobs.len()) {
-            problems.push(format!("trace: found {} jobs, expected fewer than 4,294,967,295", trace.jobs.len()));
+            problems.push(format!(
+                "trace: found {} jobs, expected fewer than 4,294,967,295",
+                trace.jobs.len()
+            ));
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -38,13 +41,21 @@ impl<'t> World<'t> {
             .map(|spec| Environment::new(scenario, spec, &model, &quotas, &mut pools, origin))
             .collect();
         let shapes: Vec<Shape> = trace.shapes.iter().map(|shape| placed_as(*shape)).collect();
-        let queues: Vec<Queue> =
-            scenario.queues.iter().map(|spec| queue(scenario, spec, &environments, &shapes, origin)).collect();
+        let queues: Vec<Queue> = scenario
+            .queues
+            .iter()
+            .map(|spec| queue(scenario, spec, &environments, &shapes, origin))
+            .collect();
         let (queue_of, jobs_of_unknown_queues) = map_queues(scenario, trace);
         let jobs = Jobs::new(trace, &model, origin, &queue_of)?;
         let mut serve_order: Vec<QueueIndex> = (0..queues.len()).map(QueueIndex::at).collect();
         serve_order.sort_by(|a, b| {
-            let key = |q: &QueueIndex| scenario.queues.get(q.position()).map(|s| (-i64::from(s.priority), s.name.clone()));
+            let key = |q: &QueueIndex| {
+                scenario
+                    .queues
+                    .get(q.position())
+                    .map(|s| (-i64::from(s.priority), s.name.clone()))
+            };
             key(a).cmp(&key(b))
         });
         let mut world = Self {
@@ -98,7 +109,13 @@ impl<'t> World<'t> {
 }
 
 fn origin(trace: &Trace) -> Time {
-    trace.jobs.iter().filter(|job| !job.spawned).map(|job| job.submit).min().unwrap_or(Time::EPOCH)
+    trace
+        .jobs
+        .iter()
+        .filter(|job| !job.spawned)
+        .map(|job| job.submit)
+        .min()
+        .unwrap_or(Time::EPOCH)
 }
 
 fn placed_as(shape: Shape) -> Shape {
@@ -121,14 +138,14 @@ fn quotas(scenario: &Scenario) -> Vec<Quota> {
     scenario.account.quotas.iter().map(quota).collect()
 }
 
-fn queue(
-    scenario: &Scenario,
-    spec: &QueueSpec,
-    environments: &[Environment],
-    shapes: &[Shape],
-    origin: Time,
-) -> Queue {
-    let index = |name: &String| scenario.environments.iter().position(|e| e.name == *name).map(EnvironmentIndex::at);
+fn queue(scenario: &Scenario, spec: &QueueSpec, environments: &[Environment], shapes: &[Shape], origin: Time) -> Queue {
+    let index = |name: &String| {
+        scenario
+            .environments
+            .iter()
+            .position(|e| e.name == *name)
+            .map(EnvironmentIndex::at)
+    };
     let order: Vec<EnvironmentIndex> = spec.environments.iter().filter_map(index).collect();
     let share_permille = share_permille(spec);
     let fits = |shape: &Shape| {
@@ -189,7 +206,10 @@ fn map_queues(scenario: &Scenario, trace: &Trace) -> (Vec<QueueIndex>, u64) {
         .iter()
         .filter(|job| matches!(map.get(to_usize(job.queue)), Some(None)))
         .count();
-    let indices = map.into_iter().map(|position| QueueIndex::at(position.unwrap_or(0))).collect();
+    let indices = map
+        .into_iter()
+        .map(|position| QueueIndex::at(position.unwrap_or(0)))
+        .collect();
     (indices, u64::try_from(unknown).unwrap_or(u64::MAX))
 }
 
@@ -197,7 +217,12 @@ fn messages(trace: &Trace) -> Vec<(Time, u16, i64)> {
     let mut steps: Vec<(Time, u16, i64)> = trace
         .messages
         .iter()
-        .flat_map(|message| [(message.sent, message.source, 1), (message.received.max(message.sent), message.source, -1)])
+        .flat_map(|message| {
+            [
+                (message.sent, message.source, 1),
+                (message.received.max(message.sent), message.source, -1),
+            ]
+        })
         .collect();
     steps.sort_by_key(|step| (step.0, step.1, -step.2));
     steps

@@ -2,7 +2,7 @@
 
 use super::events::InstanceId;
 use super::instances::{Environment, Stage};
-use super::{Queue, World};
+use super::{Queue, World, types};
 use crate::catalog::Purchase;
 use crate::ids::{EnvironmentIndex, JobIndex, QueueIndex, ShapeIndex};
 use crate::units::{Span, Time, Vcpus, to_i64, to_u32, to_usize};
@@ -13,7 +13,9 @@ impl Queue {
         if nodes > 1 {
             self.not_demand.multi_node += runnable;
         }
-        let Some(change) = self.changes.get_mut(shape.position()) else { return };
+        let Some(change) = self.changes.get_mut(shape.position()) else {
+            return;
+        };
         if *change == (0, 0) {
             self.changed.push(shape.0);
         }
@@ -23,7 +25,11 @@ impl Queue {
 
     /// How long, until now, no environment of this queue could have grown.
     pub(super) fn saturated_time(&self, now: Time) -> Span {
-        let current = if self.saturated { now.since(self.saturated_since) } else { Span::ZERO };
+        let current = if self.saturated {
+            now.since(self.saturated_since)
+        } else {
+            Span::ZERO
+        };
         self.saturated_before + current
     }
 
@@ -97,9 +103,17 @@ impl World<'_> {
                 }
                 continue;
             }
-            let (line, place) = (&self.queues[queue.position()], &self.environments[environment.position()]);
-            let within_share = line.share_permille == 1_000 || place.assigned + size.resources.vcpus <= line.limit(place);
-            let found = if place.usable() && within_share { place.index.first_fit(&size.resources) } else { None };
+            let (line, place) = (
+                &self.queues[queue.position()],
+                &self.environments[environment.position()],
+            );
+            let within_share =
+                line.share_permille == 1_000 || place.assigned + size.resources.vcpus <= line.limit(place);
+            let found = if place.usable() && within_share {
+                place.index.first_fit(&size.resources)
+            } else {
+                None
+            };
             if let Some(position) = found.map(to_u32) {
                 if let Some(job) = self.queues[queue.position()].waiting.pop(shape) {
                     self.take_room(InstanceId { environment, position }, job, &size.resources);
@@ -122,17 +136,21 @@ impl World<'_> {
         ask: &crate::catalog::Resources,
     ) -> bool {
         let place = &self.environments[environment.position()];
+        let room = self.queues[queue.position()]
+            .limit(place)
+            .minus_or_zero(place.committed());
         place.usable()
             && place.managed()
-            && place.committed() < self.queues[queue.position()].limit(place)
-            && place.offers.iter().any(|offer| offer.registered.hold(ask))
+            && types::can_launch(place, &self.model, ask, room)
             && !self.is_passed_over(environment)
     }
 
     /// Starts a multi-node job if all the instances that were launched for it have registered.
     fn place_multi_node(&mut self, queue: QueueIndex, shape: ShapeIndex, environment: EnvironmentIndex) -> bool {
         let size = self.shapes[shape.position()];
-        let Some(job) = self.queues[queue.position()].waiting.front(shape) else { return false };
+        let Some(job) = self.queues[queue.position()].waiting.front(shape) else {
+            return false;
+        };
         let place = &self.environments[environment.position()];
         if place.purchase == Purchase::Spot {
             return false;
@@ -144,11 +162,18 @@ impl World<'_> {
             .filter(|(_, instance)| instance.reserved_for == Some(job) && instance.stage == Stage::Active)
             .map(|(position, _)| to_u32(position))
             .collect();
-        let Some(main) = ready.first().copied().filter(|_| to_i64(ready.len()) >= i64::from(size.nodes)) else {
+        let Some(main) = ready
+            .first()
+            .copied()
+            .filter(|_| to_i64(ready.len()) >= i64::from(size.nodes))
+        else {
             return false;
         };
         self.queues[queue.position()].waiting.pop(shape);
-        let nodes: Vec<InstanceId> = ready.into_iter().map(|position| InstanceId { environment, position }).collect();
+        let nodes: Vec<InstanceId> = ready
+            .into_iter()
+            .map(|position| InstanceId { environment, position })
+            .collect();
         for id in &nodes {
             let place = &self.environments[environment.position()];
             let whole = place.resources(&place.instances[to_usize(id.position)]);
@@ -165,7 +190,9 @@ impl World<'_> {
             let mut instances = place.instances.iter();
             instances.any(|instance| instance.reserved_for == Some(job) && instance.stage != Stage::Gone)
         };
-        self.environments.iter().any(|place| held(place) || place.orders.iter().any(|order| order.is_for(job)))
+        self.environments
+            .iter()
+            .any(|place| held(place) || place.orders.iter().any(|order| order.is_for(job)))
     }
 
     /// Computes anew which queues could not grow: every environment unusable, at maxvCpus, or at its quota, counting what is
@@ -173,7 +200,13 @@ impl World<'_> {
     pub(super) fn refresh_saturation(&mut self) {
         self.capacity_changed = false;
         let active_of_quota: Vec<Vcpus> = (0..self.quotas.len())
-            .map(|quota| self.environments.iter().filter(|e| e.quota == Some(quota)).map(|e| e.there).sum())
+            .map(|quota| {
+                self.environments
+                    .iter()
+                    .filter(|e| e.quota == Some(quota))
+                    .map(|e| e.there)
+                    .sum()
+            })
             .collect();
         let now = self.now;
         for queue in &mut self.queues {

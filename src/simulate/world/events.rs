@@ -78,6 +78,11 @@ impl Events {
         self.heap.push(Reverse(Event { at, order, what }));
     }
 
+    #[cfg(test)]
+    pub(crate) const fn planned(&self) -> u64 {
+        self.planned
+    }
+
     pub(crate) fn next(&self) -> Option<Time> {
         self.heap.peek().map(|event| event.0.at)
     }
@@ -92,6 +97,9 @@ impl Events {
 
     /// Everything planned up to `until`, in no particular order.
     pub(crate) fn until(&self, until: Time) -> impl Iterator<Item = (Time, What)> {
-        self.heap.iter().filter(move |event| event.0.at <= until).map(|event| (event.0.at, event.0.what))
+        self.heap
+            .iter()
+            .filter(move |event| event.0.at <= until)
+            .map(|event| (event.0.at, event.0.what))
     }
 }

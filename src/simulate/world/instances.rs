@@ -146,7 +146,11 @@ impl Environment {
         origin: Time,
     ) -> Self {
         let offers = offers(scenario, spec, pools);
-        let own: i64 = spec.own_instances.iter().map(|own| i64::from(own.count) * i64::from(own.vcpus)).sum();
+        let own: i64 = spec
+            .own_instances
+            .iter()
+            .map(|own| i64::from(own.count) * i64::from(own.vcpus))
+            .sum();
         let (boot, idle) = match spec.purchase {
             Purchase::OnDemand => (&model.boot_on_demand, &model.idle_on_demand),
             Purchase::Spot => (&model.boot_spot, &model.idle_spot),
@@ -166,11 +170,19 @@ impl Environment {
             updates: 0,
             min,
             desired: min,
-            max: if spec.platform == Platform::Unmanaged { Vcpus::new(own) } else { max },
+            max: if spec.platform == Platform::Unmanaged {
+                Vcpus::new(own)
+            } else {
+                max
+            },
             scale_down_delay: spec.scale_down_delay.0,
             boot: spec.boot.as_ref().unwrap_or(boot).clone(),
             idle: idle.clone(),
-            smallest: offers.iter().map(|offer| offer.registered.vcpus).min().unwrap_or(Vcpus::ZERO),
+            smallest: offers
+                .iter()
+                .map(|offer| offer.registered.vcpus)
+                .min()
+                .unwrap_or(Vcpus::ZERO),
             droughts: droughts(scenario, spec, &offers, origin),
             offers,
             quota: quotas.iter().position(|quota| Some(&quota.code) == code.as_ref()),
@@ -232,13 +244,21 @@ impl Environment {
     }
 
     pub(crate) fn resources(&self, instance: &Instance) -> Resources {
-        self.offers.get(to_usize(instance.offer)).map(|offer| offer.registered).unwrap_or_default()
+        self.offers
+            .get(to_usize(instance.offer))
+            .map(|offer| offer.registered)
+            .unwrap_or_default()
     }
 }
 
 fn offers(scenario: &Scenario, spec: &EnvironmentSpec, pools: &mut Pools) -> Vec<Offer> {
     let offered = scenario.topology_types(spec);
-    let bands = |name: &str| crate::catalog::Catalog::bundled().get(name).and_then(|t| t.interruption_band).unwrap_or(0);
+    let bands = |name: &str| {
+        crate::catalog::Catalog::bundled()
+            .get(name)
+            .and_then(|t| t.interruption_band)
+            .unwrap_or(0)
+    };
     let offer = |offered: crate::account::OfferedType| Offer {
         family: offered.name.split('.').next().unwrap_or_default().to_owned(),
         interruption_band: bands(&offered.name),
@@ -259,7 +279,10 @@ fn droughts(
     offers: &[Offer],
     origin: Time,
 ) -> Vec<(Option<u32>, Option<u8>, Time, Time)> {
-    let here = scenario.droughts.iter().filter(|drought| drought.environment == spec.name);
+    let here = scenario
+        .droughts
+        .iter()
+        .filter(|drought| drought.environment == spec.name);
     here.filter_map(|drought| {
         let offer = match &drought.instance_type {
             Some(name) => Some(to_u32(offers.iter().position(|offer| offer.name == *name)?)),
@@ -282,7 +305,9 @@ impl World<'_> {
 
     pub(super) fn is_tenant(&self, id: InstanceId, epoch: u32) -> bool {
         let environment = self.environments.get(id.environment.position());
-        environment.and_then(|e| e.instances.get(to_usize(id.position))).is_some_and(|i| i.epoch == epoch)
+        environment
+            .and_then(|e| e.instances.get(to_usize(id.position)))
+            .is_some_and(|i| i.epoch == epoch)
     }
 
     /// An instance of an unmanaged environment: there from the start, not billed.
@@ -304,7 +329,10 @@ impl World<'_> {
         reserved_for: Option<JobIndex>,
     ) -> u32 {
         let place = &mut self.environments[environment.position()];
-        let position = place.vacant.pop_first().unwrap_or_else(|| to_u32(place.instances.len()));
+        let position = place
+            .vacant
+            .pop_first()
+            .unwrap_or_else(|| to_u32(place.instances.len()));
         let epoch = place.instances.get(to_usize(position)).map_or(0, |gone| gone.epoch + 1);
         place.launches += 1;
         let instance = Instance {
@@ -383,7 +411,9 @@ impl World<'_> {
         instance.epoch += 1;
         instance.idle_since = now;
         instance.idle_periods += 1;
-        let mut kept = place.idle.at(draw(seed, Cause::Idle, instance.entity, instance.idle_periods));
+        let mut kept = place
+            .idle
+            .at(draw(seed, Cause::Idle, instance.entity, instance.idle_periods));
         if instance.ran {
             kept = kept.max(delay);
         }
@@ -459,7 +489,8 @@ impl World<'_> {
             quota.used -= size;
         }
         if place.purchase == Purchase::Spot {
-            self.pools.left(place.offers[to_usize(instance.offer)].pool, instance.zone);
+            self.pools
+                .left(place.offers[to_usize(instance.offer)].pool, instance.zone);
         }
         instance.stage = Stage::Gone;
         instance.epoch += 1;
@@ -478,7 +509,9 @@ impl World<'_> {
         if instance.stage == Stage::Active {
             place.free = place.free.less(&instance.free);
             place.there -= place.offers[to_usize(instance.offer)].registered.vcpus;
-            let seen = place.offers[to_usize(instance.offer)].registered.less(&instance.seen_free);
+            let seen = place.offers[to_usize(instance.offer)]
+                .registered
+                .less(&instance.seen_free);
             place.used -= seen.vcpus;
             place.index.set(to_usize(id.position), Resources::default());
         }
@@ -545,7 +578,11 @@ impl World<'_> {
         place.assigned -= ask.vcpus;
         let (idle, active) = (instance.jobs == 0, instance.stage == Stage::Active);
         if active {
-            let grown = if instance.reserved_for.take().is_some() { instance.free } else { *ask };
+            let grown = if instance.reserved_for.take().is_some() {
+                instance.free
+            } else {
+                *ask
+            };
             place.free = place.free.plus(&grown);
             place.index.set(to_usize(id.position), instance.free);
             self.room_stamp += 1;
@@ -587,11 +624,19 @@ impl World<'_> {
     }
 
     /// The instances that a job holds and what it holds of each: whole ones for a multi-node job.
-    fn nodes_of(&self, place: InstanceId, shape: &Shape, job: JobIndex) -> impl Iterator<Item = (InstanceId, Resources)> + use<> {
+    fn nodes_of(
+        &self,
+        place: InstanceId,
+        shape: &Shape,
+        job: JobIndex,
+    ) -> impl Iterator<Item = (InstanceId, Resources)> + use<> {
         let many: Vec<(InstanceId, Resources)> = if shape.nodes > 1 {
             let whole = |id: &InstanceId| {
                 let environment = &self.environments[id.environment.position()];
-                (*id, environment.resources(&environment.instances[to_usize(id.position)]))
+                (
+                    *id,
+                    environment.resources(&environment.instances[to_usize(id.position)]),
+                )
             };
             self.nodes.get(&job).into_iter().flatten().map(whole).collect()
         } else {
@@ -619,7 +664,12 @@ impl World<'_> {
             }
         }
         for place in &mut self.environments {
-            let running: Vec<Instance> = place.instances.iter().filter(|i| i.stage != Stage::Gone).cloned().collect();
+            let running: Vec<Instance> = place
+                .instances
+                .iter()
+                .filter(|i| i.stage != Stage::Gone)
+                .cloned()
+                .collect();
             running.iter().for_each(|instance| place.bill(instance, now, false));
             place.totals.idle -= place.totals.used;
         }
@@ -630,7 +680,9 @@ impl Environment {
     /// Adds an instance's interval to the accounts. `totals.idle` holds all registered time until the books are closed.
     fn bill(&mut self, instance: &Instance, until: Time, by_ec2: bool) {
         let size = self.size(instance);
-        let Some(offer) = self.offers.get(to_usize(instance.offer)) else { return };
+        let Some(offer) = self.offers.get(to_usize(instance.offer)) else {
+            return;
+        };
         let registered = instance.registered.min(until);
         self.totals.idle += held(size, until.since(registered));
         if instance.billed_from >= until {

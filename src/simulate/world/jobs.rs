@@ -68,7 +68,9 @@ impl Followers {
             return Self::default();
         }
         pairs.sort_unstable();
-        let starts = (0..=count).map(|node| to_u32(pairs.partition_point(|pair| pair.0 < node))).collect();
+        let starts = (0..=count)
+            .map(|node| to_u32(pairs.partition_point(|pair| pair.0 < node)))
+            .collect();
         let jobs = pairs.into_iter().map(|pair| pair.1).collect();
         Self { starts, jobs }
     }
@@ -123,7 +125,9 @@ impl Jobs {
 
     fn link(&mut self, trace: &Trace) -> Result<(), Vec<String>> {
         let sequential = |index: Option<ArrayIndex>| {
-            index.and_then(|array| trace.arrays.get(array.position())).filter(|array| array.sequential)
+            index
+                .and_then(|array| trace.arrays.get(array.position()))
+                .filter(|array| array.sequential)
         };
         if trace.dependencies.is_empty() && !trace.arrays.iter().any(|array| array.sequential) {
             return Ok(());
@@ -190,7 +194,9 @@ impl Jobs {
     }
 
     pub(crate) fn is_current(&self, job: JobIndex, epoch: u16) -> bool {
-        self.states.get(job.position()).is_some_and(|state| state.epoch == epoch)
+        self.states
+            .get(job.position())
+            .is_some_and(|state| state.epoch == epoch)
     }
 
     pub(crate) fn parents_left(&self, job: JobIndex) -> u32 {
@@ -228,7 +234,11 @@ fn identities(trace: &Trace, origin: Time) -> Vec<u64> {
             moment = job.submit;
             seen.clear();
         }
-        let submit = if job.spawned { job.submit.millis() } else { job.submit.since(origin).millis() };
+        let submit = if job.spawned {
+            job.submit.millis()
+        } else {
+            job.submit.since(origin).millis()
+        };
         let shape = trace.shape_of(job);
         let alike = key(&[
             bits(submit),
@@ -247,7 +257,10 @@ fn identities(trace: &Trace, origin: Time) -> Vec<u64> {
 
 impl World<'_> {
     pub(super) fn next_arrival(&self) -> Option<Time> {
-        self.trace.jobs.get(self.next_job).map(|job| if job.spawned { self.now } else { job.submit })
+        self.trace
+            .jobs
+            .get(self.next_job)
+            .map(|job| if job.spawned { self.now } else { job.submit })
     }
 
     pub(super) fn next_message_at(&self) -> Option<Time> {
@@ -283,7 +296,10 @@ impl World<'_> {
         for (position, job) in self.trace.jobs.iter().enumerate() {
             let index = JobIndex::at(position);
             if job.spawned && self.jobs.parents_left(index) == 0 {
-                self.events.plan(self.origin + Span::from_millis(job.submit.millis()), What::Submit(index));
+                self.events.plan(
+                    self.origin + Span::from_millis(job.submit.millis()),
+                    What::Submit(index),
+                );
             }
         }
     }
@@ -344,7 +360,10 @@ impl World<'_> {
         self.occupy_visibly(place, &shape, job);
         let mut starting = Span::ZERO;
         if !self.model.pull.is_zero() && self.pulls(place, recorded.name) {
-            starting += self.model.pull.at(draw(self.seed, Cause::Pull, self.jobs.identity(job), attempt));
+            starting += self
+                .model
+                .pull
+                .at(draw(self.seed, Cause::Pull, self.jobs.identity(job), attempt));
         }
         if !self.model.container_start.is_zero() {
             let drawn = draw(self.seed, Cause::ContainerStart, self.jobs.identity(job), attempt);
@@ -354,7 +373,8 @@ impl World<'_> {
         if first {
             self.jobs.states[job.position()].outcome.running = running;
         }
-        self.events.plan(running + recorded.run.max(Span::ZERO), What::End(job, epoch));
+        self.events
+            .plan(running + recorded.run.max(Span::ZERO), What::End(job, epoch));
     }
 
     /// RUNNING to SUCCEEDED or FAILED, as recorded.
@@ -416,8 +436,12 @@ impl World<'_> {
             let follower = self.jobs.followers(job)[position];
             self.one_parent_less(follower);
         }
-        let Some(array) = self.trace.jobs[job.position()].array else { return };
-        let Some(left) = self.jobs.array_left.get_mut(array.position()) else { return };
+        let Some(array) = self.trace.jobs[job.position()].array else {
+            return;
+        };
+        let Some(left) = self.jobs.array_left.get_mut(array.position()) else {
+            return;
+        };
         *left = left.saturating_sub(1);
         if *left == 0 {
             for position in 0..self.jobs.array_followers(array).len() {
@@ -493,7 +517,8 @@ impl World<'_> {
             self.start(job);
         } else {
             let drawn = draw(self.seed, Cause::Dispatch, self.jobs.identity(job), attempt);
-            self.events.plan(self.now + self.model.dispatch.at(drawn), What::Start(job, epoch));
+            self.events
+                .plan(self.now + self.model.dispatch.at(drawn), What::Start(job, epoch));
         }
     }
 }

@@ -113,7 +113,9 @@ impl World<'_> {
         }
         let place = &self.environments[environment.position()];
         let others = types::alternatives(place, &order.launch);
-        others.into_iter().find_map(|offer| self.try_type(environment, offer, failed, any_failed))
+        others
+            .into_iter()
+            .find_map(|offer| self.try_type(environment, offer, failed, any_failed))
     }
 
     fn try_type(
@@ -134,7 +136,11 @@ impl World<'_> {
         let quota = place.quota.and_then(|quota| self.quotas.get(quota));
         let within_quota = quota.is_none_or(|quota| quota.used + size <= quota.limit);
         let mut rotation = (0..zones).map(|step| (first + step) % zones);
-        let zone = if within_quota { rotation.find(|zone| !self.in_drought(environment, offer, *zone)) } else { None };
+        let zone = if within_quota {
+            rotation.find(|zone| !self.in_drought(environment, offer, *zone))
+        } else {
+            None
+        };
         if zone.is_none() {
             failed[offer] = true;
             *any_failed = true;

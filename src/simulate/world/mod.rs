@@ -222,7 +222,11 @@ impl<'t> World<'t> {
             queues: self.queues.into_iter().map(|queue| queue.name).collect(),
             makespans: ledger::makespans(self.trace, &jobs),
             jobs,
-            environments: self.environments.into_iter().map(|environment| environment.totals).collect(),
+            environments: self
+                .environments
+                .into_iter()
+                .map(|environment| environment.totals)
+                .collect(),
             retries: self.retries,
             jobs_of_unknown_queues: self.jobs_of_unknown_queues,
             closed: self.now,

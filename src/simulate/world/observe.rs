@@ -40,8 +40,13 @@ impl World<'_> {
     /// Room on ACTIVE instances that have at least one vCPU left, instances alike together.
     pub fn rooms(&self, environment: EnvironmentIndex, into: &mut Vec<Room>) {
         into.clear();
-        let active = self.environments[environment.position()].instances.iter().filter(|i| i.stage == Stage::Active);
-        let free = active.map(|instance| instance.seen_free).filter(|free| !free.vcpus.is_zero());
+        let active = self.environments[environment.position()]
+            .instances
+            .iter()
+            .filter(|i| i.stage == Stage::Active);
+        let free = active
+            .map(|instance| instance.seen_free)
+            .filter(|free| !free.vcpus.is_zero());
         into.extend(free.map(|free| Room { free, instances: 1 }));
         into.sort_unstable();
         into.dedup_by(|next, kept| {
@@ -66,7 +71,11 @@ impl World<'_> {
     /// RUNNABLE jobs that are demand for capacity, array children included.
     pub fn runnable(&self, queue: QueueIndex) -> &Tally {
         let queue = &self.queues[queue.position()];
-        if queue.not_demand.reserved > 0 { &queue.nothing } else { &queue.runnable }
+        if queue.not_demand.reserved > 0 {
+            &queue.nothing
+        } else {
+            &queue.runnable
+        }
     }
 
     /// STARTING and RUNNING jobs.
@@ -86,10 +95,13 @@ impl World<'_> {
 
     /// A service quota by its code; `None` if the scenario sets none.
     pub fn quota(&self, code: &str) -> Option<QuotaNow> {
-        self.quotas.iter().find(|quota| quota.code == code).map(|quota| QuotaNow {
-            limit: quota.limit,
-            used_by_others: quota.used_by_others,
-        })
+        self.quotas
+            .iter()
+            .find(|quota| quota.code == code)
+            .map(|quota| QuotaNow {
+                limit: quota.limit,
+                used_by_others: quota.used_by_others,
+            })
     }
 
     /// Brings what observers see up to date.
@@ -109,7 +121,11 @@ impl World<'_> {
         for position in 0..self.queues.len() {
             if self.queues[position].share_permille < 1_000 {
                 let queue = &self.queues[position];
-                let reserved = if self.is_held_by_reservation(queue) { queue.runnable.jobs() } else { 0 };
+                let reserved = if self.is_held_by_reservation(queue) {
+                    queue.runnable.jobs()
+                } else {
+                    0
+                };
                 self.queues[position].not_demand.reserved = reserved;
             }
         }
@@ -131,10 +147,15 @@ impl World<'_> {
         let mut arrivals: BTreeMap<(Time, QueueIndex, u32), i64> = BTreeMap::new();
         let mut add = |at: Time, job: JobIndex| {
             let queue = self.jobs.states[job.position()].outcome.queue;
-            *arrivals.entry((at, queue, self.trace.jobs[job.position()].shape.0)).or_insert(0) += 1;
+            *arrivals
+                .entry((at, queue, self.trace.jobs[job.position()].shape.0))
+                .or_insert(0) += 1;
         };
         let rest = self.trace.jobs.iter().enumerate().skip(self.next_job);
-        for (position, _) in rest.take_while(|(_, job)| job.submit <= until).filter(|(_, job)| !job.spawned) {
+        for (position, _) in rest
+            .take_while(|(_, job)| job.submit <= until)
+            .filter(|(_, job)| !job.spawned)
+        {
             let job = JobIndex::at(position);
             if self.jobs.parents_left(job) == 0 && self.jobs.states[position].status == Status::Unborn {
                 add(self.trace.jobs[position].submit, job);
@@ -142,7 +163,11 @@ impl World<'_> {
         }
         for (job, at) in self.freed_until(until) {
             let recorded = &self.trace.jobs[job.position()];
-            let at = if recorded.spawned { at + Span::from_millis(recorded.submit.millis()) } else { at.max(recorded.submit) };
+            let at = if recorded.spawned {
+                at + Span::from_millis(recorded.submit.millis())
+            } else {
+                at.max(recorded.submit)
+            };
             if at <= until {
                 add(at, job);
             }
@@ -179,7 +204,10 @@ impl World<'_> {
         }
         candidates.sort_unstable();
         candidates.dedup();
-        candidates.into_iter().filter_map(|job| Some((job, self.freed_at(job, &ends)?))).collect()
+        candidates
+            .into_iter()
+            .filter_map(|job| Some((job, self.freed_at(job, &ends)?)))
+            .collect()
     }
 
     /// When the last dependency of a job ends, if all that are left end among `ends`.
@@ -213,6 +241,11 @@ impl World<'_> {
     /// Instances that are there or on their way.
     pub fn instances(&self, environment: EnvironmentIndex) -> u32 {
         let instances = &self.environments[environment.position()].instances;
-        to_u32(to_i64(instances.iter().filter(|instance| instance.stage != Stage::Gone).count()))
+        to_u32(to_i64(
+            instances
+                .iter()
+                .filter(|instance| instance.stage != Stage::Gone)
+                .count(),
+        ))
     }
 }

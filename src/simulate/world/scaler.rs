@@ -48,9 +48,17 @@ impl World<'_> {
         let mut coming: Vec<Option<Coming>> = self.environments.iter().map(|_| None).collect();
         for position in 0..self.serve_order.len() {
             let queue = self.serve_order[position];
-            self.serve_single_node(queue, &mut coming);
             self.serve_multi_node(queue);
+            if !self.is_multi_node_first(queue) {
+                self.serve_single_node(queue, &mut coming);
+            }
         }
+    }
+
+    /// Whether a multi-node job holds all jobs behind it, so that capacity for them would only take its room.
+    fn is_multi_node_first(&self, queue: QueueIndex) -> bool {
+        let first = self.queues[queue.position()].waiting.line_after(i64::MIN);
+        self.model.head_of_line_blocking && first.is_some_and(|(_, shape)| self.shapes[shape.position()].nodes > 1)
     }
 
     fn serve_single_node(&mut self, queue: QueueIndex, coming: &mut [Option<Coming>]) {
@@ -73,9 +81,11 @@ impl World<'_> {
             cover(&mut rows, known);
             let limit = self.queues[queue.position()].limit(place);
             let room = limit.minus_or_zero(place.committed());
-            let fits = |row: &Row| row.1 > 0 && place.offers.iter().any(|offer| offer.registered.hold(&row.0));
-            if room.is_zero() || !rows.iter().any(fits) {
-                continue;
+            let launchable = |row: &Row| row.1 > 0 && types::can_launch(place, &self.model, &row.0, room);
+            let first_is_stuck =
+                self.model.head_of_line_blocking && rows.first().is_some_and(|first| first.1 > 0 && !launchable(first));
+            if first_is_stuck || !rows.iter().any(launchable) {
+                continue; // capacity for jobs behind a stuck first one would only take its room
             }
             let may_launch_at = self.may_launch_at(environment);
             if may_launch_at > self.now {
@@ -97,10 +107,16 @@ impl World<'_> {
         let line = &self.queues[queue.position()].waiting;
         let fronts: Vec<(JobIndex, Resources, u32)> = line
             .rows()
-            .take(if self.model.head_of_line_blocking { 1 } else { usize::MAX })
+            .take(if self.model.head_of_line_blocking {
+                1
+            } else {
+                usize::MAX
+            })
             .filter_map(|(shape, _)| {
                 let size = self.shapes[shape.position()];
-                (size.nodes > 1).then(|| line.front(shape).map(|job| (job, size.resources, size.nodes))).flatten()
+                (size.nodes > 1)
+                    .then(|| line.front(shape).map(|job| (job, size.resources, size.nodes)))
+                    .flatten()
             })
             .collect();
         for (job, ask, nodes) in fronts {
@@ -120,7 +136,9 @@ impl World<'_> {
                     }
                     break;
                 }
-                let room = self.queues[queue.position()].limit(place).minus_or_zero(place.committed());
+                let room = self.queues[queue.position()]
+                    .limit(place)
+                    .minus_or_zero(place.committed());
                 if let Some(offer) = types::for_nodes(place, &ask, nodes, room) {
                     let launches = vec![Launch { offer, ask }; to_usize(nodes)];
                     self.order(environment, &launches, false, Some(job));
@@ -141,7 +159,11 @@ impl World<'_> {
         let launched = counted.map(|instance| place.resources(instance));
         let asked = place.orders.iter().filter_map(|order| order.offer(counts_updates));
         let asked = asked.map(|offer| place.offers[offer].registered);
-        let behind_the_first = if self.model.head_of_line_blocking { place.free } else { Resources::default() };
+        let behind_the_first = if self.model.head_of_line_blocking {
+            place.free
+        } else {
+            Resources::default()
+        };
         Coming {
             behind_the_first,
             instances: launched.chain(asked).collect(),
@@ -170,7 +192,11 @@ impl World<'_> {
         let phase = to_i64(drawn % u64::try_from(interval).unwrap_or(1));
         let since_phase = from.since(self.origin).millis() - phase;
         let late = since_phase.rem_euclid(interval);
-        if late == 0 { from } else { from + Span::from_millis(interval - late) }
+        if late == 0 {
+            from
+        } else {
+            from + Span::from_millis(interval - late)
+        }
     }
 }
 

@@ -114,9 +114,13 @@ impl Pools {
 
     /// Whether a random drought is on.
     pub(crate) fn in_drought(&mut self, first: u32, zone: u8, now: Time) -> bool {
-        let Some((mean_between, mean_length)) = self.droughts else { return false };
+        let Some((mean_between, mean_length)) = self.droughts else {
+            return false;
+        };
         let (seed, origin) = (self.seed, self.origin);
-        let Some(pool) = self.pools.get_mut(Self::index(first, zone)) else { return false };
+        let Some(pool) = self.pools.get_mut(Self::index(first, zone)) else {
+            return false;
+        };
         while pool.droughts.last().is_none_or(|drought| drought.1 <= now) {
             let ordinal = crate::units::to_i64(pool.droughts.len());
             let ordinal = u64::try_from(ordinal).unwrap_or(0);
@@ -135,7 +139,8 @@ impl Pool {
     fn next(&mut self, seed: u64) {
         if let Some(mean) = self.mean_between {
             let mean = Span::from_millis(f64_to_i64(mean));
-            self.next_reclaim = self.next_reclaim + exponential(mean, draw(seed, Cause::Reclaim, self.key, self.reclaims));
+            self.next_reclaim =
+                self.next_reclaim + exponential(mean, draw(seed, Cause::Reclaim, self.key, self.reclaims));
             self.reclaims += 1;
         }
     }
@@ -151,7 +156,9 @@ impl World<'_> {
     /// A pool is about to take instances back: each is hit with the model's share as probability, drains, and ends after the
     /// warning.
     pub(super) fn notice(&mut self, index: u32) {
-        let Some(pool) = self.pools.pools.get_mut(to_usize(index)) else { return };
+        let Some(pool) = self.pools.pools.get_mut(to_usize(index)) else {
+            return;
+        };
         pool.notice_planned = false;
         let (ordinal, at) = (pool.reclaims, pool.next_reclaim);
         pool.next(self.seed);

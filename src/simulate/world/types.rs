@@ -31,11 +31,13 @@ pub(crate) fn for_jobs(
 ) -> Vec<Launch> {
     let mut launches = Vec::new();
     loop {
-        let (members, largest, total) = group(environment, rows);
+        let (members, largest, total) = group(environment, model, rows, room);
         if members.is_empty() || room.is_zero() {
             return launches;
         }
-        let Some(offer) = choose(environment, model, &largest, &total, room) else { return launches };
+        let Some(offer) = choose(environment, model, &largest, &total, room) else {
+            return launches;
+        };
         let registered = environment.offers[offer].registered;
         let before = launches.len();
         while !room.is_zero() && (registered.vcpus <= room || launches.len() == before) {
@@ -58,7 +60,8 @@ pub(crate) fn for_vcpus(
     rows: &[(Resources, i64)],
     wanted: Vcpus,
 ) -> Vec<Launch> {
-    let (_, largest, total) = group(environment, rows);
+    let room = environment.max.minus_or_zero(environment.committed());
+    let (_, largest, total) = group(environment, model, rows, room);
     let total = Resources {
         vcpus: wanted,
         memory: total.memory.scaled_up(wanted.get(), total.vcpus.get()),
@@ -67,8 +70,10 @@ pub(crate) fn for_vcpus(
     let mut launches = Vec::new();
     let mut left = wanted;
     while !left.is_zero() {
-        let room = environment.max.minus_or_zero(environment.committed()).minus_or_zero(wanted - left);
-        let Some(offer) = choose(environment, model, &largest, &total, room) else { break };
+        let room = room.minus_or_zero(wanted - left);
+        let Some(offer) = choose(environment, model, &largest, &total, room) else {
+            break;
+        };
         launches.push(Launch { offer, ask: largest });
         left = left.minus_or_zero(environment.offers[offer].registered.vcpus);
     }
@@ -76,7 +81,13 @@ pub(crate) fn for_vcpus(
 }
 
 /// The rows that one type can serve together, from the front; the largest of each resource, and everything they ask for.
-fn group(environment: &Environment, rows: &[(Resources, i64)]) -> (Vec<usize>, Resources, Resources) {
+fn group(
+    environment: &Environment,
+    model: &BatchModel,
+    rows: &[(Resources, i64)],
+    room: Vcpus,
+) -> (Vec<usize>, Resources, Resources) {
+    let mut reach = room;
     let (mut members, mut largest, mut total) = (Vec::new(), Resources::default(), Resources::default());
     for (position, (ask, jobs)) in rows.iter().enumerate() {
         if *jobs <= 0 {
@@ -87,7 +98,11 @@ fn group(environment: &Environment, rows: &[(Resources, i64)]) -> (Vec<usize>, R
             memory: largest.memory.max(ask.memory),
             gpus: largest.gpus.max(ask.gpus),
         };
-        if environment.offers.iter().any(|offer| offer.registered.hold(&joint)) {
+        if members.is_empty() {
+            reach = largest_launched(environment, model, ask, room);
+        }
+        let suits = |offer: &Offer| offer.registered.hold(&joint) && offer.registered.vcpus <= reach;
+        if environment.offers.iter().any(suits) {
             members.push(position);
             largest = joint;
             total = total.plus(&Resources {
@@ -104,7 +119,9 @@ fn group(environment: &Environment, rows: &[(Resources, i64)]) -> (Vec<usize>, R
 fn fill(mut free: Resources, rows: &mut [(Resources, i64)], members: &[usize]) -> bool {
     let mut any = false;
     for position in members {
-        let Some((ask, jobs)) = rows.get_mut(*position) else { continue };
+        let Some((ask, jobs)) = rows.get_mut(*position) else {
+            continue;
+        };
         let fitting = free.slots(ask).min(*jobs);
         if fitting > 0 {
             *jobs -= fitting;
@@ -131,23 +148,50 @@ fn choose(
     total: &Resources,
     room: Vcpus,
 ) -> Option<usize> {
-    let fitting = || environment.offers.iter().enumerate().filter(|(_, offer)| offer.registered.hold(largest));
+    let reach = largest_launched(environment, model, largest, room);
+    let suits = |offer: &Offer| offer.registered.hold(largest) && offer.registered.vcpus <= reach;
+    let fitting = || environment.offers.iter().enumerate().filter(|(_, offer)| suits(offer));
     let rank = |position: usize, offer: &Offer| rank(environment.allocation, position, offer, largest, total);
-    let family = &fitting().min_by_key(|(position, offer)| rank(*position, offer))?.1.family;
+    let family = &fitting()
+        .min_by_key(|(position, offer)| rank(*position, offer))?
+        .1
+        .family;
     let mut sizes: Vec<(usize, &Offer)> = fitting().filter(|(_, offer)| offer.family == *family).collect();
     sizes.sort_by_key(|(position, offer)| (offer.registered.vcpus, *position));
     let below_max = sizes.partition_point(|(_, offer)| offer.registered.vcpus <= room);
-    let never_above = environment.allocation == Allocation::BestFit && environment.purchase == Purchase::OnDemand;
-    match below_max {
-        0 if never_above || !model.overshoots_max => return None,
-        0 => sizes.truncate(1),
-        _ => sizes.truncate(below_max),
-    }
+    sizes.truncate(below_max.max(1));
     let suffices = |offer: &Offer| {
         let two = take_twice(&offer.registered);
         offer.registered.vcpus.get() >= model.smallest_launched_vcpus && two.hold(total)
     };
-    sizes.iter().find(|(_, offer)| suffices(offer)).or_else(|| sizes.last()).map(|(position, _)| *position)
+    sizes
+        .iter()
+        .find(|(_, offer)| suffices(offer))
+        .or_else(|| sizes.last())
+        .map(|(position, _)| *position)
+}
+
+/// The largest size that Batch launches where maxvCpus leaves this much room: what fits below it, or the smallest that holds
+/// the job if the model lets that exceed maxvCpus.
+fn largest_launched(environment: &Environment, model: &BatchModel, ask: &Resources, room: Vcpus) -> Vcpus {
+    let holding = environment.offers.iter().filter(|offer| offer.registered.hold(ask));
+    match holding.map(|offer| offer.registered.vcpus).min() {
+        Some(smallest) if may_overshoot(environment, model) => room.max(smallest),
+        Some(_) | None => room,
+    }
+}
+
+/// With `BEST_FIT` On-Demand Batch stays below maxvCpus (AWS Batch API reference, ComputeResource).
+fn may_overshoot(environment: &Environment, model: &BatchModel) -> bool {
+    let never = environment.allocation == Allocation::BestFit && environment.purchase == Purchase::OnDemand;
+    model.overshoots_max && !never
+}
+
+/// Whether Batch would launch something for a job where maxvCpus leaves this much room.
+pub(crate) fn can_launch(environment: &Environment, model: &BatchModel, ask: &Resources, room: Vcpus) -> bool {
+    let reach = largest_launched(environment, model, ask, room);
+    let suits = |offer: &Offer| offer.registered.hold(ask) && offer.registered.vcpus <= reach;
+    !room.is_zero() && environment.offers.iter().any(suits)
 }
 
 fn take_twice(registered: &Resources) -> Resources {
@@ -161,7 +205,10 @@ fn rank(allocation: Allocation, position: usize, offer: &Offer, largest: &Resour
     let registered = &offer.registered;
     let gpus_wasted = largest.gpus == 0 && registered.gpus > 0;
     let per_vcpu = |memory: Mebibytes, vcpus: Vcpus| memory.scaled_down(1_024, vcpus.get()).get();
-    let (has, needs) = (per_vcpu(registered.memory, registered.vcpus), per_vcpu(total.memory, total.vcpus));
+    let (has, needs) = (
+        per_vcpu(registered.memory, registered.vcpus),
+        per_vcpu(total.memory, total.vcpus),
+    );
     let scarce = has < needs;
     let most_memory = Reverse(if scarce { has } else { 0 });
     let price = offer.per_hour.scaled_up(1_024, registered.vcpus.get()).get();
@@ -182,7 +229,9 @@ pub(crate) fn alternatives(environment: &Environment, launch: &Launch) -> Vec<us
     if environment.allocation == Allocation::BestFit {
         return Vec::new();
     }
-    let Some(size) = environment.offers.get(launch.offer).map(|offer| offer.registered.vcpus) else { return Vec::new() };
+    let Some(size) = environment.offers.get(launch.offer).map(|offer| offer.registered.vcpus) else {
+        return Vec::new();
+    };
     let mut others: Vec<(Rank, usize)> = environment
         .offers
         .iter()
@@ -190,7 +239,12 @@ pub(crate) fn alternatives(environment: &Environment, launch: &Launch) -> Vec<us
         .filter(|(position, offer)| {
             *position != launch.offer && offer.registered.vcpus == size && offer.registered.hold(&launch.ask)
         })
-        .map(|(position, offer)| (rank(environment.allocation, position, offer, &launch.ask, &launch.ask), position))
+        .map(|(position, offer)| {
+            (
+                rank(environment.allocation, position, offer, &launch.ask, &launch.ask),
+                position,
+            )
+        })
         .collect();
     others.sort_unstable();
     others.into_iter().map(|(_, position)| position).collect()
@@ -198,9 +252,9 @@ pub(crate) fn alternatives(environment: &Environment, launch: &Launch) -> Vec<us
 
 /// The cheapest type on which each node of a multi-node job has a whole instance, if all of them stay within `room`.
 pub(crate) fn for_nodes(environment: &Environment, ask: &Resources, nodes: u32, room: Vcpus) -> Option<usize> {
-    let holds = |offer: &Offer| {
-        offer.registered.hold(ask) && offer.registered.vcpus.times(i64::from(nodes)) <= room
-    };
+    let holds = |offer: &Offer| offer.registered.hold(ask) && offer.registered.vcpus.times(i64::from(nodes)) <= room;
     let fitting = environment.offers.iter().enumerate().filter(|(_, offer)| holds(offer));
-    fitting.min_by_key(|(position, offer)| (offer.per_hour, *position)).map(|(position, _)| position)
+    fitting
+        .min_by_key(|(position, offer)| (offer.per_hour, *position))
+        .map(|(position, _)| position)
 }

@@ -41,7 +41,10 @@ fn wait_is_decision_pending_boot_and_dispatch_and_start_latency_adds_pull_and_st
     let totals = &result.environments[0];
     // Running from 26 s to 126 s (registered), job 131 s to 204 s, idle until 294 s: 268 s of c6i.large at 0.085 USD/h, twice.
     assert_eq!(totals.launches, 2);
-    assert_eq!(totals.cost, MicroUsd::new(85_000).per_hour_for(Span::from_seconds(268)).times(2));
+    assert_eq!(
+        totals.cost,
+        MicroUsd::new(85_000).per_hour_for(Span::from_seconds(268)).times(2)
+    );
     assert_eq!(totals.booting, 2 * 2 * 100_000);
     assert_eq!(totals.used, 2 * 2 * 73_000);
     assert_eq!(totals.idle, 2 * 2 * 95_000);
@@ -50,34 +53,77 @@ use crate::units::MicroUsd;
 
 #[test]
 fn the_image_is_pulled_once_per_name_and_instance() {
-    let overrides = Overrides { pull: seconds("12s"), ..Overrides::default() };
+    let overrides = Overrides {
+        pull: seconds("12s"),
+        ..Overrides::default()
+    };
     let result = run(&one(64, overrides), &Jobs::of(&[(0, 60, 2), (20, 60, 2)]).trace, 1);
-    let latency: Vec<i64> = result.jobs.iter().filter_map(|job| Some(job.start_latency()?.millis())).collect();
+    let latency: Vec<i64> = result
+        .jobs
+        .iter()
+        .filter_map(|job| Some(job.start_latency()?.millis()))
+        .collect();
     assert_eq!(latency, [12_000, 0]);
 }
 
 #[test]
 fn desired_cannot_be_lowered_and_ranges_are_enforced() {
     let jobs = Jobs::of(&[(0, 1_000, 4)]);
-    let scenario = one(64, Overrides { updating: seconds("20s"), ..Overrides::default() });
+    let scenario = one(
+        64,
+        Overrides {
+            updating: seconds("20s"),
+            ..Overrides::default()
+        },
+    );
     let cases = [
-        (Change { desired: Some(Vcpus::new(1)), ..Change::default() }, RefusalKind::Lowering),
-        (Change { desired: Some(Vcpus::new(65)), ..Change::default() }, RefusalKind::DesiredOutOfRange),
-        (Change { min: Some(Vcpus::new(65)), ..Change::default() }, RefusalKind::MaxBelowMin),
-        (Change { max: Some(Vcpus::new(8)), ..Change::default() }, RefusalKind::DesiredOutOfRange),
+        (
+            Change {
+                desired: Some(Vcpus::new(1)),
+                ..Change::default()
+            },
+            RefusalKind::Lowering,
+        ),
+        (
+            Change {
+                desired: Some(Vcpus::new(65)),
+                ..Change::default()
+            },
+            RefusalKind::DesiredOutOfRange,
+        ),
+        (
+            Change {
+                min: Some(Vcpus::new(65)),
+                ..Change::default()
+            },
+            RefusalKind::MaxBelowMin,
+        ),
+        (
+            Change {
+                max: Some(Vcpus::new(8)),
+                ..Change::default()
+            },
+            RefusalKind::DesiredOutOfRange,
+        ),
         (Change::default(), RefusalKind::Empty),
     ];
     for (change, kind) in cases {
         let mut world = World::new(&scenario, &jobs.trace, 1).unwrap();
         world.advance(at(5));
         assert_eq!(world.environment(ENVIRONMENT).desired_vcpus, Vcpus::new(16));
-        assert_eq!(world.update_compute_environment(ENVIRONMENT, &change), Err(Refusal { kind }), "{change:?}");
+        assert_eq!(
+            world.update_compute_environment(ENVIRONMENT, &change),
+            Err(Refusal { kind }),
+            "{change:?}"
+        );
     }
     let mut world = World::new(&scenario, &jobs.trace, 1).unwrap();
     world.advance(at(5));
     assert_eq!(world.update_compute_environment(ENVIRONMENT, &raise_min(32)), Ok(()));
     assert!(world.environment(ENVIRONMENT).updating);
-    let refused = world.update_compute_environment(ENVIRONMENT, &raise_min(48)).unwrap_err();
+    let refused = world
+        .update_compute_environment(ENVIRONMENT, &raise_min(48))
+        .unwrap_err();
     assert_eq!(refused.to_string(), "Cannot update, resource is being modified.");
     world.advance(at(25));
     assert_eq!(world.update_compute_environment(ENVIRONMENT, &raise_min(48)), Ok(()));
@@ -86,8 +132,17 @@ fn desired_cannot_be_lowered_and_ranges_are_enforced() {
 #[test]
 fn a_raised_min_launches_after_its_delay_and_a_raised_desired_at_once() {
     let jobs = Jobs::of(&[(0, 10, 1), (10_000, 1, 1)]);
-    let scenario = one(256, Overrides { min_raise_delay: seconds("30s"), ..Overrides::default() });
-    let both = Change { desired: Some(Vcpus::new(64)), ..raise_min(64) };
+    let scenario = one(
+        256,
+        Overrides {
+            min_raise_delay: seconds("30s"),
+            ..Overrides::default()
+        },
+    );
+    let both = Change {
+        desired: Some(Vcpus::new(64)),
+        ..raise_min(64)
+    };
     for (change, after) in [(raise_min(64), 30), (both, 0)] {
         let mut world = World::new(&scenario, &jobs.trace, 1).unwrap();
         world.advance(at(1_000));
@@ -103,7 +158,11 @@ fn a_raised_min_launches_after_its_delay_and_a_raised_desired_at_once() {
         assert_eq!(world.there(ENVIRONMENT), Vcpus::new(64), "min holds");
         world.update_compute_environment(ENVIRONMENT, &raise_min(0)).unwrap();
         world.advance(at(5_000));
-        assert_eq!(world.there(ENVIRONMENT), Vcpus::ZERO, "idle for long: goes at once when min allows");
+        assert_eq!(
+            world.there(ENVIRONMENT),
+            Vcpus::ZERO,
+            "idle for long: goes at once when min allows"
+        );
     }
 }
 
@@ -112,7 +171,10 @@ fn a_raised_desired_alone_is_taken_back() {
     let jobs = Jobs::of(&[(0, 10, 1), (10_000, 1, 1)]);
     let mut world = World::new(&one(256, Overrides::default()), &jobs.trace, 1).unwrap();
     world.advance(at(1_000));
-    let change = Change { desired: Some(Vcpus::new(64)), ..Change::default() };
+    let change = Change {
+        desired: Some(Vcpus::new(64)),
+        ..Change::default()
+    };
     world.update_compute_environment(ENVIRONMENT, &change).unwrap();
     assert_eq!(world.environment(ENVIRONMENT).desired_vcpus, Vcpus::new(64));
     world.advance(at(1_000 + 121));
@@ -123,14 +185,27 @@ fn a_raised_desired_alone_is_taken_back() {
 fn scale_down_delay_holds_what_has_run_a_job_and_not_what_has_not() {
     let mut spec = environment("a", Purchase::OnDemand, 64);
     spec.scale_down_delay = Lasting::seconds(1_200);
-    let scenario = scenario(vec![spec], Overrides { idle_on_demand: seconds("60s"), ..Overrides::default() });
+    let scenario = scenario(
+        vec![spec],
+        Overrides {
+            idle_on_demand: seconds("60s"),
+            ..Overrides::default()
+        },
+    );
     let jobs = Jobs::of(&[(0, 10, 1), (10_000, 1, 1)]);
     let mut world = World::new(&scenario, &jobs.trace, 1).unwrap();
     world.advance(at(20));
-    let change = Change { desired: Some(Vcpus::new(32)), ..Change::default() };
+    let change = Change {
+        desired: Some(Vcpus::new(32)),
+        ..Change::default()
+    };
     world.update_compute_environment(ENVIRONMENT, &change).unwrap();
     world.advance(at(81));
-    assert_eq!(world.there(ENVIRONMENT), Vcpus::new(16), "the unused one went after its idle time");
+    assert_eq!(
+        world.there(ENVIRONMENT),
+        Vcpus::new(16),
+        "the unused one went after its idle time"
+    );
     world.advance(at(1_209));
     assert_eq!(world.there(ENVIRONMENT), Vcpus::new(16));
     world.advance(at(1_210));
@@ -160,8 +235,11 @@ fn max_is_exceeded_only_where_the_model_allows_and_by_less_than_one_instance() {
 #[test]
 fn a_quota_stops_launches_silently_and_they_come_when_it_frees_up() {
     let mut scenario = one(256, Overrides::default());
-    scenario.account.quotas =
-        vec![QuotaSpec { code: "L-1216C47A".to_owned(), limit_vcpus: 40, used_by_others_vcpus: 8 }];
+    scenario.account.quotas = vec![QuotaSpec {
+        code: "L-1216C47A".to_owned(),
+        limit_vcpus: 40,
+        used_by_others_vcpus: 8,
+    }];
     let jobs = Jobs::of(&[(0, 1_000, 16), (1, 1_000, 16), (2, 10, 16)]);
     let mut world = World::new(&scenario, &jobs.trace, 1).unwrap();
     world.advance(at(3));
@@ -185,7 +263,10 @@ fn drought(environment: &str, start: i64, length: i64) -> DroughtSpec {
 
 fn spot_then_on_demand(overrides: Overrides) -> Scenario {
     scenario(
-        vec![environment("spot", Purchase::Spot, 32), environment("on-demand", Purchase::OnDemand, 64)],
+        vec![
+            environment("spot", Purchase::Spot, 32),
+            environment("on-demand", Purchase::OnDemand, 64),
+        ],
         overrides,
     )
 }
@@ -215,9 +296,17 @@ fn a_shortage_passes_work_on_only_if_the_model_says_so() {
 
 #[test]
 fn work_beyond_the_first_max_goes_to_the_next_environment() {
-    let result = run(&spot_then_on_demand(Overrides::default()), &Jobs::of(&[(0, 100, 16); 4]).trace, 1);
+    let result = run(
+        &spot_then_on_demand(Overrides::default()),
+        &Jobs::of(&[(0, 100, 16); 4]).trace,
+        1,
+    );
     assert_eq!(waits(&result), [0; 4]);
-    let most: Vec<i64> = result.environments.iter().map(|totals| totals.most_there.get()).collect();
+    let most: Vec<i64> = result
+        .environments
+        .iter()
+        .map(|totals| totals.most_there.get())
+        .collect();
     assert_eq!(most, [32, 32]);
 }
 
@@ -230,7 +319,11 @@ fn idle_capacity_of_a_later_environment_is_used_only_if_the_model_says_so() {
         });
         scenario.environments[1].min_vcpus = 16;
         scenario.droughts = vec![drought("spot", 0, 600)];
-        assert_eq!(waits(&run(&scenario, &Jobs::of(&[(0, 10, 4)]).trace, 1)), [waited], "{places}");
+        assert_eq!(
+            waits(&run(&scenario, &Jobs::of(&[(0, 10, 4)]).trace, 1)),
+            [waited],
+            "{places}"
+        );
     }
 }
 
@@ -247,7 +340,10 @@ fn capacity_of_updates_is_launched_again_if_batch_does_not_count_it() {
         let scenario = one(256, overrides);
         let mut world = World::new(&scenario, &world_jobs.trace, 1).unwrap();
         world.advance(at(990));
-        let change = Change { desired: Some(Vcpus::new(16)), ..raise_min(16) };
+        let change = Change {
+            desired: Some(Vcpus::new(16)),
+            ..raise_min(16)
+        };
         world.update_compute_environment(ENVIRONMENT, &change).unwrap();
         world.advance(at(3_000));
         assert_eq!(world.into_result().environments[0].launches, launches + 1, "{counts}");
@@ -266,7 +362,10 @@ fn an_updating_environment_is_scaled_only_if_the_model_says_so() {
         let scenario = one(256, overrides);
         let mut world = World::new(&scenario, &jobs.trace, 1).unwrap();
         world.advance(at(1_000));
-        let change = Change { max: Some(Vcpus::new(128)), ..Change::default() };
+        let change = Change {
+            max: Some(Vcpus::new(128)),
+            ..Change::default()
+        };
         world.update_compute_environment(ENVIRONMENT, &change).unwrap();
         world.run_to_end();
         assert_eq!(waits(&world.into_result())[1], waited, "{scales}");
@@ -301,22 +400,28 @@ fn unfulfilled_launches_of_an_update_end_with_min_unless_the_model_keeps_them() 
             ..Overrides::default()
         };
         let mut scenario = one(256, overrides);
-        scenario.droughts = vec![drought("a", 0, 100_000)];
-        let jobs = Jobs::of(&[(0, 1, 1)]);
-        let mut empty = jobs.trace.clone();
-        empty.jobs[0].submit = at(50_000);
-        let mut world = World::new(&scenario, &empty, 1).unwrap();
+        scenario.droughts = vec![drought("a", 500, 100_000)];
+        let jobs = Jobs::of(&[(0, 1, 1), (50_000, 1, 1)]);
+        let mut world = World::new(&scenario, &jobs.trace, 1).unwrap();
+        world.advance(at(1_000));
         world.update_compute_environment(ENVIRONMENT, &raise_min(16)).unwrap();
-        world.advance(at(50_000 - 10));
+        world.advance(at(2_000));
         world.update_compute_environment(ENVIRONMENT, &raise_min(0)).unwrap();
-        assert_eq!(world.environment(ENVIRONMENT).desired_vcpus, Vcpus::new(desired), "{keeps}");
+        assert_eq!(
+            world.environment(ENVIRONMENT).desired_vcpus,
+            Vcpus::new(desired),
+            "{keeps}"
+        );
     }
 }
 
 #[test]
 fn max_below_desired_and_min_above_desired_follow_their_switches() {
     let jobs = Jobs::of(&[(0, 1_000, 16)]);
-    let lower_max = Change { max: Some(Vcpus::new(8)), ..Change::default() };
+    let lower_max = Change {
+        max: Some(Vcpus::new(8)),
+        ..Change::default()
+    };
     for accepts in [true, false] {
         let overrides = Overrides {
             accepts_max_below_desired: Some(accepts),
@@ -326,10 +431,16 @@ fn max_below_desired_and_min_above_desired_follow_their_switches() {
         let scenario = one(64, overrides);
         let mut world = World::new(&scenario, &jobs.trace, 1).unwrap();
         world.advance(at(1));
-        assert_eq!(world.update_compute_environment(ENVIRONMENT, &raise_min(32)).is_ok(), accepts);
+        assert_eq!(
+            world.update_compute_environment(ENVIRONMENT, &raise_min(32)).is_ok(),
+            accepts
+        );
         let mut world = World::new(&scenario, &jobs.trace, 1).unwrap();
         world.advance(at(1));
-        assert_eq!(world.update_compute_environment(ENVIRONMENT, &lower_max).is_ok(), accepts);
+        assert_eq!(
+            world.update_compute_environment(ENVIRONMENT, &lower_max).is_ok(),
+            accepts
+        );
     }
 }
 
@@ -360,7 +471,12 @@ fn memory_decides_the_family_and_a_burst_the_size() {
     spec.instance_types = vec!["c6i".to_owned(), "m6i".to_owned(), "r6i".to_owned()];
     let scenario = scenario(vec![spec], Overrides::default());
     // (jobs, vcpus, memory MiB) -> vCPUs that are there afterwards and the price of the first instance's family per hour.
-    for (jobs, vcpus, memory, there) in [(1, 1, 1_000, 16), (3, 16, 30_000, 48), (40, 4, 15_000, 160), (5, 4, 31_000, 32)] {
+    for (jobs, vcpus, memory, there) in [
+        (1, 1, 1_000, 16),
+        (3, 16, 30_000, 48),
+        (40, 4, 15_000, 160),
+        (5, 4, 31_000, 32),
+    ] {
         let mut all = Jobs::default();
         for _ in 0..jobs {
             all.add_sized(0, 10, shape(vcpus, memory, 0, 1), &[]);
@@ -375,7 +491,11 @@ fn memory_decides_the_family_and_a_burst_the_size() {
 
 #[test]
 fn the_second_environment_sees_no_launch_while_the_first_suffices() {
-    let result = run(&spot_then_on_demand(Overrides::default()), &Jobs::of(&[(0, 100, 4); 4]).trace, 1);
+    let result = run(
+        &spot_then_on_demand(Overrides::default()),
+        &Jobs::of(&[(0, 100, 4); 4]).trace,
+        1,
+    );
     assert_eq!(result.environments[OTHER.position()].launches, 0);
 }
 

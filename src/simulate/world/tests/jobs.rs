@@ -49,11 +49,17 @@ fn a_job_waits_for_its_last_dependency_and_counts_from_there() {
     world.upcoming(Span::from_seconds(19), &mut arrivals);
     assert_eq!(arrivals, []);
     world.upcoming(Span::from_seconds(20), &mut arrivals);
-    assert_eq!(arrivals.iter().map(|a| (a.at.millis(), a.jobs)).collect::<Vec<_>>(), [(80_000, 1)]);
+    assert_eq!(
+        arrivals.iter().map(|a| (a.at.millis(), a.jobs)).collect::<Vec<_>>(),
+        [(80_000, 1)]
+    );
     world.run_to_end();
     let result = world.into_result();
     let outcome = result.jobs[c.position()];
-    assert_eq!((outcome.ready, outcome.wait()), (Time::from_seconds(80), Some(Span::ZERO)));
+    assert_eq!(
+        (outcome.ready, outcome.wait()),
+        (Time::from_seconds(80), Some(Span::ZERO))
+    );
     assert_eq!(result.makespans, [Span::from_seconds(90)]);
 }
 
@@ -92,7 +98,10 @@ fn dependencies_in_a_circle_are_refused_with_their_number() {
     jobs.add_after(0, 10, 1, &[Dependency::Job(JobIndex(2))]);
     jobs.add_after(0, 10, 1, &[Dependency::Job(JobIndex(1))]);
     let problems = World::new(&fixed(8), &jobs.trace, 1).unwrap_err();
-    assert!(problems[0].contains("2 jobs") && problems[0].contains("job 1"), "{problems:?}");
+    assert!(
+        problems[0].contains("2 jobs") && problems[0].contains("job 1"),
+        "{problems:?}"
+    );
 }
 
 /// Interruptions many times a day, so that retries happen.
@@ -135,7 +144,10 @@ fn jobs_after_a_job_that_failed_for_good_fail_too() {
         last = jobs.add_after(0, 10, 1, &[Dependency::Job(last)]);
     }
     let result = run(&stormy(1), &jobs.trace, 5);
-    assert_eq!((result.count(Fate::Failed), result.count(Fate::DependencyFailed)), (1, 3));
+    assert_eq!(
+        (result.count(Fate::Failed), result.count(Fate::DependencyFailed)),
+        (1, 3)
+    );
 }
 
 #[test]
@@ -147,7 +159,10 @@ fn a_multi_node_job_gets_whole_instances_of_its_own_and_never_those_of_min() {
     let scenario = scenario(vec![on_demand], Overrides::default());
     let mut world = World::new(&scenario, &jobs.trace, 1).unwrap();
     world.advance(Time::from_seconds(11));
-    assert_eq!((world.there(ENVIRONMENT), world.used(ENVIRONMENT)), (Vcpus::new(28), Vcpus::new(12)));
+    assert_eq!(
+        (world.there(ENVIRONMENT), world.used(ENVIRONMENT)),
+        (Vcpus::new(28), Vcpus::new(12))
+    );
     assert_eq!(world.not_demand(QueueIndex(0)).multi_node, 0);
     world.run_to_end();
     assert_eq!(waits(&world.into_result()), [0]);
@@ -157,8 +172,14 @@ fn a_multi_node_job_gets_whole_instances_of_its_own_and_never_those_of_min() {
 fn higher_priority_takes_the_room_first() {
     let mut scenario = fixed(1);
     scenario.queues = vec![
-        QueueSpec { priority: 1, ..QueueSpec::over("low", &["fixed"]) },
-        QueueSpec { priority: 5, ..QueueSpec::over("high", &["fixed"]) },
+        QueueSpec {
+            priority: 1,
+            ..QueueSpec::over("low", &["fixed"])
+        },
+        QueueSpec {
+            priority: 5,
+            ..QueueSpec::over("high", &["fixed"])
+        },
     ];
     let mut jobs = Jobs::of(&[(0, 10, 1), (1, 10, 1), (2, 10, 1)]);
     jobs.trace.queues = vec!["low".to_owned(), "high".to_owned()];

@@ -10,7 +10,14 @@ use crate::simulate::scenario::{Account, RandomDroughts};
 
 /// Jobs with sizes, some of them after an earlier one, some in arrays.
 fn traces() -> impl Strategy<Value = Trace> {
-    let job = (0_i64..4_000, 0_i64..3_000, 1_i64..20, 1_i64..40, any::<proptest::sample::Index>(), 0_u8..8);
+    let job = (
+        0_i64..4_000,
+        0_i64..3_000,
+        1_i64..20,
+        1_i64..40,
+        any::<proptest::sample::Index>(),
+        0_u8..8,
+    );
     proptest::collection::vec(job, 1..40).prop_map(|mut rows| {
         rows.sort_by_key(|row| row.0);
         let mut jobs = Jobs::default();
@@ -33,8 +40,14 @@ fn traces() -> impl Strategy<Value = Trace> {
 
 fn scenarios() -> impl Strategy<Value = Scenario> {
     let switches = proptest::collection::vec(any::<bool>(), 8);
-    (switches, 20_u32..200, 0_u32..200, prop_oneof![Just("recent"), Just("folk-2020")], 1_u8..4).prop_map(
-        |(switch, spot_max, on_demand_max, model, attempts)| {
+    (
+        switches,
+        20_u32..200,
+        0_u32..200,
+        prop_oneof![Just("recent"), Just("folk-2020")],
+        1_u8..4,
+    )
+        .prop_map(|(switch, spot_max, on_demand_max, model, attempts)| {
             let overrides = Overrides {
                 head_of_line_blocking: Some(switch[0]),
                 counts_capacity_of_updates: Some(switch[1]),
@@ -47,7 +60,10 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
             };
             let mut on_demand = environment("on-demand", Purchase::OnDemand, on_demand_max + 64);
             on_demand.instance_types = vec!["m6i".to_owned(), "r6i".to_owned()];
-            let mut scenario = scenario(vec![environment("spot", Purchase::Spot, spot_max), on_demand], overrides);
+            let mut scenario = scenario(
+                vec![environment("spot", Purchase::Spot, spot_max), on_demand],
+                overrides,
+            );
             scenario.model = model.to_owned();
             scenario.retries.attempts = attempts;
             scenario.random_droughts = switch[7].then(|| RandomDroughts {
@@ -55,8 +71,7 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
                 mean_length: Lasting::seconds(1_000),
             });
             scenario
-        },
-    )
+        })
 }
 
 /// A controller that does arbitrary things at arbitrary times.
@@ -72,14 +87,22 @@ fn meddled<'t>(scenario: &Scenario, trace: &'t Trace, steps: &[(i64, u16, i64)])
     let origin = world.now();
     for (at, environment, min) in steps {
         world.advance(origin + Span::from_seconds(*at));
-        let change = Change { min: Some(Vcpus::new(*min)), ..Change::default() };
+        let change = Change {
+            min: Some(Vcpus::new(*min)),
+            ..Change::default()
+        };
         let _ = world.update_compute_environment(EnvironmentIndex(*environment), &change);
     }
     for environment in 0..2 {
         let target = world.now() + Span::from_minutes(10);
         world.advance(target);
-        let change = Change { min: Some(Vcpus::ZERO), ..Change::default() };
-        let _ = world.update_compute_environment(EnvironmentIndex(environment), &change);
+        let change = Change {
+            min: Some(Vcpus::ZERO),
+            ..Change::default()
+        };
+        world
+            .update_compute_environment(EnvironmentIndex(environment), &change)
+            .unwrap();
     }
     world
 }
@@ -94,6 +117,7 @@ proptest! {
         world.run_to_end();
         prop_assert!(world.finished());
         prop_assert!(world.settled());
+        let kept: Vec<u32> = (0..2).map(|environment| world.instances(EnvironmentIndex(environment))).collect();
         let result = world.into_result();
         for (job, outcome) in trace.jobs.iter().zip(&result.jobs) {
             prop_assert_ne!(outcome.fate, Fate::Open);
@@ -120,9 +144,9 @@ proptest! {
             let single = trace.jobs.iter().all(|job| trace.shape_of(job).nodes == 1);
             prop_assert!(used == held || (!single && used > held), "used {used}, held {held}");
         }
-        for totals in &result.environments {
+        for (totals, kept) in result.environments.iter().zip(kept) {
             prop_assert!(totals.idle >= 0 && totals.booting >= 0);
-            prop_assert_eq!(totals.launches, totals.released + totals.interruptions);
+            prop_assert_eq!(totals.launches, totals.released + totals.interruptions + u64::from(kept));
         }
     }
 
@@ -243,7 +267,10 @@ fn run_open(scenario: &Scenario, trace: &Trace) -> RunResult {
 #[test]
 fn models_have_names_that_scenarios_may_use() {
     for name in BatchModel::NAMES {
-        let scenario = Scenario { model: name.to_owned(), ..Scenario::fixed(Vcpus::new(1)) };
+        let scenario = Scenario {
+            model: name.to_owned(),
+            ..Scenario::fixed(Vcpus::new(1))
+        };
         assert_eq!(scenario.problems(), Vec::<String>::new());
     }
 }

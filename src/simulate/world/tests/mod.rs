@@ -18,6 +18,16 @@ use crate::units::{Mebibytes, to_u32};
 
 impl World<'_> {
     pub(super) fn check_invariants(&self) {
+        assert!(
+            self.events.planned() < 100_000,
+            "a small test that never ends: {} jobs open at {}, {:#?}",
+            self.open_jobs,
+            self.now,
+            self.environments
+                .iter()
+                .map(|e| (e.live, e.ordered, e.min, e.max, &e.totals))
+                .collect::<Vec<_>>()
+        );
         for place in &self.environments {
             let (mut live, mut there, mut used) = (Vcpus::ZERO, Vcpus::ZERO, Vcpus::ZERO);
             for instance in place.instances.iter().filter(|i| i.stage != Stage::Gone) {
@@ -27,32 +37,62 @@ impl World<'_> {
                 }
                 there += place.size(instance);
                 used += place.size(instance) - instance.seen_free.vcpus;
-                assert!(place.resources(instance).hold(&instance.free), "free within the instance");
+                assert!(
+                    place.resources(instance).hold(&instance.free),
+                    "free within the instance"
+                );
                 assert!(instance.seen_free.hold(&instance.free), "what is free is seen as free");
             }
             let ordered: Vcpus = place.orders.iter().map(|order| order.vcpus(place)).sum();
-            assert_eq!((live, there, used, ordered), (place.live, place.there, place.used, place.ordered));
-            assert!(!place.managed() || place.desired >= place.min, "desired is at least min");
+            assert_eq!(
+                (live, there, used, ordered),
+                (place.live, place.there, place.used, place.ordered)
+            );
+            assert!(
+                !place.managed() || place.desired >= place.committed(),
+                "desired covers what was asked for"
+            );
             assert!(place.used <= place.there);
         }
         for (quota, known) in self.quotas.iter().enumerate() {
-            let ours: Vcpus = self.environments.iter().filter(|e| e.quota == Some(quota)).map(|e| e.live).sum();
+            let ours: Vcpus = self
+                .environments
+                .iter()
+                .filter(|e| e.quota == Some(quota))
+                .map(|e| e.live)
+                .sum();
             assert_eq!(known.used, known.used_by_others + ours);
-            assert!(ours.is_zero() || known.used <= known.limit, "launches beyond a quota fail");
+            assert!(
+                ours.is_zero() || known.used <= known.limit,
+                "launches beyond a quota fail"
+            );
         }
         for (position, queue) in self.queues.iter().enumerate() {
             let here = |state: &&super::jobs::State| state.outcome.queue.position() == position;
             let count = |statuses: &[Status]| {
-                self.jobs.states.iter().filter(here).filter(|state| statuses.contains(&state.status)).count()
+                self.jobs
+                    .states
+                    .iter()
+                    .filter(here)
+                    .filter(|state| statuses.contains(&state.status))
+                    .count()
             };
             assert_eq!(count(&[Status::Runnable]), queue.waiting.len());
             let pending: i64 = queue.changes.iter().map(|change| change.1).sum();
-            assert_eq!(crate::units::to_i64(count(&[Status::Placed])), queue.placed.jobs() + pending);
+            assert_eq!(
+                crate::units::to_i64(count(&[Status::Placed])),
+                queue.placed.jobs() + pending
+            );
             let pending: i64 = queue.changes.iter().map(|change| change.0).sum();
             let seen = queue.runnable.jobs() + pending + queue.not_demand.multi_node;
             assert_eq!(crate::units::to_i64(count(&[Status::Runnable, Status::Assigned])), seen);
         }
-        let open = self.jobs.states.iter().filter(|state| state.status != Status::Over).count();
+        let open = self
+            .jobs
+            .states
+            .iter()
+            .filter(|state| state.status != Status::Over)
+            .count();
         assert_eq!(open, self.open_jobs);
     }
 }
@@ -124,7 +164,11 @@ impl Jobs {
             let child = self.add(submit, run, 1);
             self.trace.jobs[child.position()].array = Some(array);
         }
-        self.trace.arrays.push(crate::trace::ArrayJob { first, size, sequential });
+        self.trace.arrays.push(crate::trace::ArrayJob {
+            first,
+            size,
+            sequential,
+        });
         array
     }
 }
@@ -142,7 +186,10 @@ pub(super) fn shape(vcpus: i64, memory: i64, gpus: u32, nodes: u32) -> Shape {
 
 /// One queue `jobs` over environments, under the instant model with overrides.
 pub(super) fn scenario(environments: Vec<EnvironmentSpec>, model_overrides: Overrides) -> Scenario {
-    let names: Vec<&str> = environments.iter().map(|environment| environment.name.as_str()).collect();
+    let names: Vec<&str> = environments
+        .iter()
+        .map(|environment| environment.name.as_str())
+        .collect();
     Scenario {
         queues: vec![QueueSpec::over("jobs", &names)],
         model_overrides,
@@ -173,7 +220,11 @@ pub(super) fn run(scenario: &Scenario, trace: &Trace, seed: u64) -> RunResult {
 }
 
 pub(super) fn waits(result: &RunResult) -> Vec<i64> {
-    result.jobs.iter().map(|job| job.wait().unwrap().millis() / 1000).collect()
+    result
+        .jobs
+        .iter()
+        .map(|job| job.wait().unwrap().millis() / 1000)
+        .collect()
 }
 
 pub(super) const ENVIRONMENT: EnvironmentIndex = EnvironmentIndex(0);

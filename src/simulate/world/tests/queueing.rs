@@ -43,7 +43,12 @@ fn a_fixed_pool_waits_as_erlang_computed() {
             let jobs = markov(seed, 6_000, mean_gap, mean_run);
             let result = run(&Scenario::fixed(Vcpus::new(i64::from(servers))), &jobs.trace, 1);
             // The first thousand find an empty pool.
-            let waits: Vec<f64> = result.jobs.iter().skip(1_000).filter_map(|j| Some(j.wait()?.seconds_f64())).collect();
+            let waits: Vec<f64> = result
+                .jobs
+                .iter()
+                .skip(1_000)
+                .filter_map(|j| Some(j.wait()?.seconds_f64()))
+                .collect();
             waits.iter().sum::<f64>() / usize_to_f64(waits.len())
         })
         .collect();
@@ -52,8 +57,14 @@ fn a_fixed_pool_waits_as_erlang_computed() {
     let variance = means.iter().map(|m| (m - mean) * (m - mean)).sum::<f64>() / (n - 1.0);
     // Student's t for 99.9 % and 11 degrees of freedom is 4.44.
     let interval = 4.44 * (variance / n).sqrt();
-    assert!((mean - expected).abs() < interval, "found {mean:.1} s, expected {expected:.1} within {interval:.1}");
-    assert!(interval < expected / 2.0, "an interval of {interval:.1} s proves nothing");
+    assert!(
+        (mean - expected).abs() < interval,
+        "found {mean:.1} s, expected {expected:.1} within {interval:.1}"
+    );
+    assert!(
+        interval < expected / 2.0,
+        "an interval of {interval:.1} s proves nothing"
+    );
 }
 
 #[test]
@@ -74,7 +85,8 @@ fn the_mean_number_in_the_system_is_arrival_rate_times_mean_time() {
     let sojourn: i64 = result.jobs.iter().map(|job| job.ended.since(job.ready).millis()).sum();
     assert_eq!(area, sojourn, "number in the system over time");
     let left = i64_to_f64(area) / i64_to_f64(length);
-    let right = usize_to_f64(result.jobs.len()) / i64_to_f64(length) * i64_to_f64(sojourn) / usize_to_f64(result.jobs.len());
+    let right =
+        usize_to_f64(result.jobs.len()) / i64_to_f64(length) * i64_to_f64(sojourn) / usize_to_f64(result.jobs.len());
     assert!((left - right).abs() < 1e-9);
 }
 
@@ -94,7 +106,11 @@ fn second_by_second(nodes: &[i64], jobs: &[(i64, i64, i64)], blocking: bool) -> 
         waiting.extend((0..jobs.len()).filter(|job| jobs[*job].0 == now));
         loop {
             let fits = |job: &usize| free.iter().position(|room| *room >= jobs[*job].2);
-            let candidates = if blocking { &waiting[..waiting.len().min(1)] } else { &waiting[..] };
+            let candidates = if blocking {
+                &waiting[..waiting.len().min(1)]
+            } else {
+                &waiting[..]
+            };
             let Some((place, node)) = candidates.iter().enumerate().find_map(|(p, job)| Some((p, fits(job)?))) else {
                 break;
             };
