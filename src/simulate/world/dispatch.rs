@@ -1,7 +1,8 @@
 //! Placing RUNNABLE jobs on instances with room, and how long each queue could not grow.
 
+use super::environment::Environment;
 use super::events::InstanceId;
-use super::instances::{Environment, Stage};
+use super::instances::Stage;
 use super::{Queue, World, types};
 use crate::catalog::Purchase;
 use crate::ids::{EnvironmentIndex, JobIndex, QueueIndex, ShapeIndex};

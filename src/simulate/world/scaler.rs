@@ -4,8 +4,9 @@
 //! one before is unusable, at maxvCpus, or cannot hold it (AWS Batch user guide, compute environments); an environment that
 //! may not be scaled just now keeps its work waiting.
 
+use super::environment::Environment;
 use super::events::What;
-use super::instances::{Environment, Stage};
+use super::instances::Stage;
 use super::types::{self, Launch, take};
 use super::{Time, World};
 use crate::catalog::{Purchase, Resources};

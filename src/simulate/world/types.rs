@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 
-use super::instances::{Environment, Offer};
+use super::environment::{Environment, Offer};
 use crate::catalog::{Purchase, Resources};
 use crate::simulate::model::BatchModel;
 use crate::simulate::scenario::Allocation;

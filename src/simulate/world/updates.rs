@@ -150,14 +150,13 @@ impl World<'_> {
         match change.desired {
             Some(desired) if desired < place.desired => Some(RefusalKind::Lowering),
             Some(desired) if desired < min || desired > max => Some(RefusalKind::DesiredOutOfRange),
-            Some(_) => None,
             None if checks_max && place.desired > max && !self.model.accepts_max_below_desired => {
                 Some(RefusalKind::DesiredOutOfRange)
             }
             None if place.desired < min && !self.model.accepts_min_above_desired => {
                 Some(RefusalKind::DesiredOutOfRange)
             }
-            None => None,
+            Some(_) | None => None,
         }
     }
 

@@ -60,10 +60,7 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
             };
             let mut on_demand = environment("on-demand", Purchase::OnDemand, on_demand_max + 64);
             on_demand.instance_types = vec!["m6i".to_owned(), "r6i".to_owned()];
-            let mut scenario = scenario(
-                vec![environment("spot", Purchase::Spot, spot_max), on_demand],
-                overrides,
-            );
+            let mut scenario = scenario(&[environment("spot", Purchase::Spot, spot_max), on_demand], overrides);
             scenario.model = model.to_owned();
             scenario.retries.attempts = attempts;
             scenario.random_droughts = switch[7].then(|| RandomDroughts {
@@ -184,8 +181,7 @@ proptest! {
     /// Without delays there is nothing to avoid.
     #[test]
     fn zero_launch_delay_gives_zero_avoidable_wait(trace in traces(), max in 40_u32..100) {
-        let mut scenario = scenario(
-            vec![environment("a", Purchase::OnDemand, max)],
+        let mut scenario = scenario(&[environment("a", Purchase::OnDemand, max)],
             Overrides { smallest_launched_vcpus: Some(2), head_of_line_blocking: Some(false), ..Overrides::default() },
         );
         scenario.environments[0].instance_types = vec!["r6i.large".to_owned(), "r6i.16xlarge".to_owned()];
@@ -203,13 +199,13 @@ proptest! {
     #[test]
     fn unlimited_max_leaves_only_delays(trace in traces()) {
         let delays = Overrides {
-            decision_delay: seconds("10s"), pending: seconds("16s"), boot_on_demand: seconds("100s"),
-            dispatch: seconds("5s"), head_of_line_blocking: Some(false),
+            decision_delay: Some(seconds("10s")), pending: Some(seconds("16s")), boot_on_demand: Some(seconds("100s")),
+            dispatch: Some(seconds("5s")), head_of_line_blocking: Some(false),
             ..Overrides::default()
         };
         let mut spec = environment("a", Purchase::OnDemand, 1_000_000);
         spec.instance_types = vec!["c6i".to_owned(), "m6i".to_owned(), "r6i".to_owned()];
-        for job in run_open(&scenario(vec![spec], delays), &trace).jobs {
+        for job in run_open(&scenario(&[spec], delays), &trace).jobs {
             if let Some(wait) = job.wait() {
                 prop_assert!(wait <= Span::from_seconds(131), "{wait}");
             }
