@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::environment::Environment;
 use super::events::Events;
-use super::instances::Environment;
 use super::jobs::Jobs;
 use super::queues::Waiting;
 use super::spot::Pools;

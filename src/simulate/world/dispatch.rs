@@ -1,8 +1,9 @@
 //! Placing RUNNABLE jobs on instances with room, and how long each queue could not grow.
 
+use super::environment::Environment;
 use super::events::InstanceId;
-use super::instances::{Environment, Stage};
-use super::{Queue, World};
+use super::instances::Stage;
+use super::{Queue, World, types};
 use crate::catalog::Purchase;
 use crate::ids::{EnvironmentIndex, JobIndex, QueueIndex, ShapeIndex};
 use crate::units::{Span, Time, Vcpus, to_i64, to_u32, to_usize};
@@ -136,10 +137,12 @@ impl World<'_> {
         ask: &crate::catalog::Resources,
     ) -> bool {
         let place = &self.environments[environment.position()];
+        let room = self.queues[queue.position()]
+            .limit(place)
+            .minus_or_zero(place.committed());
         place.usable()
             && place.managed()
-            && place.committed() < self.queues[queue.position()].limit(place)
-            && place.offers.iter().any(|offer| offer.registered.hold(ask))
+            && types::can_launch(place, &self.model, ask, room)
             && !self.is_passed_over(environment)
     }
 

@@ -78,6 +78,11 @@ impl Events {
         self.heap.push(Reverse(Event { at, order, what }));
     }
 
+    #[cfg(test)]
+    pub(crate) const fn planned(&self) -> u64 {
+        self.planned
+    }
+
     pub(crate) fn next(&self) -> Option<Time> {
         self.heap.peek().map(|event| event.0.at)
     }

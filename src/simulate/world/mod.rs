@@ -4,8 +4,10 @@
 //! then, if work is left without room, asks Batch's scaler for a look. Everything that an observer may read is in
 //! `observe.rs`; everything it may do is in `updates.rs`.
 
+mod billing;
 mod build;
 mod dispatch;
+mod environment;
 mod events;
 mod instances;
 mod jobs;
@@ -24,8 +26,9 @@ use std::collections::BTreeMap;
 
 pub use updates::{Change, Refusal, RefusalKind};
 
+use self::environment::Environment;
 use self::events::{Events, InstanceId, What};
-use self::instances::Environment;
+
 use self::queues::Waiting;
 use self::spot::Pools;
 use super::ledger::{self, JobOutcome, Release, RunResult};
@@ -110,7 +113,7 @@ struct Quota {
     used: Vcpus,
 }
 
-impl<'t> World<'t> {
+impl World<'_> {
     /// The present moment.
     pub const fn now(&self) -> Time {
         self.now

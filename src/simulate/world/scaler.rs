@@ -4,8 +4,9 @@
 //! one before is unusable, at maxvCpus, or cannot hold it (AWS Batch user guide, compute environments); an environment that
 //! may not be scaled just now keeps its work waiting.
 
+use super::environment::Environment;
 use super::events::What;
-use super::instances::{Environment, Stage};
+use super::instances::Stage;
 use super::types::{self, Launch, take};
 use super::{Time, World};
 use crate::catalog::{Purchase, Resources};
@@ -48,9 +49,17 @@ impl World<'_> {
         let mut coming: Vec<Option<Coming>> = self.environments.iter().map(|_| None).collect();
         for position in 0..self.serve_order.len() {
             let queue = self.serve_order[position];
-            self.serve_single_node(queue, &mut coming);
             self.serve_multi_node(queue);
+            if !self.is_multi_node_first(queue) {
+                self.serve_single_node(queue, &mut coming);
+            }
         }
+    }
+
+    /// Whether a multi-node job holds all jobs behind it, so that capacity for them would only take its room.
+    fn is_multi_node_first(&self, queue: QueueIndex) -> bool {
+        let first = self.queues[queue.position()].waiting.line_after(i64::MIN);
+        self.model.head_of_line_blocking && first.is_some_and(|(_, shape)| self.shapes[shape.position()].nodes > 1)
     }
 
     fn serve_single_node(&mut self, queue: QueueIndex, coming: &mut [Option<Coming>]) {
@@ -73,9 +82,11 @@ impl World<'_> {
             cover(&mut rows, known);
             let limit = self.queues[queue.position()].limit(place);
             let room = limit.minus_or_zero(place.committed());
-            let fits = |row: &Row| row.1 > 0 && place.offers.iter().any(|offer| offer.registered.hold(&row.0));
-            if room.is_zero() || !rows.iter().any(fits) {
-                continue;
+            let launchable = |row: &Row| row.1 > 0 && types::can_launch(place, &self.model, &row.0, room);
+            let first_is_stuck =
+                self.model.head_of_line_blocking && rows.first().is_some_and(|first| first.1 > 0 && !launchable(first));
+            if first_is_stuck || !rows.iter().any(launchable) {
+                continue; // capacity for jobs behind a stuck first one would only take its room
             }
             let may_launch_at = self.may_launch_at(environment);
             if may_launch_at > self.now {

@@ -27,7 +27,7 @@ pub(crate) struct Pools {
     factor: f64,
     share: f64,
     droughts: Option<(Span, Span)>,
-    pools: Vec<Pool>,
+    all: Vec<Pool>,
     of_type: BTreeMap<String, u32>,
 }
 
@@ -55,7 +55,7 @@ impl Pools {
             factor: model.interruption_factor,
             share: model.interrupted_share,
             droughts: droughts.map(|random| (random.mean_between.0, random.mean_length.0)),
-            pools: Vec::new(),
+            all: Vec::new(),
             of_type: BTreeMap::new(),
         }
     }
@@ -65,7 +65,7 @@ impl Pools {
         if let Some(pool) = self.of_type.get(name) {
             return *pool;
         }
-        let first = to_u32(self.pools.len());
+        let first = to_u32(self.all.len());
         let monthly = MONTHLY.get(to_usize(band)).copied().unwrap_or(MONTHLY[4]);
         // Instances live exponentially long; a reclaim takes only a share of them and so comes more often.
         let rate = -libm::log(1.0 - monthly) / MONTH_MS * self.factor / self.share;
@@ -80,7 +80,7 @@ impl Pools {
                 droughts: Vec::new(),
             };
             pool.next(self.seed);
-            self.pools.push(pool);
+            self.all.push(pool);
         }
         self.of_type.insert(name.to_owned(), first);
         first
@@ -94,7 +94,7 @@ impl Pools {
     pub(crate) fn joined(&mut self, first: u32, zone: u8, now: Time, warning: Span) -> Option<(u32, Time)> {
         let index = Self::index(first, zone);
         let seed = self.seed;
-        let pool = self.pools.get_mut(index)?;
+        let pool = self.all.get_mut(index)?;
         pool.instances += 1;
         if pool.notice_planned || pool.mean_between.is_none() {
             return None;
@@ -107,7 +107,7 @@ impl Pools {
     }
 
     pub(crate) fn left(&mut self, first: u32, zone: u8) {
-        if let Some(pool) = self.pools.get_mut(Self::index(first, zone)) {
+        if let Some(pool) = self.all.get_mut(Self::index(first, zone)) {
             pool.instances = pool.instances.saturating_sub(1);
         }
     }
@@ -118,7 +118,7 @@ impl Pools {
             return false;
         };
         let (seed, origin) = (self.seed, self.origin);
-        let Some(pool) = self.pools.get_mut(Self::index(first, zone)) else {
+        let Some(pool) = self.all.get_mut(Self::index(first, zone)) else {
             return false;
         };
         while pool.droughts.last().is_none_or(|drought| drought.1 <= now) {
@@ -156,7 +156,7 @@ impl World<'_> {
     /// A pool is about to take instances back: each is hit with the model's share as probability, drains, and ends after the
     /// warning.
     pub(super) fn notice(&mut self, index: u32) {
-        let Some(pool) = self.pools.pools.get_mut(to_usize(index)) else {
+        let Some(pool) = self.pools.all.get_mut(to_usize(index)) else {
             return;
         };
         pool.notice_planned = false;

@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 
-use super::instances::{Environment, Offer};
+use super::environment::{Environment, Offer};
 use crate::catalog::{Purchase, Resources};
 use crate::simulate::model::BatchModel;
 use crate::simulate::scenario::Allocation;
@@ -31,7 +31,7 @@ pub(crate) fn for_jobs(
 ) -> Vec<Launch> {
     let mut launches = Vec::new();
     loop {
-        let (members, largest, total) = group(environment, rows);
+        let (members, largest, total) = group(environment, model, rows, room);
         if members.is_empty() || room.is_zero() {
             return launches;
         }
@@ -60,7 +60,8 @@ pub(crate) fn for_vcpus(
     rows: &[(Resources, i64)],
     wanted: Vcpus,
 ) -> Vec<Launch> {
-    let (_, largest, total) = group(environment, rows);
+    let room = environment.max.minus_or_zero(environment.committed());
+    let (_, largest, total) = group(environment, model, rows, room);
     let total = Resources {
         vcpus: wanted,
         memory: total.memory.scaled_up(wanted.get(), total.vcpus.get()),
@@ -69,10 +70,7 @@ pub(crate) fn for_vcpus(
     let mut launches = Vec::new();
     let mut left = wanted;
     while !left.is_zero() {
-        let room = environment
-            .max
-            .minus_or_zero(environment.committed())
-            .minus_or_zero(wanted - left);
+        let room = room.minus_or_zero(wanted - left);
         let Some(offer) = choose(environment, model, &largest, &total, room) else {
             break;
         };
@@ -83,7 +81,13 @@ pub(crate) fn for_vcpus(
 }
 
 /// The rows that one type can serve together, from the front; the largest of each resource, and everything they ask for.
-fn group(environment: &Environment, rows: &[(Resources, i64)]) -> (Vec<usize>, Resources, Resources) {
+fn group(
+    environment: &Environment,
+    model: &BatchModel,
+    rows: &[(Resources, i64)],
+    room: Vcpus,
+) -> (Vec<usize>, Resources, Resources) {
+    let mut reach = room;
     let (mut members, mut largest, mut total) = (Vec::new(), Resources::default(), Resources::default());
     for (position, (ask, jobs)) in rows.iter().enumerate() {
         if *jobs <= 0 {
@@ -94,7 +98,11 @@ fn group(environment: &Environment, rows: &[(Resources, i64)]) -> (Vec<usize>, R
             memory: largest.memory.max(ask.memory),
             gpus: largest.gpus.max(ask.gpus),
         };
-        if environment.offers.iter().any(|offer| offer.registered.hold(&joint)) {
+        if members.is_empty() {
+            reach = largest_launched(environment, model, ask, room);
+        }
+        let suits = |offer: &Offer| offer.registered.hold(&joint) && offer.registered.vcpus <= reach;
+        if environment.offers.iter().any(suits) {
             members.push(position);
             largest = joint;
             total = total.plus(&Resources {
@@ -140,13 +148,9 @@ fn choose(
     total: &Resources,
     room: Vcpus,
 ) -> Option<usize> {
-    let fitting = || {
-        environment
-            .offers
-            .iter()
-            .enumerate()
-            .filter(|(_, offer)| offer.registered.hold(largest))
-    };
+    let reach = largest_launched(environment, model, largest, room);
+    let suits = |offer: &Offer| offer.registered.hold(largest) && offer.registered.vcpus <= reach;
+    let fitting = || environment.offers.iter().enumerate().filter(|(_, offer)| suits(offer));
     let rank = |position: usize, offer: &Offer| rank(environment.allocation, position, offer, largest, total);
     let family = &fitting()
         .min_by_key(|(position, offer)| rank(*position, offer))?
@@ -155,12 +159,7 @@ fn choose(
     let mut sizes: Vec<(usize, &Offer)> = fitting().filter(|(_, offer)| offer.family == *family).collect();
     sizes.sort_by_key(|(position, offer)| (offer.registered.vcpus, *position));
     let below_max = sizes.partition_point(|(_, offer)| offer.registered.vcpus <= room);
-    let never_above = environment.allocation == Allocation::BestFit && environment.purchase == Purchase::OnDemand;
-    match below_max {
-        0 if never_above || !model.overshoots_max => return None,
-        0 => sizes.truncate(1),
-        _ => sizes.truncate(below_max),
-    }
+    sizes.truncate(below_max.max(1));
     let suffices = |offer: &Offer| {
         let two = take_twice(&offer.registered);
         offer.registered.vcpus.get() >= model.smallest_launched_vcpus && two.hold(total)
@@ -170,6 +169,29 @@ fn choose(
         .find(|(_, offer)| suffices(offer))
         .or_else(|| sizes.last())
         .map(|(position, _)| *position)
+}
+
+/// The largest size that Batch launches where maxvCpus leaves this much room: what fits below it, or the smallest that holds
+/// the job if the model lets that exceed maxvCpus.
+fn largest_launched(environment: &Environment, model: &BatchModel, ask: &Resources, room: Vcpus) -> Vcpus {
+    let holding = environment.offers.iter().filter(|offer| offer.registered.hold(ask));
+    match holding.map(|offer| offer.registered.vcpus).min() {
+        Some(smallest) if may_overshoot(environment, model) => room.max(smallest),
+        Some(_) | None => room,
+    }
+}
+
+/// With `BEST_FIT` On-Demand Batch stays below maxvCpus (AWS Batch API reference, ComputeResource).
+fn may_overshoot(environment: &Environment, model: &BatchModel) -> bool {
+    let never = environment.allocation == Allocation::BestFit && environment.purchase == Purchase::OnDemand;
+    model.overshoots_max && !never
+}
+
+/// Whether Batch would launch something for a job where maxvCpus leaves this much room.
+pub(crate) fn can_launch(environment: &Environment, model: &BatchModel, ask: &Resources, room: Vcpus) -> bool {
+    let reach = largest_launched(environment, model, ask, room);
+    let suits = |offer: &Offer| offer.registered.hold(ask) && offer.registered.vcpus <= reach;
+    !room.is_zero() && environment.offers.iter().any(suits)
 }
 
 fn take_twice(registered: &Resources) -> Resources {

@@ -144,17 +144,19 @@ impl World<'_> {
         if max < min {
             return Some(RefusalKind::MaxBelowMin);
         }
+        // Lowering minvCpus alone cannot make anything worse and is taken to be accepted even while desiredvCpus exceeds
+        // maxvCpus by an instance; whether it is has not been tried.
+        let checks_max = change.max.is_some() || min > place.min;
         match change.desired {
             Some(desired) if desired < place.desired => Some(RefusalKind::Lowering),
             Some(desired) if desired < min || desired > max => Some(RefusalKind::DesiredOutOfRange),
-            Some(_) => None,
-            None if place.desired > max && !self.model.accepts_max_below_desired => {
+            None if checks_max && place.desired > max && !self.model.accepts_max_below_desired => {
                 Some(RefusalKind::DesiredOutOfRange)
             }
             None if place.desired < min && !self.model.accepts_min_above_desired => {
                 Some(RefusalKind::DesiredOutOfRange)
             }
-            None => None,
+            Some(_) | None => None,
         }
     }
 

@@ -11,7 +11,7 @@ fn at(seconds: i64) -> Time {
 }
 
 fn one(max: u32, overrides: Overrides) -> Scenario {
-    scenario(vec![environment("a", Purchase::OnDemand, max)], overrides)
+    scenario(&[environment("a", Purchase::OnDemand, max)], overrides)
 }
 
 fn raise_min(vcpus: i64) -> Change {
@@ -24,14 +24,14 @@ fn raise_min(vcpus: i64) -> Change {
 #[test]
 fn wait_is_decision_pending_boot_and_dispatch_and_start_latency_adds_pull_and_start() {
     let overrides = Overrides {
-        decision_delay: seconds("10s"),
-        pending: seconds("16s"),
-        boot_on_demand: seconds("100s"),
-        dispatch: seconds("5s"),
-        pull: seconds("12s"),
-        container_start: seconds("1s"),
+        decision_delay: Some(seconds("10s")),
+        pending: Some(seconds("16s")),
+        boot_on_demand: Some(seconds("100s")),
+        dispatch: Some(seconds("5s")),
+        pull: Some(seconds("12s")),
+        container_start: Some(seconds("1s")),
         smallest_launched_vcpus: Some(2),
-        idle_on_demand: seconds("90s"),
+        idle_on_demand: Some(seconds("90s")),
         ..Overrides::default()
     };
     let result = run(&one(64, overrides), &Jobs::of(&[(0, 60, 2), (400, 60, 2)]).trace, 1);
@@ -54,7 +54,7 @@ use crate::units::MicroUsd;
 #[test]
 fn the_image_is_pulled_once_per_name_and_instance() {
     let overrides = Overrides {
-        pull: seconds("12s"),
+        pull: Some(seconds("12s")),
         ..Overrides::default()
     };
     let result = run(&one(64, overrides), &Jobs::of(&[(0, 60, 2), (20, 60, 2)]).trace, 1);
@@ -72,7 +72,7 @@ fn desired_cannot_be_lowered_and_ranges_are_enforced() {
     let scenario = one(
         64,
         Overrides {
-            updating: seconds("20s"),
+            updating: Some(seconds("20s")),
             ..Overrides::default()
         },
     );
@@ -135,7 +135,7 @@ fn a_raised_min_launches_after_its_delay_and_a_raised_desired_at_once() {
     let scenario = one(
         256,
         Overrides {
-            min_raise_delay: seconds("30s"),
+            min_raise_delay: Some(seconds("30s")),
             ..Overrides::default()
         },
     );
@@ -186,9 +186,9 @@ fn scale_down_delay_holds_what_has_run_a_job_and_not_what_has_not() {
     let mut spec = environment("a", Purchase::OnDemand, 64);
     spec.scale_down_delay = Lasting::seconds(1_200);
     let scenario = scenario(
-        vec![spec],
+        &[spec],
         Overrides {
-            idle_on_demand: seconds("60s"),
+            idle_on_demand: Some(seconds("60s")),
             ..Overrides::default()
         },
     );
@@ -219,12 +219,12 @@ fn max_is_exceeded_only_where_the_model_allows_and_by_less_than_one_instance() {
         let overrides = Overrides {
             overshoots_max: Some(overshoots),
             smallest_launched_vcpus: Some(4),
-            idle_on_demand: seconds("90s"),
+            idle_on_demand: Some(seconds("90s")),
             ..Overrides::default()
         };
         let mut spec = environment("a", Purchase::OnDemand, 10);
         spec.instance_types = vec!["c6i.xlarge".to_owned()];
-        let result = run(&scenario(vec![spec], overrides), &jobs.trace, 1);
+        let result = run(&scenario(&[spec], overrides), &jobs.trace, 1);
         assert_eq!(result.environments[0].most_there, Vcpus::new(most));
         // The third either starts on the extra instance or takes the first that becomes free.
         let expected = if overshoots { waited } else { [0, 0, 100] };
@@ -263,7 +263,7 @@ fn drought(environment: &str, start: i64, length: i64) -> DroughtSpec {
 
 fn spot_then_on_demand(overrides: Overrides) -> Scenario {
     scenario(
-        vec![
+        &[
             environment("spot", Purchase::Spot, 32),
             environment("on-demand", Purchase::OnDemand, 64),
         ],
@@ -332,7 +332,7 @@ fn capacity_of_updates_is_launched_again_if_batch_does_not_count_it() {
     for (counts, launches) in [(true, 1), (false, 2)] {
         let overrides = Overrides {
             counts_capacity_of_updates: Some(counts),
-            boot_on_demand: seconds("100s"),
+            boot_on_demand: Some(seconds("100s")),
             ..Overrides::default()
         };
         let mut world_jobs = Jobs::of(&[(0, 1, 1)]);
@@ -355,7 +355,7 @@ fn an_updating_environment_is_scaled_only_if_the_model_says_so() {
     for (scales, waited) in [(true, 0), (false, 25)] {
         let overrides = Overrides {
             scales_while_updating: Some(scales),
-            updating: seconds("30s"),
+            updating: Some(seconds("30s")),
             ..Overrides::default()
         };
         let jobs = Jobs::of(&[(0, 1, 1), (1_005, 10, 16)]);
@@ -378,7 +378,7 @@ fn looks_at_intervals_and_the_cooldown_delay_launches() {
         evaluation_interval: Some(Lasting::seconds(600)),
         looks_at_once_when_idle: Some(true),
         cooldown_after_scale_in: Some(Lasting::seconds(300)),
-        idle_on_demand: seconds("60s"),
+        idle_on_demand: Some(seconds("60s")),
         smallest_launched_vcpus: Some(2),
         ..Overrides::default()
     };
@@ -400,13 +400,12 @@ fn unfulfilled_launches_of_an_update_end_with_min_unless_the_model_keeps_them() 
             ..Overrides::default()
         };
         let mut scenario = one(256, overrides);
-        scenario.droughts = vec![drought("a", 0, 100_000)];
-        let jobs = Jobs::of(&[(0, 1, 1)]);
-        let mut empty = jobs.trace.clone();
-        empty.jobs[0].submit = at(50_000);
-        let mut world = World::new(&scenario, &empty, 1).unwrap();
+        scenario.droughts = vec![drought("a", 500, 100_000)];
+        let jobs = Jobs::of(&[(0, 1, 1), (50_000, 1, 1)]);
+        let mut world = World::new(&scenario, &jobs.trace, 1).unwrap();
+        world.advance(at(1_000));
         world.update_compute_environment(ENVIRONMENT, &raise_min(16)).unwrap();
-        world.advance(at(50_000 - 10));
+        world.advance(at(2_000));
         world.update_compute_environment(ENVIRONMENT, &raise_min(0)).unwrap();
         assert_eq!(
             world.environment(ENVIRONMENT).desired_vcpus,
@@ -450,7 +449,7 @@ fn unused_instances_end_with_min_at_once_only_if_the_model_says_so() {
     for (at_once, there) in [(true, 0), (false, 16)] {
         let overrides = Overrides {
             ends_unused_at_once: Some(at_once),
-            idle_on_demand: seconds("60s"),
+            idle_on_demand: Some(seconds("60s")),
             ..Overrides::default()
         };
         let jobs = Jobs::of(&[(0, 1, 1), (10_000, 1, 1)]);
@@ -470,7 +469,7 @@ fn unused_instances_end_with_min_at_once_only_if_the_model_says_so() {
 fn memory_decides_the_family_and_a_burst_the_size() {
     let mut spec = environment("a", Purchase::OnDemand, 1_000);
     spec.instance_types = vec!["c6i".to_owned(), "m6i".to_owned(), "r6i".to_owned()];
-    let scenario = scenario(vec![spec], Overrides::default());
+    let scenario = scenario(&[spec], Overrides::default());
     // (jobs, vcpus, memory MiB) -> vCPUs that are there afterwards and the price of the first instance's family per hour.
     for (jobs, vcpus, memory, there) in [
         (1, 1, 1_000, 16),
@@ -509,7 +508,7 @@ fn an_instance_that_ec2_interrupts_in_its_first_hour_is_free() {
         interrupted_share: Some(1.0),
         ..Overrides::default()
     };
-    let result = run(&scenario(vec![spec], overrides), &Jobs::of(&[(0, 40_000, 16)]).trace, 3);
+    let result = run(&scenario(&[spec], overrides), &Jobs::of(&[(0, 40_000, 16)]).trace, 3);
     let totals = &result.environments[0];
     let lasted = result.jobs[0].ended.since(result.jobs[0].starting);
     assert_eq!(totals.interruptions, 1);

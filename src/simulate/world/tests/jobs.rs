@@ -109,7 +109,7 @@ fn stormy(attempts: u8) -> Scenario {
     let mut spot = environment("spot", Purchase::Spot, 64);
     spot.instance_types = vec!["c5.4xlarge".to_owned()];
     let mut scenario = scenario(
-        vec![spot],
+        &[spot],
         Overrides {
             interruption_factor: Some(3_000.0),
             interrupted_share: Some(1.0),
@@ -156,7 +156,7 @@ fn a_multi_node_job_gets_whole_instances_of_its_own_and_never_those_of_min() {
     on_demand.min_vcpus = 16;
     let mut jobs = Jobs::default();
     jobs.add_sized(10, 100, shape(4, 1024, 0, 3), &[]);
-    let scenario = scenario(vec![on_demand], Overrides::default());
+    let scenario = scenario(&[on_demand], Overrides::default());
     let mut world = World::new(&scenario, &jobs.trace, 1).unwrap();
     world.advance(Time::from_seconds(11));
     assert_eq!(

@@ -60,10 +60,7 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
             };
             let mut on_demand = environment("on-demand", Purchase::OnDemand, on_demand_max + 64);
             on_demand.instance_types = vec!["m6i".to_owned(), "r6i".to_owned()];
-            let mut scenario = scenario(
-                vec![environment("spot", Purchase::Spot, spot_max), on_demand],
-                overrides,
-            );
+            let mut scenario = scenario(&[environment("spot", Purchase::Spot, spot_max), on_demand], overrides);
             scenario.model = model.to_owned();
             scenario.retries.attempts = attempts;
             scenario.random_droughts = switch[7].then(|| RandomDroughts {
@@ -100,7 +97,9 @@ fn meddled<'t>(scenario: &Scenario, trace: &'t Trace, steps: &[(i64, u16, i64)])
             min: Some(Vcpus::ZERO),
             ..Change::default()
         };
-        let _ = world.update_compute_environment(EnvironmentIndex(environment), &change);
+        world
+            .update_compute_environment(EnvironmentIndex(environment), &change)
+            .unwrap();
     }
     world
 }
@@ -115,6 +114,7 @@ proptest! {
         world.run_to_end();
         prop_assert!(world.finished());
         prop_assert!(world.settled());
+        let kept: Vec<u32> = (0..2).map(|environment| world.instances(EnvironmentIndex(environment))).collect();
         let result = world.into_result();
         for (job, outcome) in trace.jobs.iter().zip(&result.jobs) {
             prop_assert_ne!(outcome.fate, Fate::Open);
@@ -141,9 +141,9 @@ proptest! {
             let single = trace.jobs.iter().all(|job| trace.shape_of(job).nodes == 1);
             prop_assert!(used == held || (!single && used > held), "used {used}, held {held}");
         }
-        for totals in &result.environments {
+        for (totals, kept) in result.environments.iter().zip(kept) {
             prop_assert!(totals.idle >= 0 && totals.booting >= 0);
-            prop_assert_eq!(totals.launches, totals.released + totals.interruptions);
+            prop_assert_eq!(totals.launches, totals.released + totals.interruptions + u64::from(kept));
         }
     }
 
@@ -181,8 +181,7 @@ proptest! {
     /// Without delays there is nothing to avoid.
     #[test]
     fn zero_launch_delay_gives_zero_avoidable_wait(trace in traces(), max in 40_u32..100) {
-        let mut scenario = scenario(
-            vec![environment("a", Purchase::OnDemand, max)],
+        let mut scenario = scenario(&[environment("a", Purchase::OnDemand, max)],
             Overrides { smallest_launched_vcpus: Some(2), head_of_line_blocking: Some(false), ..Overrides::default() },
         );
         scenario.environments[0].instance_types = vec!["r6i.large".to_owned(), "r6i.16xlarge".to_owned()];
@@ -200,13 +199,13 @@ proptest! {
     #[test]
     fn unlimited_max_leaves_only_delays(trace in traces()) {
         let delays = Overrides {
-            decision_delay: seconds("10s"), pending: seconds("16s"), boot_on_demand: seconds("100s"),
-            dispatch: seconds("5s"), head_of_line_blocking: Some(false),
+            decision_delay: Some(seconds("10s")), pending: Some(seconds("16s")), boot_on_demand: Some(seconds("100s")),
+            dispatch: Some(seconds("5s")), head_of_line_blocking: Some(false),
             ..Overrides::default()
         };
         let mut spec = environment("a", Purchase::OnDemand, 1_000_000);
         spec.instance_types = vec!["c6i".to_owned(), "m6i".to_owned(), "r6i".to_owned()];
-        for job in run_open(&scenario(vec![spec], delays), &trace).jobs {
+        for job in run_open(&scenario(&[spec], delays), &trace).jobs {
             if let Some(wait) = job.wait() {
                 prop_assert!(wait <= Span::from_seconds(131), "{wait}");
             }

@@ -5,12 +5,14 @@ mod jobs;
 mod laws;
 mod queueing;
 
+use super::environment::Environment;
 use super::instances::Stage;
 use super::jobs::Status;
 use super::*;
 use crate::catalog::{Purchase, Resources};
 use crate::ids::{ArrayIndex, ShapeIndex};
 use crate::observation::Shape;
+use crate::simulate::distribution::Distribution;
 use crate::simulate::model::{BatchModel, Overrides};
 use crate::simulate::scenario::{EnvironmentSpec, QueueSpec, Scenario};
 use crate::trace::{Dependency, Ending, Job};
@@ -18,6 +20,16 @@ use crate::units::{Mebibytes, to_u32};
 
 impl World<'_> {
     pub(super) fn check_invariants(&self) {
+        assert!(
+            self.events.planned() < 100_000,
+            "a small test that never ends: {} jobs open at {}, {:#?}",
+            self.open_jobs,
+            self.now,
+            self.environments
+                .iter()
+                .map(|e| (e.live, e.ordered, e.min, e.max, &e.totals))
+                .collect::<Vec<_>>()
+        );
         for place in &self.environments {
             let (mut live, mut there, mut used) = (Vcpus::ZERO, Vcpus::ZERO, Vcpus::ZERO);
             for instance in place.instances.iter().filter(|i| i.stage != Stage::Gone) {
@@ -39,11 +51,22 @@ impl World<'_> {
                 (place.live, place.there, place.used, place.ordered)
             );
             assert!(
-                !place.managed() || place.desired >= place.min,
-                "desired is at least min"
+                !place.managed() || place.desired >= place.committed(),
+                "desired covers what was asked for"
             );
             assert!(place.used <= place.there);
         }
+        self.check_queues();
+        let open = self
+            .jobs
+            .states
+            .iter()
+            .filter(|state| state.status != Status::Over)
+            .count();
+        assert_eq!(open, self.open_jobs);
+    }
+
+    fn check_queues(&self) {
         for (quota, known) in self.quotas.iter().enumerate() {
             let ours: Vcpus = self
                 .environments
@@ -77,13 +100,6 @@ impl World<'_> {
             let seen = queue.runnable.jobs() + pending + queue.not_demand.multi_node;
             assert_eq!(crate::units::to_i64(count(&[Status::Runnable, Status::Assigned])), seen);
         }
-        let open = self
-            .jobs
-            .states
-            .iter()
-            .filter(|state| state.status != Status::Over)
-            .count();
-        assert_eq!(open, self.open_jobs);
     }
 }
 
@@ -175,7 +191,7 @@ pub(super) fn shape(vcpus: i64, memory: i64, gpus: u32, nodes: u32) -> Shape {
 }
 
 /// One queue `jobs` over environments, under the instant model with overrides.
-pub(super) fn scenario(environments: Vec<EnvironmentSpec>, model_overrides: Overrides) -> Scenario {
+pub(super) fn scenario(environments: &[EnvironmentSpec], model_overrides: Overrides) -> Scenario {
     let names: Vec<&str> = environments
         .iter()
         .map(|environment| environment.name.as_str())
@@ -183,7 +199,7 @@ pub(super) fn scenario(environments: Vec<EnvironmentSpec>, model_overrides: Over
     Scenario {
         queues: vec![QueueSpec::over("jobs", &names)],
         model_overrides,
-        environments: environments.clone(),
+        environments: environments.to_vec(),
         ..Scenario::fixed(Vcpus::new(1))
     }
 }
@@ -198,8 +214,8 @@ pub(super) fn environment(name: &str, purchase: Purchase, max_vcpus: u32) -> Env
     }
 }
 
-pub(super) fn seconds(text: &str) -> Option<crate::simulate::distribution::Distribution> {
-    Some(text.parse().unwrap())
+pub(super) fn seconds(text: &str) -> Distribution {
+    text.parse().unwrap()
 }
 
 pub(super) fn run(scenario: &Scenario, trace: &Trace, seed: u64) -> RunResult {

@@ -1,5 +1,7 @@
 //! Scenario files: the account, its environments and queues, and the model of AWS Batch that a trace is replayed on.
 
+mod problems;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -295,7 +297,7 @@ impl Scenario {
             min_vcpus: Vcpus::new(i64::from(environment.min_vcpus)),
             max_vcpus: Vcpus::new(i64::from(environment.max_vcpus)),
             types: self.topology_types(environment),
-            quota_code: self.quota_code(environment),
+            quota_code: Self::quota_code(environment),
         };
         let queue = |queue: &QueueSpec| JobQueue {
             name: queue.name.clone(),
@@ -320,7 +322,7 @@ impl Scenario {
     }
 
     /// The code of the quota that counts an environment's vCPUs: that of its first instance type.
-    pub(crate) fn quota_code(&self, environment: &EnvironmentSpec) -> Option<String> {
+    pub(crate) fn quota_code(environment: &EnvironmentSpec) -> Option<String> {
         let types = environment.catalogue_types().ok()?;
         let first = types.first()?;
         catalog::quota_code(&first.name, environment.purchase).map(str::to_owned)
@@ -340,158 +342,6 @@ impl Scenario {
             per_hour: self.price(instance_type, environment.purchase),
         }))
         .collect()
-    }
-
-    /// Everything that contradicts itself, each with the key, what was found and what was expected.
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut problem = |key: String, found: &dyn std::fmt::Display, expected: &str| {
-            problems.push(format!("{key}: found {found}, expected {expected}"));
-        };
-        if self.version != 1 {
-            problem("version".to_owned(), &self.version, "1");
-        }
-        if self.model != "instant" && BatchModel::named(&self.model).is_none() {
-            problem(
-                "model".to_owned(),
-                &format!("`{}`", self.model),
-                "`recent` or `folk-2020`",
-            );
-        }
-        if !(1..=10).contains(&self.retries.attempts) {
-            problem("retries.attempts".to_owned(), &self.retries.attempts, "1 to 10");
-        }
-        if self.queues.is_empty() {
-            problem("queues".to_owned(), &"none", "at least one job queue");
-        }
-        let model = self.batch_model();
-        if !(0.0..=1.0).contains(&model.interrupted_share) || model.interrupted_share <= 0.0 {
-            problem(
-                "model_overrides.interrupted_share".to_owned(),
-                &model.interrupted_share,
-                "more than 0, at most 1",
-            );
-        }
-        if !(0.0..=1e6).contains(&model.interruption_factor) {
-            problem(
-                "model_overrides.interruption_factor".to_owned(),
-                &model.interruption_factor,
-                "0 or more",
-            );
-        }
-        if model.launch_retry.0.is_zero() {
-            problem("model_overrides.launch_retry".to_owned(), &"0s", "a span above zero");
-        }
-        if let Some(random) = &self.random_droughts
-            && (random.mean_between.0.is_zero() || random.mean_length.0.is_zero())
-        {
-            problem("random_droughts".to_owned(), &"a mean of 0s", "means above zero");
-        }
-        problems.extend(
-            self.environments
-                .iter()
-                .enumerate()
-                .flat_map(|(i, spec)| self.environment_problems(i, spec)),
-        );
-        problems.extend(
-            self.queues
-                .iter()
-                .enumerate()
-                .flat_map(|(i, spec)| self.queue_problems(i, spec)),
-        );
-        problems.extend(self.droughts.iter().enumerate().filter_map(|(i, drought)| {
-            let known = self.environments.iter().any(|e| e.name == drought.environment);
-            (!known).then(|| {
-                format!(
-                    "droughts[{i}].environment: found `{}`, expected the name of an environment",
-                    drought.environment
-                )
-            })
-        }));
-        problems
-    }
-
-    fn environment_problems(&self, position: usize, spec: &EnvironmentSpec) -> Vec<String> {
-        let mut problems = Vec::new();
-        let key = format!("environments[{position}] `{}`", spec.name);
-        if self
-            .environments
-            .iter()
-            .take(position)
-            .any(|other| other.name == spec.name)
-        {
-            problems.push(format!(
-                "{key}.name: found a second environment of this name, expected unique names"
-            ));
-        }
-        if spec.min_vcpus > spec.max_vcpus {
-            problems.push(format!(
-                "{key}.min_vcpus: found {}, expected at most max_vcpus ({})",
-                spec.min_vcpus, spec.max_vcpus
-            ));
-        }
-        let delay = spec.scale_down_delay.0;
-        let allowed = crate::units::Span::from_minutes(20)..=crate::units::Span::from_minutes(10_080);
-        if !delay.is_zero() && !allowed.contains(&delay) {
-            problems.push(format!(
-                "{key}.scale_down_delay: found {delay}, expected 0s or 20m to 7d"
-            ));
-        }
-        if spec.zones == 0 {
-            problems.push(format!("{key}.zones: found 0, expected 1 or more"));
-        }
-        if spec.platform == Platform::Unmanaged && spec.own_instances.is_empty() {
-            problems.push(format!(
-                "{key}.own_instances: found none, expected the instances of an unmanaged environment"
-            ));
-        }
-        if spec.platform != Platform::Unmanaged && !spec.own_instances.is_empty() {
-            problems.push(format!(
-                "{key}.own_instances: found some, expected them only with platform = \"unmanaged\""
-            ));
-        }
-        if matches!(spec.platform, Platform::Fargate | Platform::ManagedInstances) {
-            problems.push(format!(
-                "{key}.platform: found one without instances that Batch scales, expected `ec2`, `eks` or `unmanaged`"
-            ));
-        }
-        if let Err(unknown) = spec.catalogue_types() {
-            problems.extend(unknown.into_iter().map(|text| format!("{key}.instance_types: {text}")));
-        }
-        problems
-    }
-
-    fn queue_problems(&self, position: usize, spec: &QueueSpec) -> Vec<String> {
-        let mut problems = Vec::new();
-        let key = format!("queues[{position}] `{}`", spec.name);
-        if self.queues.iter().take(position).any(|other| other.name == spec.name) {
-            problems.push(format!(
-                "{key}.name: found a second queue of this name, expected unique names"
-            ));
-        }
-        if spec.environments.is_empty() || spec.environments.len() > 3 {
-            let found = spec.environments.len();
-            problems.push(format!(
-                "{key}.environments: found {found}, expected 1 to 3 (AWS Batch API reference, CreateJobQueue)"
-            ));
-        }
-        for (i, name) in spec.environments.iter().enumerate() {
-            if !self.environments.iter().any(|e| e.name == *name) {
-                problems.push(format!(
-                    "{key}.environments[{i}]: found `{name}`, expected the name of an environment"
-                ));
-            }
-            if spec.environments.iter().take(i).any(|earlier| earlier == name) {
-                problems.push(format!(
-                    "{key}.environments[{i}]: found `{name}` twice, expected each once"
-                ));
-            }
-        }
-        if spec.reservation_percent > 99 {
-            let found = spec.reservation_percent;
-            problems.push(format!("{key}.reservation_percent: found {found}, expected 0 to 99"));
-        }
-        problems
     }
 }
 
@@ -556,5 +406,94 @@ impl OwnInstances {
                 .map_or(Mebibytes::new(i64::MAX / 4), |mib| Mebibytes::new(i64::from(mib))),
             gpus: self.gpus.unwrap_or(u32::MAX),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::world::World;
+    use crate::trace::Trace;
+
+    #[test]
+    fn shipped_scenarios_are_read_and_make_a_world() {
+        let files = [
+            (
+                "on-demand-500.toml",
+                include_str!("../../../policies/scenarios/on-demand-500.toml"),
+            ),
+            (
+                "spot-128.toml",
+                include_str!("../../../policies/scenarios/spot-128.toml"),
+            ),
+            (
+                "folk-2020.toml",
+                include_str!("../../../policies/scenarios/folk-2020.toml"),
+            ),
+            (
+                "two-queues.toml",
+                include_str!("../../../policies/scenarios/two-queues.toml"),
+            ),
+        ];
+        for (name, text) in files {
+            let scenario = Scenario::from_toml(name, text).unwrap();
+            let topology = scenario.topology();
+            assert_eq!(topology.environments.len(), scenario.environments.len());
+            assert!(
+                topology
+                    .environments
+                    .iter()
+                    .all(|environment| environment.types.len() > 5),
+                "{name}"
+            );
+            assert!(
+                World::new(&scenario, &Trace::default(), 1).is_ok_and(|world| world.finished()),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_contradiction_is_reported_at_once_with_its_key() {
+        let text = r#"
+            version = 2
+            model = "newest"
+            retries = { attempts = 0 }
+            environments = [
+                { name = "a", max_vcpus = 4, min_vcpus = 8, instance_types = ["m6i.4xlrage"], scale_down_delay = "5m" },
+                { name = "a", max_vcpus = 4, platform = "fargate" },
+            ]
+            queues = [{ name = "q", environments = ["a", "b"] }]
+            droughts = [{ environment = "c", start = "1h", length = "5m" }]
+        "#;
+        let problems = Scenario::from_toml("bad.toml", text).unwrap_err();
+        let keys = [
+            "version:",
+            "model:",
+            "retries.attempts:",
+            "environments[0] `a`.min_vcpus:",
+            "did you mean `m6i.4xlarge`",
+            "environments[0] `a`.scale_down_delay:",
+            "environments[1] `a`.name:",
+            "environments[1] `a`.platform:",
+            "queues[0] `q`.environments[1]:",
+            "droughts[0].environment:",
+        ];
+        for key in keys {
+            assert!(
+                problems.iter().any(|problem| problem.contains(key)),
+                "{key} in {problems:#?}"
+            );
+        }
+        assert_eq!(problems.len(), keys.len(), "{problems:#?}");
+    }
+
+    #[test]
+    fn bad_texts_name_file_and_line() {
+        let problems = Scenario::from_toml("bad.toml", "version = 1\nmodle = \"recent\"\n").unwrap_err();
+        assert!(
+            problems[0].starts_with("bad.toml:2: unknown field `modle`"),
+            "{problems:?}"
+        );
     }
 }

@@ -1,0 +1,64 @@
+//! What instances cost, and how their time divides into booting, used and idle.
+
+use super::World;
+use super::environment::Environment;
+use super::instances::{Instance, Stage};
+use super::jobs::Status;
+use crate::ids::JobIndex;
+use crate::simulate::ledger::held;
+use crate::units::{Span, Time, to_usize};
+
+/// The least that EC2 bills for a Linux instance (Amazon EC2 user guide, On-Demand Instances).
+const LEAST_BILLED: Span = Span::from_seconds(60);
+/// A Spot instance that EC2 interrupts before this is free (Amazon EC2 user guide, billing for interrupted Spot Instances).
+const FREE_IF_INTERRUPTED: Span = Span::from_minutes(60);
+
+impl World<'_> {
+    /// Bills what still runs, until now.
+    pub(super) fn close_books(&mut self) {
+        let now = self.now;
+        for position in 0..self.jobs.states.len() {
+            let state = self.jobs.states[position];
+            if state.status == Status::Placed {
+                let shape = self.shapes[self.trace.jobs[position].shape.position()];
+                for (id, ask) in self.nodes_of(state.place, &shape, JobIndex::at(position)) {
+                    self.environment_mut(id.environment).totals.used += held(ask.vcpus, now.since(state.since));
+                }
+            }
+        }
+        for place in &mut self.environments {
+            let running: Vec<Instance> = place
+                .instances
+                .iter()
+                .filter(|i| i.stage != Stage::Gone)
+                .cloned()
+                .collect();
+            for instance in &running {
+                place.bill(instance, now, false);
+            }
+            place.totals.idle -= place.totals.used;
+        }
+    }
+}
+
+impl Environment {
+    /// Adds an instance's interval to the accounts. `totals.idle` holds all registered time until the books are closed.
+    pub(super) fn bill(&mut self, instance: &Instance, until: Time, by_ec2: bool) {
+        let size = self.size(instance);
+        let Some(offer) = self.offers.get(to_usize(instance.offer)) else {
+            return;
+        };
+        let registered = instance.registered.min(until);
+        self.totals.idle += held(size, until.since(registered));
+        if instance.billed_from >= until {
+            return;
+        }
+        self.totals.booting += held(size, registered.since(instance.billed_from));
+        let span = until.since(instance.billed_from);
+        if by_ec2 && span < FREE_IF_INTERRUPTED {
+            return;
+        }
+        let seconds = Span::from_seconds(span.scaled_up(1, 1_000).get());
+        self.totals.cost += offer.per_hour.per_hour_for(seconds.max(LEAST_BILLED));
+    }
+}
