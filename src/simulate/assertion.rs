@@ -17,7 +17,7 @@
 //! Over several seeds the means decide. Figures that differ by less than a billionth count as equal, so that the rounding of
 //! sums decides nothing. A figure that is absent, because there was nothing to measure, fulfils no claim.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use jiff::SignedDuration;
 use jiff::fmt::friendly::SpanPrinter;
@@ -190,7 +190,7 @@ impl Assertion {
             )),
             Some(_) => {}
         }
-        let right = read_right(&file, right, metric, known).map_err(|wrong| problems.push(wrong));
+        let right = read_right(&file, right, metric, known).map_err(|wrong| problems.push(*wrong));
         match (metric, right) {
             (Some(metric), Ok(Some(right))) if problems.is_empty() => Ok(Self {
                 queue: queue.map(str::to_owned),
@@ -231,7 +231,7 @@ impl Assertion {
             .count();
         let mut text = self.sentence(held, found, scaled(base), base);
         if under_test.len() > 1 {
-            text += &format!("; holds in {seeds_held} of {} seeds", under_test.len());
+            let _ = write!(text, "; holds in {seeds_held} of {} seeds", under_test.len());
         }
         Verdict {
             held,
@@ -255,16 +255,12 @@ impl Assertion {
             None => "nothing to measure".to_owned(),
         };
         let word = if held { "held" } else { "failed" };
-        let mut text = format!(
-            "{word}: {self}: found {}, expected {}",
-            show(found),
-            self.operator.symbol()
-        );
-        text += &format!(" {}", show(expected));
+        let (symbol, claimed) = (self.operator.symbol(), show(expected));
+        let mut text = format!("{word}: {self}: found {}, expected {symbol} {claimed}", show(found));
         if let (Right::Candidate { factor, .. }, Some(_)) = (&self.right, base)
             && !is_one(*factor)
         {
-            text += &format!(" ({factor} * {})", show(base));
+            let _ = write!(text, " ({factor} * {})", show(base));
         }
         text
     }
@@ -354,7 +350,7 @@ fn read_right(
     text: &str,
     metric: Option<&'static Metric>,
     known: Known<'_>,
-) -> Result<Option<Right>, Problem> {
+) -> Result<Option<Right>, Box<Problem>> {
     let wrong = metric.map(|metric| Value::read(metric.unit, text));
     if let Some(Ok(value)) = wrong {
         return Ok(Some(Right::Value(value)));
@@ -367,28 +363,25 @@ fn read_right(
         let (factor, name) = (factor.trim(), name.trim());
         let Some(factor) = number(factor) else {
             let found = format!("factor {}", quoted(factor));
-            return Err(Problem::of_file(
-                file,
-                found,
-                "a number that is not negative, such as 1.1",
-            ));
+            let expected = "a number that is not negative, such as 1.1";
+            return Err(Box::new(Problem::of_file(file, found, expected)));
         };
         if !known.candidates.contains(&name) {
-            return Err(unknown(file, "candidate", name, known.candidates));
+            return Err(Box::new(unknown(file, "candidate", name, known.candidates)));
         }
         let name = name.to_owned();
         return Ok(Some(Right::Candidate { factor, name }));
     }
     let is_word = text.starts_with(|first: char| first.is_alphabetic());
     match (wrong, metric) {
-        _ if is_word => Err(unknown(file, "candidate", text, known.candidates)),
+        _ if is_word => Err(Box::new(unknown(file, "candidate", text, known.candidates))),
         (Some(Err((expected, hint))), Some(metric)) => {
             let expected = format!("{expected}, because `{}` has that unit, or a candidate", metric.name);
             let problem = Problem::of_file(file, quoted(text), expected);
-            Err(match hint {
+            Err(Box::new(match hint {
                 Some(hint) => problem.with_hint(hint),
                 None => problem,
-            })
+            }))
         }
         _ => Ok(None),
     }
