@@ -125,7 +125,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
     };
     add("How long jobs waited", &["policy"], &names, &WAITS, &rows(&all, &WAITS));
     add("What it cost", &["policy"], &names, &COSTS, &rows(&all, &COSTS));
-    let queues = queues(report);
+    let (queues, idle) = queues(report);
     if !queues.is_empty() {
         let (mut labels, mut cells) = (Vec::new(), Vec::new());
         for queue in queues {
@@ -146,6 +146,10 @@ pub(super) fn render(report: &Report<'_>) -> String {
             &cells,
         );
     }
+    if !idle.is_empty() {
+        let idle: Vec<String> = idle.iter().map(|queue| plain(queue)).collect();
+        let _ = writeln!(text, "* queues without jobs: {}", idle.join(", "));
+    }
     for footnote in footnotes(report) {
         let _ = writeln!(text, "* {footnote}");
     }
@@ -154,10 +158,13 @@ pub(super) fn render(report: &Report<'_>) -> String {
     text
 }
 
-fn queues<'a>(report: &Report<'a>) -> Vec<&'a str> {
-    let runs = report.compared.iter().filter_map(|candidate| candidate.runs.first());
-    let queues = runs.map(|run| &run.queues).max_by_key(|queues| queues.len());
-    queues.into_iter().flatten().map(|waits| waits.queue.as_str()).collect()
+/// Queues with jobs under some policy, and queues without any.
+fn queues<'a>(report: &Report<'a>) -> (Vec<&'a str>, Vec<&'a str>) {
+    let runs = || report.compared.iter().flat_map(|candidate| &candidate.runs);
+    let names = runs().map(|run| &run.queues).max_by_key(|queues| queues.len());
+    let names = names.into_iter().flatten().map(|waits| waits.queue.as_str());
+    let wait = Metric::named("wait_mean");
+    names.partition(|name| runs().any(|run| wait.is_some_and(|wait| wait.of(run, Some(name)).is_some())))
 }
 
 /// Columns that hold nothing at all are left out.
@@ -262,6 +269,7 @@ fn footnotes(report: &Report<'_>) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::report::samples;
+    use crate::simulate::summary::Quantiles;
 
     #[test]
     fn one_seed_and_one_queue() {
@@ -336,6 +344,23 @@ mod tests {
         * jobs that FAILED: 10 under reactive; 12 under stock
         * reactive: environment `fallback` is not covered
         ");
+    }
+
+    #[test]
+    fn a_queue_without_jobs_is_named_and_has_no_rows() {
+        let mut compared = samples::compared(1, &["busy", "quiet"]);
+        for run in compared.iter_mut().flat_map(|candidate| &mut candidate.runs) {
+            run.queues[1].started = 0;
+            run.queues[1].wait = Quantiles::default();
+        }
+        let text = samples::report(&compared, &[1]).table();
+        assert_eq!(text.matches("quiet").count(), 1, "{text}");
+        assert!(text.contains("* queues without jobs: quiet\n"), "{text}");
+        assert_eq!(
+            text.lines().filter(|line| line.starts_with("busy ")).count(),
+            2,
+            "{text}"
+        );
     }
 
     #[test]
