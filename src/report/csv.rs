@@ -47,7 +47,58 @@ mod tests {
     fn columns_stay_as_they_are() {
         let text = samples::report(&[], &[]).csv().unwrap();
         let columns: Vec<&str> = text.trim_end().split(',').collect();
-        insta::assert_snapshot!(columns.join("\n"));
+        insta::assert_snapshot!(columns.join("\n"), @r"
+        policy
+        seed
+        queue
+        wait_mean_seconds
+        wait_p50_seconds
+        wait_p90_seconds
+        wait_p95_seconds
+        wait_p99_seconds
+        wait_max_seconds
+        avoidable_wait_mean_seconds
+        avoidable_wait_p50_seconds
+        avoidable_wait_p90_seconds
+        avoidable_wait_p95_seconds
+        avoidable_wait_p99_seconds
+        avoidable_wait_max_seconds
+        start_latency_mean_seconds
+        start_latency_p50_seconds
+        start_latency_p90_seconds
+        start_latency_p95_seconds
+        start_latency_p99_seconds
+        start_latency_max_seconds
+        within_10s_ratio
+        started
+        cost_usd
+        used_vcpu_hours
+        idle_vcpu_hours
+        booting_vcpu_hours
+        launches
+        failed_launches
+        interruptions
+        retries
+        updates
+        refused
+        looks
+        leases_expired
+        makespan_mean_seconds
+        makespan_p50_seconds
+        makespan_p90_seconds
+        makespan_p95_seconds
+        makespan_p99_seconds
+        makespan_max_seconds
+        succeeded
+        failed
+        never_fits
+        open
+        source
+        model
+        view
+        scenario
+        trace
+        ");
     }
 
     #[test]

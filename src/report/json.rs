@@ -71,9 +71,9 @@ struct Policy<'a> {
     /// One run per seed.
     runs: Vec<Run<'a>>,
     /// Mean and 95 % interval over the seeds, of all queues together.
-    all: Figures<Mean>,
+    all: Figures<OverSeeds>,
     /// The same for each queue where there are several.
-    queues: Vec<Queue<'a, Mean>>,
+    queues: Vec<Queue<'a, OverSeeds>>,
 }
 
 /// One run.
@@ -101,7 +101,7 @@ struct Queue<'a, T> {
 /// Mean and 95 % interval of the mean over seeds (Student's t); the mean itself for one seed.
 #[derive(Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
-struct Mean {
+struct OverSeeds {
     /// The mean.
     mean: f64,
     /// The lower end.
@@ -110,7 +110,7 @@ struct Mean {
     high: f64,
 }
 
-impl From<Interval> for Mean {
+impl From<Interval> for OverSeeds {
     fn from(Interval { mean, low, high }: Interval) -> Self {
         Self { mean, low, high }
     }
@@ -217,7 +217,7 @@ fn view(view: ViewModel) -> View {
 }
 
 fn policy<'a>(candidate: &'a Compared, seeds: &[u64]) -> Policy<'a> {
-    let over = |queue| figures(queue, |metric| metric.over(&candidate.runs, queue).map(Mean::from));
+    let over = |queue| figures(queue, |metric| metric.over(&candidate.runs, queue).map(OverSeeds::from));
     let first = candidate.runs.first();
     Policy {
         name: &candidate.name,

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width};
 
 use super::{Report, TRUST, plain, seed_words, view_words};
 use crate::simulate::compare::Compared;
-use crate::simulate::metric::Metric;
+use crate::simulate::metric::{Metric, Unit};
 use crate::simulate::summary::Interval;
 
 /// The widest a table gets: what fits beside nothing else on a common screen. Longer cells are wrapped.
@@ -34,8 +34,12 @@ const WAITS: [Column; 10] = [
     ("avoidable\np95", |scope, tested| {
         scope.spread(tested, "avoidable_wait_p95")
     }),
-    ("latency\np50", |scope, tested| scope.mean(tested, "start_latency_p50")),
-    ("latency\np95", |scope, tested| scope.mean(tested, "start_latency_p95")),
+    ("start\nlatency\np50", |scope, tested| {
+        scope.mean(tested, "start_latency_p50")
+    }),
+    ("start\nlatency\np95", |scope, tested| {
+        scope.mean(tested, "start_latency_p95")
+    }),
     ("<= 10 s", |scope, tested| scope.mean(tested, "within_10s")),
 ];
 
@@ -73,7 +77,10 @@ impl Scope<'_> {
         let mean = self.mean(tested, name);
         match self.over(tested, name) {
             Some((metric, interval)) if tested.runs.len() > 1 => {
-                format!("{mean} ±{}", metric.unit.show(interval.high - interval.mean))
+                format!(
+                    "{mean} ±{}",
+                    metric.unit.show_beside(interval.high - interval.mean, interval.mean)
+                )
             }
             _ => mean,
         }
@@ -118,7 +125,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
     };
     add("How long jobs waited", &["policy"], &names, &WAITS, &rows(&all, &WAITS));
     add("What it cost", &["policy"], &names, &COSTS, &rows(&all, &COSTS));
-    let queues = queues(report);
+    let (queues, idle) = queues(report);
     if !queues.is_empty() {
         let (mut labels, mut cells) = (Vec::new(), Vec::new());
         for queue in queues {
@@ -139,6 +146,10 @@ pub(super) fn render(report: &Report<'_>) -> String {
             &cells,
         );
     }
+    if !idle.is_empty() {
+        let idle: Vec<String> = idle.iter().map(|queue| plain(queue)).collect();
+        let _ = writeln!(text, "* queues without jobs: {}", idle.join(", "));
+    }
     for footnote in footnotes(report) {
         let _ = writeln!(text, "* {footnote}");
     }
@@ -147,10 +158,13 @@ pub(super) fn render(report: &Report<'_>) -> String {
     text
 }
 
-fn queues<'a>(report: &Report<'a>) -> Vec<&'a str> {
-    let runs = report.compared.iter().flat_map(|candidate| candidate.runs.first());
-    let queues = runs.map(|run| &run.queues).max_by_key(|queues| queues.len());
-    queues.into_iter().flatten().map(|waits| waits.queue.as_str()).collect()
+/// Queues with jobs under some policy, and queues without any.
+fn queues<'a>(report: &Report<'a>) -> (Vec<&'a str>, Vec<&'a str>) {
+    let runs = || report.compared.iter().flat_map(|candidate| &candidate.runs);
+    let names = runs().map(|run| &run.queues).max_by_key(|queues| queues.len());
+    let names = names.into_iter().flatten().map(|waits| waits.queue.as_str());
+    let wait = Metric::named("wait_mean");
+    names.partition(|name| runs().any(|run| wait.is_some_and(|wait| wait.of(run, Some(name)).is_some())))
 }
 
 /// Columns that hold nothing at all are left out.
@@ -161,17 +175,16 @@ fn lay_out(heads: &[&str], names: &[Vec<String>], columns: &[Column], cells: &[V
             .any(|row| row.get(position).is_some_and(|cell| cell != "-"))
     };
     let told: Vec<usize> = (0..columns.len()).filter(|position| is_told(*position)).collect();
-    let heading = |text: &str| Cell::new(text).set_alignment(CellAlignment::Center);
     let mut table = Table::new();
     table
         .load_style(TableStyle::new().header_separator(LineStyle::none().fill('-').junction('-')))
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(TABLE_WIDTH)
         .set_header(
-            (heads.iter().map(|head| Cell::new(head))).chain(
+            heads.iter().chain(
                 told.iter()
                     .filter_map(|position| columns.get(*position))
-                    .map(|(head, _)| heading(head)),
+                    .map(|(head, _)| head),
             ),
         );
     for (name, row) in names.iter().zip(cells) {
@@ -179,6 +192,7 @@ fn lay_out(heads: &[&str], names: &[Vec<String>], columns: &[Column], cells: &[V
         table.add_row(name.iter().chain(told));
     }
     for (position, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
         if position < heads.len() {
             column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(NAME_WIDTH)));
         } else {
@@ -190,18 +204,15 @@ fn lay_out(heads: &[&str], names: &[Vec<String>], columns: &[Column], cells: &[V
 
 /// Two lines: what the figures are worth, and what they were made from.
 fn provenance(report: &Report<'_>) -> String {
-    let (plural, spread) = match report.seeds.len() {
-        0 | 1 => ("", String::new()),
-        count => (
-            "s",
-            format!("; means of {count} seeds, ± to the ends of their 95 % interval"),
-        ),
+    let (plural, means) = match report.seeds.len() {
+        0 | 1 => ("", ""),
+        _ => ("s", " (means, ± to the ends of their 95 % interval)"),
     };
     format!(
-        "simulated with model `{}` of AWS Batch, {TRUST}; seed{plural} {}; view {}{spread}\nscenario {}; trace {}",
+        "simulated with model `{}` of AWS Batch, {TRUST}; view {}\nseed{plural} {}{means}; scenario {}; trace {}",
         plain(report.model),
-        seed_words(report.seeds),
         view_words(report.view),
+        seed_words(report.seeds),
         plain(report.scenario),
         plain(report.trace),
     )
@@ -212,52 +223,44 @@ fn footnotes(report: &Report<'_>) -> Vec<String> {
     let kinds = [
         (
             "never_fits",
-            "jobs fit no environment of their queue and are left out of all waits",
+            "jobs that fit no environment of their queue and are in no figure of waits",
         ),
-        ("failed", "jobs FAILED"),
-        (
-            "open",
-            "jobs were still open at the end; those that waited count with their wait so far",
-        ),
+        ("failed", "jobs that FAILED"),
+        ("open", "jobs still open at the end, which count with their wait so far"),
         (
             "leases_expired",
-            "raised levels were restored because their lease ran out",
+            "raised levels that were restored because their lease ran out",
         ),
     ];
     let mut notes = Vec::new();
-    for (name, sentence) in kinds {
-        // The same number under every policy is said once.
+    for (name, what) in kinds {
+        // Policies with the same number stand together.
         let mut by_number: Vec<(String, Vec<String>)> = Vec::new();
         for candidate in report.compared {
-            let Some((metric, interval)) = (Scope {
-                queue: None,
-                stock: None,
-            })
-            .over(candidate, name) else {
+            let Some(interval) = Metric::named(name).and_then(|metric| metric.over(&candidate.runs, None)) else {
                 continue;
             };
-            let number = metric.unit.show(interval.mean);
+            let number = Unit::Count.show(interval.mean);
             match by_number.iter_mut().find(|(known, _)| *known == number) {
                 Some((_, names)) => names.push(plain(&candidate.name)),
                 None => by_number.push((number, vec![plain(&candidate.name)])),
             }
         }
-        for (number, names) in by_number.iter().filter(|(number, _)| number != "0") {
-            let whom = if by_number.len() == 1 {
-                "every policy".to_owned()
-            } else {
-                names.join(", ")
-            };
-            notes.push(format!("{whom}: {number} {sentence}"));
+        match by_number.as_slice() {
+            [(number, _)] if number == "0" => {}
+            [(number, _)] => notes.push(format!("{what}: {number} under every policy")),
+            [] => {}
+            numbers => {
+                let numbers = numbers
+                    .iter()
+                    .map(|(number, names)| format!("{number} under {}", names.join(", ")));
+                notes.push(format!("{what}: {}", numbers.collect::<Vec<_>>().join("; ")));
+            }
         }
     }
     for candidate in report.compared {
-        notes.extend(
-            candidate
-                .notes
-                .iter()
-                .map(|note| format!("{}: {}", plain(&candidate.name), plain(note))),
-        );
+        let name = plain(&candidate.name);
+        notes.extend(candidate.notes.iter().map(|note| format!("{name}: {}", plain(note))));
     }
     notes
 }
@@ -266,17 +269,98 @@ fn footnotes(report: &Report<'_>) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::report::samples;
+    use crate::simulate::summary::Quantiles;
 
     #[test]
     fn one_seed_and_one_queue() {
         let compared = samples::compared(1, &[]);
-        insta::assert_snapshot!(samples::report(&compared, &[7]).table());
+        insta::assert_snapshot!(samples::report(&compared, &[7]).table(), @r"
+        How long jobs waited
+
+        policy     wait  wait  wait  wait  wait     wait  avoidable    start    start  <= 10 s
+                   mean   p50   p90   p95   p99      max        p95  latency  latency
+                                                                         p50      p95
+        ---------------------------------------------------------------------------------------
+        reactive  12.5s    8s   30s   45s   90s   2m 10s      22.5s      16s      90s    60.0%
+        stock      100s   64s    4m    6m   12m  17m 22s         3m      72s   6m 45s     7.5%
+        simulated with model `recent` of AWS Batch, assumed until calibrated; view recent (polls every 60s, hints after 1.2s)
+        seed 7; scenario two-queues.toml; trace 1,000 jobs over 2h
+
+        What it cost
+
+        policy     cost  cost /  vCPU-h  vCPU-h   vCPU-h  launches    inter-  retries    updates  makespan
+                          stock    used    idle  booting  (failed)  ruptions           (refused)      mean
+        ---------------------------------------------------------------------------------------------------
+        reactive  $1.38   1.25x    40.0    10.0      2.2    24 (2)         3        3     12 (1)   20m 50s
+        stock     $1.11   1.00x    40.0     1.2      2.2    24 (2)         3        3          0    2h 46m
+        simulated with model `recent` of AWS Batch, assumed until calibrated; view recent (polls every 60s, hints after 1.2s)
+        seed 7; scenario two-queues.toml; trace 1,000 jobs over 2h
+
+        * jobs that fit no environment of their queue and are in no figure of waits: 4 under every policy
+        * jobs that FAILED: 10 under reactive; 12 under stock
+        * reactive: environment `fallback` is not covered
+        ");
     }
 
     #[test]
     fn several_seeds_and_queues() {
         let compared = samples::compared(3, &["spot-queue", "on-demand"]);
-        insta::assert_snapshot!(samples::report(&compared, &[1, 2, 3]).table());
+        insta::assert_snapshot!(samples::report(&compared, &[1, 2, 3]).table(), @r"
+        How long jobs waited
+
+        policy           wait   wait    wait           wait     wait    wait      avoidable    start    start  <= 10 s
+                         mean    p50     p90            p95      p99     max            p95  latency  latency
+                                                                                                 p50      p95
+        ---------------------------------------------------------------------------------------------------------------
+        reactive  13.7s ±3.1s   8.8s     33s   49.5s ±11.1s      99s  2m 23s    24.7s ±5.5s    16.8s    94.5s    54.8%
+        stock     110s ±24.8s  70.4s  4m 24s  6m 36s ±89.4s  13m 12s  19m 6s  3m 18s ±44.7s    78.4s   7m 21s     6.9%
+        simulated with model `recent` of AWS Batch, assumed until calibrated; view recent (polls every 60s, hints after 1.2s)
+        seeds 1-3 (means, ± to the ends of their 95 % interval); scenario two-queues.toml; trace 1,000 jobs over 2h
+
+        What it cost
+
+        policy            cost  cost /  vCPU-h  vCPU-h   vCPU-h  launches    inter-  retries    updates  makespan
+                                 stock    used    idle  booting  (failed)  ruptions           (refused)      mean
+        ----------------------------------------------------------------------------------------------------------
+        reactive  $1.52 ±$0.34   1.25x    40.0     9.1      2.2    24 (2)         3        3     12 (1)   22m 55s
+        stock     $1.22 ±$0.27   1.00x    40.0     1.1      2.2    24 (2)         3        3          0     3h 3m
+        simulated with model `recent` of AWS Batch, assumed until calibrated; view recent (polls every 60s, hints after 1.2s)
+        seeds 1-3 (means, ± to the ends of their 95 % interval); scenario two-queues.toml; trace 1,000 jobs over 2h
+
+        How long jobs waited, by queue
+
+        queue       policy            wait   wait    wait           wait     wait     wait      avoidable    start    start  <= 10 s
+                                      mean    p50     p90            p95      p99      max            p95  latency  latency
+                                                                                                               p50      p95
+        -----------------------------------------------------------------------------------------------------------------------------
+        spot-queue  reactive   13.7s ±3.1s   8.8s     33s   49.5s ±11.1s      99s   2m 23s    24.7s ±5.5s    16.8s    94.5s    54.8%
+        spot-queue  stock      110s ±24.8s  70.4s  4m 24s  6m 36s ±89.4s  13m 12s   19m 6s  3m 18s ±44.7s    78.4s   7m 21s     6.9%
+        on-demand   reactive   26.2s ±3.1s  16.8s     63s   94.5s ±11.1s    3m 9s   4m 33s    47.2s ±5.5s    24.8s   2m 19s    28.6%
+        on-demand   stock     2m 2s ±24.8s  78.4s  4m 54s  7m 21s ±89.4s  14m 42s  21m 16s  3m 40s ±44.7s    86.4s    8m 6s     6.1%
+        simulated with model `recent` of AWS Batch, assumed until calibrated; view recent (polls every 60s, hints after 1.2s)
+        seeds 1-3 (means, ± to the ends of their 95 % interval); scenario two-queues.toml; trace 1,000 jobs over 2h
+
+        * jobs that fit no environment of their queue and are in no figure of waits: 4 under every policy
+        * jobs that FAILED: 10 under reactive; 12 under stock
+        * reactive: environment `fallback` is not covered
+        ");
+    }
+
+    #[test]
+    fn a_queue_without_jobs_is_named_and_has_no_rows() {
+        let mut compared = samples::compared(1, &["busy", "quiet"]);
+        for run in compared.iter_mut().flat_map(|candidate| &mut candidate.runs) {
+            run.queues[1].started = 0;
+            run.queues[1].wait = Quantiles::default();
+        }
+        let text = samples::report(&compared, &[1]).table();
+        assert_eq!(text.matches("quiet").count(), 1, "{text}");
+        assert!(text.contains("* queues without jobs: quiet\n"), "{text}");
+        assert_eq!(
+            text.lines().filter(|line| line.starts_with("busy ")).count(),
+            2,
+            "{text}"
+        );
     }
 
     #[test]
@@ -301,7 +385,7 @@ mod tests {
             run.cost = run.cost.times(100_000);
         }
         let text = samples::report(&compared, &[1, 2, 3]).table();
-        for line in text.lines() {
+        for line in text.lines().filter(|line| !line.starts_with('*')) {
             assert!(line.chars().count() <= usize::from(TABLE_WIDTH), "{line}");
         }
         assert!(!text.contains("..."), "{text}");

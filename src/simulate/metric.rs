@@ -39,12 +39,20 @@ impl Unit {
             Self::Seconds => {
                 Span::from_seconds_f64(figure).map_or_else(|| format!("{figure}s"), |span| span.to_string())
             }
-            Self::Usd if figure.abs() < 1.0 => format!("${figure:.4}"),
-            Self::Usd => format!("${figure:.2}"),
+            Self::Usd => self.show_beside(figure, figure),
             Self::Ratio => format!("{:.1}%", figure * 100.0),
             Self::VcpuHours => format!("{figure:.1}"),
             Self::Count if figure.fract().abs() > 0.0 => format!("{figure:.1}"),
             Self::Count => format!("{figure:.0}"),
+        }
+    }
+
+    /// The same, with as many decimals as `main` has that it stands beside: cents, or hundredths of them below a dollar.
+    pub fn show_beside(self, figure: f64, main: f64) -> String {
+        match self {
+            Self::Usd if main.abs() < 1.0 => format!("${figure:.4}"),
+            Self::Usd => format!("${figure:.2}"),
+            Self::Seconds | Self::Ratio | Self::VcpuHours | Self::Count => self.show(figure),
         }
     }
 }
