@@ -12,6 +12,7 @@ pub mod input;
 pub mod observation;
 pub mod planner;
 pub mod policy;
+pub mod report;
 pub mod setup;
 pub mod simulate;
 pub mod trace;

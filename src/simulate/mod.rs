@@ -4,11 +4,13 @@
 //! *model* says how AWS Batch behaves. A *draw* is a random number that depends only on its key. A *drought* is a time during
 //! which launches from a Spot pool fail; a *pool* is an instance type in a zone.
 
+pub mod assertion;
 pub mod compare;
 pub mod distribution;
 pub mod draws;
 pub mod drive;
 pub mod ledger;
+pub mod metric;
 pub mod model;
 pub mod rules;
 pub mod scenario;
