@@ -1,55 +1,83 @@
 //! `autotune simulate`: replays recordings under policies and compares them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::reading::{Reading, load, say};
-use super::{ExitStatus, Failed, print};
+use super::{ExitStatus, Failed, print, remark};
+use crate::input;
 use crate::policy;
-use crate::simulate::compare::{Candidate, Settings, Steers, compare};
+use crate::report::{Report, Timeline};
+use crate::simulate::assertion::{self, Assertion, Known};
+use crate::simulate::compare::{Candidate, Compared, Settings, Steers, compare, watch_one};
 use crate::simulate::scenario::Scenario;
 use crate::simulate::view::ViewModel;
+use crate::trace::Trace;
+use crate::units::{Span, to_i64};
 
-/// Replay recordings of jobs on a simulated account and compare policies.
+/// Replay recordings of jobs on a simulated account, under a policy and beside others.
+///
+/// Every policy meets the same luck: boots, reclaims and droughts depend on the seed, not on what a policy does. Figures are
+/// simulated, with a model of AWS Batch that is named under every table.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Recordings of any known kind.
-    #[arg(long, required = true, num_args = 1..)]
+    /// Recordings of any known kind, packed or not; several make one.
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     trace: Vec<PathBuf>,
-    #[arg(long)]
+    /// The account: a scenario file, or the name of one that comes with the program, such as spot-128.
+    #[arg(long, value_name = "FILE|NAME")]
     scenario: PathBuf,
-    #[arg(long)]
+    /// The policy under test: a file, a folder, or the name of one that comes with the program, such as reactive.
+    #[arg(long, value_name = "PATH|NAME")]
     policy: PathBuf,
+    /// Further policies to compare with.
+    #[arg(long, num_args = 1.., value_name = "PATH|NAME")]
+    against: Vec<PathBuf>,
+    /// Compare with AWS Batch alone (stock), with its scale-down delay, with static minima, with rules that others use, and
+    /// with an oracle: the policy under test, told of arrivals a launch ahead.
     #[arg(long)]
     baselines: bool,
-    #[arg(long, default_value_t = 1)]
+    /// How many seeds to replay; several give intervals.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     seeds: u64,
+    /// Let controllers see everything at once and without error. The difference is what imperfect sight costs.
     #[arg(long)]
     perfect_view: bool,
-    #[arg(long, default_value = "")]
-    only: String,
+    /// How to print the comparison.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    /// Also write what every environment and queue was like over time under the policy, for the first seed, as CSV.
+    #[arg(long, value_name = "FILE")]
+    timeline: Option<PathBuf>,
+    /// Seconds of replayed time between two samples of the timeline.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..))]
+    timeline_every: i64,
+    /// Claim something of the policy under test, for example 'avoidable_wait_p95 <= 60s' or 'cost <= 1.1 * stock'. Exit 1 if
+    /// it does not hold. May be given several times.
+    #[arg(long = "assert", value_name = "CLAIM")]
+    assertions: Vec<String>,
+    /// How many threads to use; all cores by default.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
     #[command(flatten)]
     reading: Reading,
 }
 
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+    Csv,
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
-    let bad = |message: String| Failed {
-        status: ExitStatus::BadInput,
-        message,
-    };
+    let (scenario, mut candidates) = inputs(arguments)?;
+    let claims = claims(arguments, &scenario, &mut candidates)?;
     let loaded = load(&arguments.trace, &arguments.reading.options())?;
     say(&loaded.report);
-    let text = std::fs::read_to_string(&arguments.scenario).map_err(|error| bad(error.to_string()))?;
-    let scenario = Scenario::from_toml("scenario", &text).map_err(|problems| bad(problems.join("\n")))?;
-    let policy = policy::load(&arguments.policy).map_err(|problems| bad(crate::input::render(&problems)))?;
-    let mut candidates = vec![Candidate::new("policy", Steers::Policy(policy.clone()))];
-    if arguments.baselines {
-        candidates.extend(Candidate::baselines(&policy));
-    }
-    if !arguments.only.is_empty() {
-        candidates.retain(|c| c.name == arguments.only);
-    }
     let settings = Settings {
         seeds: (1..=arguments.seeds).collect(),
         view: if arguments.perfect_view {
@@ -57,42 +85,200 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
         } else {
             ViewModel::recent()
         },
-        threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads: arguments
+            .threads
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
     };
-    let compared = compare(&scenario, &loaded.trace, &candidates, &settings, &|_| {}).map_err(|p| bad(p.join("\n")))?;
-    for c in &compared {
-        for s in &c.runs {
-            print(&format!(
-                "{:20} wait mean {:8.1} p50 {:6.0} p95 {:7.0} max {:7.0} | avoid p95 {:6.0} mean {:6.1} | lat p50 {:6.0} p95 {:6.0} | in10 {:4.2} | {} | used {:8.1} idle {:7.1} boot {:6.1} | L {} fail {} int {} ret {} upd {} ref {} looks {} exp {} | mk {:7.0} | ok {} f {} nf {} open {}\n",
-                c.name,
-                s.all.wait.mean,
-                s.all.wait.p50,
-                s.all.wait.p95,
-                s.all.wait.max,
-                s.all.avoidable_wait.p95,
-                s.all.avoidable_wait.mean,
-                s.all.start_latency.p50,
-                s.all.start_latency.p95,
-                s.all.within_10s,
-                s.cost,
-                s.used_vcpu_hours,
-                s.idle_vcpu_hours,
-                s.booting_vcpu_hours,
-                s.launches,
-                s.failed_launches,
-                s.interruptions,
-                s.retries,
-                s.updates,
-                s.refused,
-                s.looks,
-                s.leases_expired,
-                s.makespan.mean,
-                s.succeeded,
-                s.failed,
-                s.never_fits,
-                s.open
-            ));
+    let runs = to_i64(candidates.len()).saturating_mul(to_i64(settings.seeds.len()));
+    let bar = progress_bar(u64::try_from(runs).unwrap_or(0));
+    let compared = compare(&scenario, &loaded.trace, &candidates, &settings, &|done| {
+        bar.set_position(u64::try_from(done).unwrap_or(0));
+    });
+    bar.finish_and_clear();
+    let compared = compared.map_err(|problems| bad_input(&problems))?;
+    if let (Some(path), Some(tested)) = (&arguments.timeline, candidates.first()) {
+        write_timeline(arguments, path, &scenario, &loaded.trace, tested, settings.view)?;
+    }
+    tell_notes(&compared);
+    let report = Report {
+        scenario: &arguments.scenario.display().to_string(),
+        trace: &describe(&arguments.trace, &loaded.trace),
+        model: &scenario.model,
+        view: settings.view,
+        seeds: &settings.seeds,
+        compared: &compared,
+    };
+    print(&render(report, arguments.output)?);
+    Ok(judge(&claims, &compared))
+}
+
+/// Scenario and candidates; fails with every problem of all files at once.
+fn inputs(arguments: &Arguments) -> Result<(Scenario, Vec<Candidate>), Failed> {
+    let mut problems = Vec::new();
+    let scenario = load_scenario(&arguments.scenario).map_err(|found| problems.extend(found));
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for path in std::iter::once(&arguments.policy).chain(&arguments.against) {
+        match policy::load(path) {
+            Ok(policy) => {
+                let name = name_of(path, &candidates);
+                candidates.push(Candidate::new(&name, Steers::Policy(policy)));
+            }
+            Err(found) => problems.extend(found.iter().map(ToString::to_string)),
         }
     }
-    Ok(ExitStatus::Done)
+    match scenario {
+        Ok(scenario) if problems.is_empty() => {
+            if arguments.baselines {
+                candidates.extend(baselines(&candidates));
+            }
+            Ok((scenario, candidates))
+        }
+        Ok(_) | Err(()) => Err(bad_input(&problems)),
+    }
+}
+
+fn load_scenario(path: &Path) -> Result<Scenario, Vec<String>> {
+    let name = path.display().to_string();
+    let text =
+        std::fs::read_to_string(path).map_err(|error| vec![format!("{name}: found no readable file ({error})")])?;
+    Scenario::from_toml(&name, &text)
+}
+
+/// The file's name without its ending; the whole path where that name is taken.
+fn name_of(path: &Path, taken: &[Candidate]) -> String {
+    let stem = path.file_stem().map_or_else(
+        || path.display().to_string(),
+        |stem| stem.to_string_lossy().into_owned(),
+    );
+    if taken.iter().any(|other| other.name == stem) {
+        path.display().to_string()
+    } else {
+        stem
+    }
+}
+
+/// All baselines; the oracle plans with the policy under test.
+fn baselines(candidates: &[Candidate]) -> Vec<Candidate> {
+    match candidates.first().map(|tested| &tested.steers) {
+        Some(Steers::Policy(policy)) => Candidate::baselines(policy),
+        Some(_) | None => Vec::new(),
+    }
+}
+
+/// Reads the claims, and adds the baselines that they name.
+fn claims(
+    arguments: &Arguments,
+    scenario: &Scenario,
+    candidates: &mut Vec<Candidate>,
+) -> Result<Vec<Assertion>, Failed> {
+    for baseline in baselines(candidates) {
+        let named = arguments
+            .assertions
+            .iter()
+            .any(|claim| words(claim).any(|word| word == baseline.name));
+        if named && candidates.iter().all(|candidate| candidate.name != baseline.name) {
+            candidates.push(baseline);
+        }
+    }
+    let known: Vec<&str> = candidates.iter().map(|candidate| candidate.name.as_str()).collect();
+    let queues: Vec<&str> = scenario.queues.iter().map(|queue| queue.name.as_str()).collect();
+    let texts = arguments.assertions.iter().map(String::as_str);
+    let known = Known {
+        candidates: &known,
+        queues: &queues,
+    };
+    assertion::parse(texts, known).map_err(|problems| Failed {
+        status: ExitStatus::BadInput,
+        message: input::render(&problems),
+    })
+}
+
+fn words(claim: &str) -> impl Iterator<Item = &str> {
+    claim
+        .split(|c: char| c.is_whitespace() || "*<>=!".contains(c))
+        .filter(|word| !word.is_empty())
+}
+
+fn write_timeline(
+    arguments: &Arguments,
+    path: &Path,
+    scenario: &Scenario,
+    trace: &Trace,
+    tested: &Candidate,
+    view: ViewModel,
+) -> Result<(), Failed> {
+    let unwritten = |error: crate::report::Unwritten| Failed {
+        status: ExitStatus::Failure,
+        message: error.to_string(),
+    };
+    let mut timeline = Timeline::create(path, scenario).map_err(unwritten)?;
+    let every = Span::from_seconds(arguments.timeline_every);
+    let watched = watch_one(
+        scenario,
+        trace,
+        tested,
+        view,
+        1,
+        (every, &mut |world| timeline.sample(world)),
+    );
+    watched.map_err(|problems| bad_input(&problems))?;
+    timeline.finish().map_err(unwritten)
+}
+
+fn tell_notes(compared: &[Compared]) {
+    for candidate in compared {
+        for note in &candidate.notes {
+            remark(&format!("note: {}: {note}", candidate.name));
+        }
+    }
+}
+
+fn describe(paths: &[PathBuf], trace: &Trace) -> String {
+    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    format!("{} ({} jobs)", names.join(", "), trace.jobs.len())
+}
+
+fn render(report: Report<'_>, output: Output) -> Result<String, Failed> {
+    let failed = |message: String| Failed {
+        status: ExitStatus::Failure,
+        message,
+    };
+    match output {
+        Output::Table => Ok(report.table()),
+        Output::Json => report
+            .json()
+            .map(|text| format!("{text}\n"))
+            .map_err(|error| failed(error.to_string())),
+        Output::Csv => report.csv().map_err(|error| failed(error.to_string())),
+    }
+}
+
+/// Says how the claims went, on standard error.
+fn judge(claims: &[Assertion], compared: &[Compared]) -> ExitStatus {
+    let mut status = ExitStatus::Done;
+    for claim in claims {
+        let verdict = claim.check(compared);
+        remark(&verdict.to_string());
+        if !verdict.held {
+            status = ExitStatus::Findings;
+        }
+    }
+    status
+}
+
+fn bad_input(problems: &[String]) -> Failed {
+    Failed {
+        status: ExitStatus::BadInput,
+        message: problems.join("\n"),
+    }
+}
+
+/// A bar on standard error; invisible where that is no terminal.
+fn progress_bar(runs: u64) -> ProgressBar {
+    let bar = ProgressBar::new(runs);
+    if let Ok(style) = ProgressStyle::with_template("replaying {bar:30} {pos}/{len} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    bar
 }
