@@ -223,8 +223,8 @@ fn rank(allocation: Allocation, position: usize, offer: &Offer, largest: &Resour
     (gpus_wasted, scarce, most_memory, first, second, position)
 }
 
-/// Other types of the same size for the same job, best ranked first: what Batch tries when one type is short. Empty for
-/// `BEST_FIT`, which waits for its type.
+/// Other types for the same job, never larger: what Batch tries when one type is short of capacity or quota. The same size
+/// first, best ranked first. Empty for `BEST_FIT`, which waits for its type.
 pub(crate) fn alternatives(environment: &Environment, launch: &Launch) -> Vec<usize> {
     if environment.allocation == Allocation::BestFit {
         return Vec::new();
@@ -232,22 +232,20 @@ pub(crate) fn alternatives(environment: &Environment, launch: &Launch) -> Vec<us
     let Some(size) = environment.offers.get(launch.offer).map(|offer| offer.registered.vcpus) else {
         return Vec::new();
     };
-    let mut others: Vec<(Rank, usize)> = environment
+    let mut others: Vec<(Reverse<Vcpus>, Rank, usize)> = environment
         .offers
         .iter()
         .enumerate()
         .filter(|(position, offer)| {
-            *position != launch.offer && offer.registered.vcpus == size && offer.registered.hold(&launch.ask)
+            *position != launch.offer && offer.registered.vcpus <= size && offer.registered.hold(&launch.ask)
         })
         .map(|(position, offer)| {
-            (
-                rank(environment.allocation, position, offer, &launch.ask, &launch.ask),
-                position,
-            )
+            let rank = rank(environment.allocation, position, offer, &launch.ask, &launch.ask);
+            (Reverse(offer.registered.vcpus), rank, position)
         })
         .collect();
     others.sort_unstable();
-    others.into_iter().map(|(_, position)| position).collect()
+    others.into_iter().map(|(_, _, position)| position).collect()
 }
 
 /// The cheapest type on which each node of a multi-node job has a whole instance, if all of them stay within `room`.
