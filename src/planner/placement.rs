@@ -40,8 +40,7 @@ fn from_idle(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentInd
     if not_placed || pool.first_room == pool.end_room {
         return;
     }
-    let mut for_jobs = Vcpus::ZERO;
-    let mut for_idle = Vcpus::ZERO;
+    let (mut for_waiting, mut for_others, mut for_queue) = (Vcpus::ZERO, Vcpus::ZERO, Vcpus::ZERO);
     for row in plan.scratch.rows.iter_mut().filter(|row| row.jobs > 0) {
         for room in &mut plan.scratch.rooms[pool.first_room..pool.end_room] {
             if room.left <= 0 || row.jobs == 0 || !room.free.hold(&row.shape.resources) {
@@ -55,17 +54,21 @@ fn from_idle(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentInd
             room.left -= jobs.saturating_mul(share);
             row.jobs -= jobs;
             let taken = room.free.vcpus.scaled_up(jobs.saturating_mul(share), WHOLE);
-            if row.source == Source::Idle {
-                for_idle += taken;
+            // Batch takes idle room back unless it sees jobs for it: what is not RUNNABLE yet has to be kept by min.
+            if row.source == Source::Waiting {
+                for_waiting += taken;
             } else {
-                for_jobs += taken;
+                for_others += taken;
+            }
+            if row.source != Source::Idle {
+                for_queue += taken;
             }
         }
     }
-    plan.environments[position].claimed_idle += for_jobs;
-    plan.environments[position].idle_wanted += for_idle;
-    plan.environments[position].idle_kept += for_idle;
-    plan.queues[queue.position()].from_idle += for_jobs;
+    plan.environments[position].claimed_idle += for_waiting;
+    plan.environments[position].idle_wanted += for_others;
+    plan.environments[position].idle_kept += for_others;
+    plan.queues[queue.position()].from_idle += for_queue;
 }
 
 /// Takes what is on its way. Its instances are not known yet; they are taken to be of a fitting type.
@@ -91,10 +94,12 @@ fn from_on_its_way(inputs: &Inputs<'_>, queue: QueueIndex, environment: Environm
         let taken = size.times(jobs);
         left -= taken;
         row.jobs -= jobs;
-        if row.source == Source::Idle {
-            plan.environments[position].idle_wanted += taken;
-        } else {
+        if row.source == Source::Waiting {
             plan.environments[position].claimed_on_its_way += taken;
+        } else {
+            plan.environments[position].idle_wanted += taken;
+        }
+        if row.source != Source::Idle {
             plan.queues[queue.position()].from_on_its_way += taken;
         }
     }
@@ -274,10 +279,12 @@ fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex,
         if let Some(sum) = pool.granted_for.get_mut(source_slot(row.source)) {
             *sum += granted;
         }
-        if row.source == Source::Idle {
-            sums.idle_wanted += promised + granted;
-        } else {
+        if row.source == Source::Waiting {
             sums.claimed_on_its_way += promised;
+        } else {
+            sums.idle_wanted += promised + granted;
+        }
+        if row.source != Source::Idle {
             plan.queues[queue.position()].from_on_its_way += promised;
             plan.queues[queue.position()].granted += granted;
         }

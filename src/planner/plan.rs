@@ -70,7 +70,7 @@ pub struct EnvironmentPlan {
     pub claimed_idle: Vcpus,
     /// Of what is on its way, what waiting jobs will take.
     pub claimed_on_its_way: Vcpus,
-    /// Idle room to be kept on purpose, there or on its way.
+    /// Room that Batch sees no RUNNABLE job for: headroom, messages, jobs to come; there or on its way.
     pub idle_wanted: Vcpus,
     /// The part of it that is there.
     pub idle_kept: Vcpus,

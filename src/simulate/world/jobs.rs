@@ -1,15 +1,16 @@
-//! Jobs from submission to their end: dependencies, arrays, spawned jobs, retries.
+//! Jobs from submission to their end: spawned jobs, attempts, retries.
 
 use std::collections::HashMap;
 
+use super::dependencies::Followers;
 use super::events::{InstanceId, What};
 use super::{Time, World};
 use crate::ids::{ArrayIndex, EnvironmentIndex, JobIndex, QueueIndex};
 use crate::simulate::draws::{Cause, draw, key, key_of};
 use crate::simulate::ledger::{Fate, JobOutcome};
 use crate::simulate::model::BatchModel;
-use crate::trace::{Dependency, Ending, Trace};
-use crate::units::{Span, to_u32, to_usize};
+use crate::trace::{Ending, Trace};
+use crate::units::{Span, to_usize};
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,42 +46,14 @@ pub(crate) struct State {
 pub(crate) struct Jobs {
     pub(crate) states: Vec<State>,
     /// Dependencies that have not ended; empty if the trace has none.
-    parents_left: Vec<u32>,
+    pub(super) parents_left: Vec<u32>,
     /// Jobs that wait for a job, and for an array.
-    after_job: Followers,
-    after_array: Followers,
+    pub(super) after_job: Followers,
+    pub(super) after_array: Followers,
     /// Children that have not ended.
-    array_left: Vec<u32>,
+    pub(super) array_left: Vec<u32>,
     /// What draws know a job by; empty if nothing about jobs is left to chance.
     identities: Vec<u64>,
-}
-
-/// Lists of jobs by position, all in one.
-#[derive(Debug, Default)]
-struct Followers {
-    starts: Vec<u32>,
-    jobs: Vec<JobIndex>,
-}
-
-impl Followers {
-    fn new(count: usize, mut pairs: Vec<(usize, JobIndex)>) -> Self {
-        if pairs.is_empty() {
-            return Self::default();
-        }
-        pairs.sort_unstable();
-        let starts = (0..=count)
-            .map(|node| to_u32(pairs.partition_point(|pair| pair.0 < node)))
-            .collect();
-        let jobs = pairs.into_iter().map(|pair| pair.1).collect();
-        Self { starts, jobs }
-    }
-
-    fn of(&self, node: usize) -> &[JobIndex] {
-        match (self.starts.get(node), self.starts.get(node + 1)) {
-            (Some(start), Some(end)) => self.jobs.get(to_usize(*start)..to_usize(*end)).unwrap_or(&[]),
-            _ => &[],
-        }
-    }
 }
 
 impl Jobs {
@@ -121,76 +94,6 @@ impl Jobs {
             jobs.identities = identities(trace, origin);
         }
         Ok(jobs)
-    }
-
-    fn link(&mut self, trace: &Trace) -> Result<(), Vec<String>> {
-        let sequential = |index: Option<ArrayIndex>| {
-            index
-                .and_then(|array| trace.arrays.get(array.position()))
-                .filter(|array| array.sequential)
-        };
-        if trace.dependencies.is_empty() && !trace.arrays.iter().any(|array| array.sequential) {
-            return Ok(());
-        }
-        let (mut after_job, mut after_array) = (Vec::new(), Vec::new());
-        self.parents_left = vec![0; trace.jobs.len()];
-        for (position, job) in trace.jobs.iter().enumerate() {
-            let child = JobIndex::at(position);
-            let mut parents = 0;
-            for dependency in trace.dependencies_of(job) {
-                match dependency {
-                    Dependency::Job(parent) => after_job.push((parent.position(), child)),
-                    Dependency::Array(array) if self.array_left.get(array.position()) == Some(&0) => continue,
-                    Dependency::Array(array) => after_array.push((array.position(), child)),
-                }
-                parents += 1;
-            }
-            if sequential(job.array).is_some_and(|array| array.first.position() < position) {
-                after_job.push((position - 1, child));
-                parents += 1;
-            }
-            self.parents_left[position] = parents;
-        }
-        self.after_job = Followers::new(trace.jobs.len(), after_job);
-        self.after_array = Followers::new(trace.arrays.len(), after_array);
-        self.refuse_circles(trace)
-    }
-
-    /// Lets every job end in turn; what is left waits for itself.
-    fn refuse_circles(&self, trace: &Trace) -> Result<(), Vec<String>> {
-        let mut left = self.parents_left.clone();
-        let mut array_left = self.array_left.clone();
-        let mut free: Vec<usize> = (0..left.len()).filter(|job| left[*job] == 0).collect();
-        let mut ended = 0;
-        while let Some(job) = free.pop() {
-            ended += 1;
-            let mut let_go = |followers: &[JobIndex]| {
-                for follower in followers {
-                    left[follower.position()] -= 1;
-                    if left[follower.position()] == 0 {
-                        free.push(follower.position());
-                    }
-                }
-            };
-            let_go(self.after_job.of(job));
-            if let Some(array) = trace.jobs[job].array
-                && let Some(children) = array_left.get_mut(array.position())
-            {
-                *children = children.saturating_sub(1);
-                if *children == 0 {
-                    let_go(self.after_array.of(array.position()));
-                }
-            }
-        }
-        if ended == left.len() {
-            return Ok(());
-        }
-        let first = left.iter().position(|parents| *parents > 0).unwrap_or_default();
-        Err(vec![format!(
-            "trace: found {} jobs that wait for each other in a circle (the first is job {first}), expected dependencies on \
-             jobs that can end",
-            left.len() - ended
-        )])
     }
 
     pub(crate) fn is_current(&self, job: JobIndex, epoch: u16) -> bool {
@@ -319,7 +222,7 @@ impl World<'_> {
         }
     }
 
-    fn make_runnable(&mut self, job: JobIndex) {
+    pub(super) fn make_runnable(&mut self, job: JobIndex) {
         let shape = self.trace.jobs[job.position()].shape;
         let now = self.now;
         let state = &mut self.jobs.states[job.position()];
@@ -421,7 +324,7 @@ impl World<'_> {
         self.vacate(job, state.place, &size, state.since);
     }
 
-    fn close(&mut self, job: JobIndex, fate: Fate) {
+    pub(super) fn close(&mut self, job: JobIndex, fate: Fate) {
         let state = &mut self.jobs.states[job.position()];
         state.status = Status::Over;
         state.outcome.fate = fate;
@@ -429,80 +332,6 @@ impl World<'_> {
             state.outcome.ended = self.now;
         }
         self.open_jobs -= 1;
-    }
-
-    fn release_followers(&mut self, job: JobIndex) {
-        for position in 0..self.jobs.followers(job).len() {
-            let follower = self.jobs.followers(job)[position];
-            self.one_parent_less(follower);
-        }
-        let Some(array) = self.trace.jobs[job.position()].array else {
-            return;
-        };
-        let Some(left) = self.jobs.array_left.get_mut(array.position()) else {
-            return;
-        };
-        *left = left.saturating_sub(1);
-        if *left == 0 {
-            for position in 0..self.jobs.array_followers(array).len() {
-                let follower = self.jobs.array_followers(array)[position];
-                self.one_parent_less(follower);
-            }
-        }
-    }
-
-    fn one_parent_less(&mut self, job: JobIndex) {
-        let left = &mut self.jobs.parents_left[job.position()];
-        *left = left.saturating_sub(1);
-        if *left > 0 {
-            return;
-        }
-        let recorded = &self.trace.jobs[job.position()];
-        let state = &self.jobs.states[job.position()];
-        match state.status {
-            Status::Pending => {
-                self.queues[state.outcome.queue.position()].not_demand.pending -= 1;
-                self.make_runnable(job);
-            }
-            Status::Unborn if recorded.spawned => {
-                let think = Span::from_millis(recorded.submit.millis()).max(Span::ZERO);
-                self.events.plan(self.now + think, What::Submit(job));
-            }
-            Status::Unborn | Status::Runnable | Status::Assigned | Status::Placed | Status::Over => {}
-        }
-    }
-
-    /// AWS Batch fails the jobs that depend on a FAILED job (AWS Batch user guide, job dependencies).
-    fn fail_followers(&mut self, job: JobIndex) {
-        self.end_followers(job, Fate::DependencyFailed);
-    }
-
-    fn give_up(&mut self, job: JobIndex, fate: Fate) {
-        self.close(job, fate);
-        self.end_followers(job, Fate::NeverReady);
-    }
-
-    /// Ends everything that waits for a job, directly or not.
-    fn end_followers(&mut self, job: JobIndex, fate: Fate) {
-        let mut ending = vec![job];
-        while let Some(parent) = ending.pop() {
-            let array = self.trace.jobs[parent.position()].array;
-            let direct = self.jobs.followers(parent).iter();
-            let through_array = array.map_or(&[][..], |array| self.jobs.array_followers(array)).iter();
-            let followers: Vec<JobIndex> = direct.chain(through_array).copied().collect();
-            for follower in followers {
-                let state = &self.jobs.states[follower.position()];
-                if !matches!(state.status, Status::Unborn | Status::Pending) {
-                    continue;
-                }
-                if state.status == Status::Pending && fate == Fate::DependencyFailed {
-                    self.queues[state.outcome.queue.position()].not_demand.pending -= 1;
-                }
-                self.close(follower, fate);
-                ending.push(follower);
-            }
-        }
-        self.generation += 1;
     }
 
     /// Gives a job its room; it becomes STARTING after the dispatch delay.

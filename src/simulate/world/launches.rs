@@ -83,6 +83,7 @@ impl World<'_> {
         let place = self.environment_mut(environment);
         place.orders = kept;
         place.desired = place.desired.max(place.committed());
+        let below_min = place.committed() < place.min;
         if any_launched {
             place.short_since = None;
         }
@@ -94,6 +95,10 @@ impl World<'_> {
             place.retry_planned = true;
             self.events.plan(retry, What::Retry(environment));
         }
+        if below_min && any_launched {
+            self.plan_min_answer(environment); // some were smaller than asked for
+        }
+        self.unsettled = true;
         self.generation += 1;
     }
 

@@ -6,6 +6,7 @@
 
 mod billing;
 mod build;
+mod dependencies;
 mod dispatch;
 mod environment;
 mod events;

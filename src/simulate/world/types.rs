@@ -41,10 +41,10 @@ pub(crate) fn for_jobs(
         let registered = environment.offers[offer].registered;
         let before = launches.len();
         while !room.is_zero() && (registered.vcpus <= room || launches.len() == before) {
-            if !fill(registered, rows, &members) {
+            let Some(ask) = fill(registered, rows, &members) else {
                 break;
-            }
-            launches.push(Launch { offer, ask: largest });
+            };
+            launches.push(Launch { offer, ask });
             room = room.minus_or_zero(registered.vcpus);
         }
         if launches.len() == before {
@@ -93,11 +93,7 @@ fn group(
         if *jobs <= 0 {
             continue;
         }
-        let joint = Resources {
-            vcpus: largest.vcpus.max(ask.vcpus),
-            memory: largest.memory.max(ask.memory),
-            gpus: largest.gpus.max(ask.gpus),
-        };
+        let joint = largest_of(&largest, ask);
         if members.is_empty() {
             reach = largest_launched(environment, model, ask, room);
         }
@@ -115,9 +111,9 @@ fn group(
     (members, largest, total)
 }
 
-/// Fills one instance; whether any job found room.
-fn fill(mut free: Resources, rows: &mut [(Resources, i64)], members: &[usize]) -> bool {
-    let mut any = false;
+/// Fills one instance; the largest of each resource that one of its jobs asks for, if any job found room.
+fn fill(mut free: Resources, rows: &mut [(Resources, i64)], members: &[usize]) -> Option<Resources> {
+    let mut largest = None;
     for position in members {
         let Some((ask, jobs)) = rows.get_mut(*position) else {
             continue;
@@ -126,10 +122,19 @@ fn fill(mut free: Resources, rows: &mut [(Resources, i64)], members: &[usize]) -
         if fitting > 0 {
             *jobs -= fitting;
             free = take(&free, ask, fitting);
-            any = true;
+            largest = Some(largest_of(&largest.unwrap_or_default(), ask));
         }
     }
-    any
+    largest
+}
+
+/// The larger of each resource.
+fn largest_of(a: &Resources, b: &Resources) -> Resources {
+    Resources {
+        vcpus: a.vcpus.max(b.vcpus),
+        memory: a.memory.max(b.memory),
+        gpus: a.gpus.max(b.gpus),
+    }
 }
 
 /// What is left after `jobs` jobs that ask for `ask` each.
@@ -223,8 +228,8 @@ fn rank(allocation: Allocation, position: usize, offer: &Offer, largest: &Resour
     (gpus_wasted, scarce, most_memory, first, second, position)
 }
 
-/// Other types of the same size for the same job, best ranked first: what Batch tries when one type is short. Empty for
-/// `BEST_FIT`, which waits for its type.
+/// Other types for the same job, never larger: what Batch tries when one type is short of capacity or quota. The same size
+/// first, best ranked first. Empty for `BEST_FIT`, which waits for its type.
 pub(crate) fn alternatives(environment: &Environment, launch: &Launch) -> Vec<usize> {
     if environment.allocation == Allocation::BestFit {
         return Vec::new();
@@ -232,22 +237,20 @@ pub(crate) fn alternatives(environment: &Environment, launch: &Launch) -> Vec<us
     let Some(size) = environment.offers.get(launch.offer).map(|offer| offer.registered.vcpus) else {
         return Vec::new();
     };
-    let mut others: Vec<(Rank, usize)> = environment
+    let mut others: Vec<(Reverse<Vcpus>, Rank, usize)> = environment
         .offers
         .iter()
         .enumerate()
         .filter(|(position, offer)| {
-            *position != launch.offer && offer.registered.vcpus == size && offer.registered.hold(&launch.ask)
+            *position != launch.offer && offer.registered.vcpus <= size && offer.registered.hold(&launch.ask)
         })
         .map(|(position, offer)| {
-            (
-                rank(environment.allocation, position, offer, &launch.ask, &launch.ask),
-                position,
-            )
+            let rank = rank(environment.allocation, position, offer, &launch.ask, &launch.ask);
+            (Reverse(offer.registered.vcpus), rank, position)
         })
         .collect();
     others.sort_unstable();
-    others.into_iter().map(|(_, position)| position).collect()
+    others.into_iter().map(|(_, _, position)| position).collect()
 }
 
 /// The cheapest type on which each node of a multi-node job has a whole instance, if all of them stay within `room`.

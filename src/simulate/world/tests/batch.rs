@@ -251,6 +251,29 @@ fn a_quota_stops_launches_silently_and_they_come_when_it_frees_up() {
     assert_eq!(result.jobs[2].avoidable, Span::ZERO, "nothing could have been launched");
 }
 
+#[test]
+fn a_quota_that_is_too_tight_for_one_size_is_filled_with_smaller_ones() {
+    let mut scenario = one(
+        256,
+        Overrides {
+            head_of_line_blocking: Some(false),
+            ..Overrides::default()
+        },
+    );
+    scenario.account.quotas = vec![QuotaSpec {
+        code: "L-1216C47A".to_owned(),
+        limit_vcpus: 22,
+        used_by_others_vcpus: 0,
+    }];
+    let jobs = Jobs::of(&[(0, 1_000, 1); 40]);
+    let mut world = World::new(&scenario, &jobs.trace, 1).unwrap();
+    world.advance(at(200));
+    assert_eq!(world.there(ENVIRONMENT), Vcpus::new(22));
+    world.update_compute_environment(ENVIRONMENT, &raise_min(22)).unwrap();
+    world.run_to_end();
+    assert_eq!(world.there(ENVIRONMENT), Vcpus::new(22));
+}
+
 fn drought(environment: &str, start: i64, length: i64) -> DroughtSpec {
     DroughtSpec {
         environment: environment.to_owned(),
