@@ -324,6 +324,7 @@ mod tests {
         | `not_demand` | `reserved` | queue | nightly: 12 jobs are held by a fair-share reservation |
         | `not_demand` | `multi_node` | queue | nightly: 12 jobs are multi-node, which Batch never serves from minvCpus |
         | `unfit` |  | queue | nightly: 12 jobs fit no instance type of the queue's environments |
+        | `wrong_shape` |  | queue | nightly: capacity asked for ahead would be of the cheapest type, which cannot hold them: 12 jobs are expected |
         | `stalled` |  | SQS source | inbox: its messages do not become jobs; 60 % of their demand is still believed |
         | `not_placed` |  | environment | spot: Batch leaves room idle here beside RUNNABLE jobs that fit; falling back needs limits = "enforce" |
         | `moves_on` |  | environment | spot: max is lowered so that Batch moves on to the next environment |

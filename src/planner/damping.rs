@@ -152,16 +152,19 @@ impl Case<'_> {
         let mut wanted = if !sums.granted.is_zero() {
             (self.pool.committed + sums.granted, self.because_granted())
         } else if !sums.idle_wanted.is_zero() {
-            // Idle room is kept from when it is there; on its way it is kept where min holds it already.
+            // Room is kept from when it is there; on its way it is kept where min holds it already.
             let kept = if sums.idle_kept.is_zero() {
                 base
             } else {
                 sums.used + sums.claimed_idle + sums.idle_kept
             };
-            (
-                kept.max(min.min(self.level_wanted())),
-                Because::Headroom(sums.idle_wanted),
-            )
+            let level = kept.max(min.min(self.level_wanted()));
+            let because = if level < min {
+                Because::LessWanted(level)
+            } else {
+                Because::Headroom(sums.idle_wanted)
+            };
+            (level, because)
         } else if !sums.claimed_on_its_way.is_zero() {
             (min.min(self.level_wanted()), Because::LessWanted(self.level_wanted()))
         } else {

@@ -216,9 +216,7 @@ impl<'p> Compiler<'p> {
             let counts = |signal: Signal| policy.signals.contains(&signal);
             let mut setup = queue_setup(queue, policy, environments);
             if counts(Signal::Schedules) {
-                setup.windows = windows_of(policy, self.horizon);
-                let lengths = setup.windows.iter().map(|window| window.end.since(window.start));
-                setup.longest_window = lengths.max().unwrap_or_default();
+                setup.set_windows(windows_of(policy, self.horizon));
             }
             if counts(Signal::Headroom) {
                 setup.headroom_slots = i64::from(policy.headroom_slots);

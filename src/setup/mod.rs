@@ -103,6 +103,15 @@ pub struct QueueSetup {
     pub fair_share: bool,
 }
 
+impl QueueSetup {
+    /// Sets the windows, which must be sorted by start.
+    pub fn set_windows(&mut self, windows: Vec<Window>) {
+        let lengths = windows.iter().map(|window| window.end.since(window.start));
+        self.longest_window = lengths.max().unwrap_or_default();
+        self.windows = windows;
+    }
+}
+
 /// One pair of the patience table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {

@@ -56,7 +56,7 @@ fn a_slot_that_comes_and_goes_is_not_launched_for() {
 
 #[test]
 fn a_scheduled_floor_is_launched_ahead_and_let_go_when_it_ends() {
-    let mut story = Story::of(with_queue(|queue| queue.windows = vec![window(10, 60, 128, 0)]));
+    let mut story = Story::of(with_queue(|queue| queue.set_windows(vec![window(10, 60, 128, 0)])));
     story.plan();
     // A launch takes 150 s here.
     assert_eq!(story.plan.look_again_at, super::START + Span::from_seconds(600 - 150));
@@ -82,7 +82,7 @@ fn a_scheduled_floor_is_launched_ahead_and_let_go_when_it_ends() {
 #[test]
 fn of_overlapping_windows_the_largest_holds() {
     let windows = vec![window(-60, 60, 64, 0), window(-30, 30, 128, 0), window(-10, 90, 32, 4)];
-    let mut story = Story::of(with_queue(|queue| queue.windows = windows));
+    let mut story = Story::of(with_queue(|queue| queue.set_windows(windows)));
     story.plan();
     story.wait(1).plan();
     assert_snapshot!(story.told, @"
