@@ -36,9 +36,9 @@ pub(super) struct Arguments {
     #[arg(long, num_args = 1.., value_name = "PATH|NAME")]
     against: Vec<PathBuf>,
     /// Compare with AWS Batch alone (stock), with its scale-down delay, with static minima, with rules that others use, and
-    /// with an oracle: the policy under test, told of arrivals a launch ahead.
-    #[arg(long)]
-    baselines: bool,
+    /// with an oracle: the policy under test, told of arrivals a launch ahead. Or only with some: --baselines=stock,oracle.
+    #[arg(long, num_args = 0.., require_equals = true, value_delimiter = ',', value_name = "NAMES")]
+    baselines: Option<Vec<String>>,
     /// How many seeds to replay; several give intervals.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     seeds: u64,
@@ -128,9 +128,8 @@ fn inputs(arguments: &Arguments) -> Result<(Scenario, Vec<Candidate>), Failed> {
     }
     match scenario {
         Ok(scenario) if problems.is_empty() => {
-            if arguments.baselines {
-                candidates.extend(baselines(&candidates));
-            }
+            let chosen = chosen_baselines(arguments, &candidates)?;
+            candidates.extend(chosen);
             Ok((scenario, candidates))
         }
         Ok(_) | Err(()) => Err(bad_input(&problems)),
@@ -155,6 +154,30 @@ fn name_of(path: &Path, taken: &[Candidate]) -> String {
     } else {
         stem
     }
+}
+
+/// The baselines that `--baselines` asks for.
+fn chosen_baselines(arguments: &Arguments, candidates: &[Candidate]) -> Result<Vec<Candidate>, Failed> {
+    let Some(wanted) = &arguments.baselines else {
+        return Ok(Vec::new());
+    };
+    let mut all = baselines(candidates);
+    let known: Vec<&str> = all.iter().map(|baseline| baseline.name.as_str()).collect();
+    let unknown = wanted.iter().filter(|name| !known.contains(&name.as_str()));
+    let problems: Vec<String> = unknown
+        .map(|name| {
+            format!(
+                "--baselines: found {}, expected some of {}",
+                input::quoted(name),
+                known.join(", ")
+            )
+        })
+        .collect();
+    if !problems.is_empty() {
+        return Err(bad_input(&problems));
+    }
+    all.retain(|baseline| wanted.is_empty() || wanted.contains(&baseline.name));
+    Ok(all)
 }
 
 /// All baselines; the oracle plans with the policy under test.
