@@ -46,6 +46,7 @@ pub(crate) fn act(inputs: &Inputs<'_>, plan: &mut Plan) {
         let mut memory = plan.scratch.environments[position];
         if let Some(instances) = inputs.observation.instances.get(position).and_then(Seen::value) {
             case.watch_use(&mut memory, instances, plan);
+            case.watch_held_in_vain(&mut memory, plan);
             case.watch_idle_beside(&mut memory, plan);
         }
         case.say_limits(plan);
@@ -109,6 +110,27 @@ impl Case<'_> {
         }
     }
 
+    /// Keeps since when min has held room that jobs seem to fit but do not take: the job at the head of the queue may need
+    /// another shape, and only Batch can exchange the room, once min lets it go.
+    fn watch_held_in_vain(&self, memory: &mut EnvironmentMemory, plan: &mut Plan) {
+        let held = self.now.min_vcpus > self.setup.base && !self.sums.claimed_idle.is_zero();
+        memory.held_in_vain = match memory.held_in_vain {
+            _ if !held => None,
+            Some((since, used)) if used == self.sums.used => Some((since, used)),
+            Some(_) | None => Some((self.inputs.now, self.sums.used)),
+        };
+        if let Some((since, _)) = memory.held_in_vain {
+            plan.look_at(since + self.inputs.setup.tempo.not_placed_after);
+        }
+    }
+
+    fn holds_in_vain(&self, memory: &EnvironmentMemory) -> bool {
+        let patience = self.inputs.setup.tempo.not_placed_after;
+        memory
+            .held_in_vain
+            .is_some_and(|(since, _)| since + patience <= self.inputs.now)
+    }
+
     /// Whether every queue that uses this environment prefers another, and nothing makes Batch move on from that one.
     fn is_second_choice(&self) -> bool {
         let mut queues = self
@@ -141,6 +163,9 @@ impl Case<'_> {
         let blind = self.pool.blind_for > self.inputs.setup.tempo.max_blind;
         if blind {
             return (base, Because::Blind(self.pool.blind_part, self.pool.blind_for));
+        }
+        if self.holds_in_vain(memory) && self.sums.idle_wanted.is_zero() {
+            return (base, Because::NotPlaced);
         }
         if self.pool.turned_dry {
             let until = match memory.supply {
@@ -348,7 +373,9 @@ impl Case<'_> {
     fn may_lower_now(&self, because: Because, memory: &EnvironmentMemory, plan: &mut Plan) -> bool {
         let tempo = &self.inputs.setup.tempo;
         let blind = matches!(because, Because::Blind(..));
-        if !(self.pool.may_lower || blind && self.setup.covered) || !self.may_send(memory, plan) {
+        let in_vain = because == Because::NotPlaced && self.pool.may_retain;
+        let covered = self.setup.covered;
+        if !(self.pool.may_lower || (blind || in_vain) && covered) || !self.may_send(memory, plan) {
             return false;
         }
         if !self.now.valid && because != Because::Served {

@@ -250,3 +250,36 @@ fn memory_stays_small() {
     let bytes = serde_json::to_vec(&Memory::new(&setup, NOW)).unwrap().len();
     assert!(bytes < 64 * 1024, "{bytes}");
 }
+
+#[test]
+fn room_held_in_vain_is_let_go_although_demand_was_counted_only_in_part() {
+    let setup = worlds::spot_then_on_demand();
+    let mut observation = worlds::quiet(&setup, NOW);
+    let levels = observation.environments[0].value_mut().unwrap();
+    (levels.min_vcpus, levels.desired_vcpus) = (Vcpus::new(256), Vcpus::new(256));
+    let instances = observation.instances[0].value_mut().unwrap();
+    instances.there = Vcpus::new(256);
+    instances.rooms = vec![crate::observation::Room {
+        free: worlds::resources(64, 64 * 2048),
+        instances: 4,
+    }];
+    // What was counted fits the idle room, yet nothing is placed: the job at the head needs another shape.
+    observation.queues[0].runnable = Seen::AtLeast(NOW, [(worlds::shape(1), 1_000)].into_iter().collect());
+    let mut memory = Memory::new(&setup, NOW - Span::from_minutes(60));
+    let mut released_after = None;
+    for second in (0..600).step_by(15) {
+        let now = NOW + Span::from_seconds(second);
+        refresh(&mut observation, now);
+        let plan = decide(&setup, &observation, &memory, now);
+        memory.fold(&plan.notes);
+        if let Some(action) = plan.actions.iter().find(|action| action.to().min_vcpus.is_zero()) {
+            assert_eq!(action.because(), Because::NotPlaced);
+            released_after.get_or_insert(now.since(NOW));
+        }
+    }
+    let released_after = released_after.expect("the room is let go");
+    assert!(
+        released_after >= setup.tempo.not_placed_after && released_after <= Span::from_minutes(6),
+        "{released_after}"
+    );
+}

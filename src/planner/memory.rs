@@ -62,6 +62,8 @@ pub struct EnvironmentMemory {
     pub peak: (Vcpus, Option<Time>),
     /// Since when room has been idle here beside RUNNABLE jobs that fit.
     pub beside_since: Option<Time>,
+    /// Since when min has held idle room that waiting jobs seem to fit, with use unchanged at this many vCPUs.
+    pub held_in_vain: Option<(Time, Vcpus)>,
     /// Until when Batch is believed not to place jobs here.
     pub not_placed_until: Option<Time>,
     /// maxvCpus as it was before it was lowered.
