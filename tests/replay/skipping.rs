@@ -32,7 +32,11 @@ fn skipping_changes_no_byte_of_the_journal() {
                     for (sight, view) in [("recent", ViewModel::recent()), ("perfect", ViewModel::perfect())] {
                         let policy = policy(name);
                         let run = |skip| {
-                            let drive = Drive { view, skip, ..Drive::default() };
+                            let drive = Drive {
+                                view,
+                                skip,
+                                ..Drive::default()
+                            };
                             let (result, steering) = steered(&scenario, &trace, &policy, drive, seed);
                             let setup = compiled(&policy, &scenario, &trace);
                             (journal(&setup, &result, &steering), steering)
@@ -41,7 +45,9 @@ fn skipping_changes_no_byte_of_the_journal() {
                         updates += steering.updates.len();
                         looks = (looks.0 + steering.looks, looks.1 + watchful.looks);
                         if let Some(difference) = first_difference(&skipping, &looking) {
-                            differences.push(format!("{trace_name} {account} {name} {sight} seed {seed}: {difference}"));
+                            differences.push(format!(
+                                "{trace_name} {account} {name} {sight} seed {seed}: {difference}"
+                            ));
                         }
                     }
                 }
@@ -50,5 +56,10 @@ fn skipping_changes_no_byte_of_the_journal() {
     }
     assert!(updates > 100, "nothing to compare: {updates} updates");
     assert!(looks.0 < looks.1, "nothing was skipped: {looks:?}");
-    assert!(differences.is_empty(), "{} runs differ:\n{}", differences.len(), differences.join("\n"));
+    assert!(
+        differences.is_empty(),
+        "{} runs differ:\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
 }
