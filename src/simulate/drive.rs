@@ -206,8 +206,10 @@ impl<D: Decide> Driver<'_, '_, D> {
     fn handle(&mut self, due: Due) {
         match due {
             Due::Poll => {
-                if !self.drive.skip || self.view.is_behind(&self.world) {
+                if self.view.is_behind(&self.world) {
                     self.look();
+                } else if !self.drive.skip {
+                    self.look_in_vain();
                 }
                 let next = self.world.now() + self.drive.view.poll;
                 let useful = if self.drive.skip {
@@ -218,9 +220,11 @@ impl<D: Decide> Driver<'_, '_, D> {
                 self.at(useful, Due::Poll);
             }
             Due::Look => {
-                if !self.drive.skip || self.answered || self.view.is_behind(&self.world) {
+                if self.answered || self.view.is_behind(&self.world) {
                     self.answered = false;
                     self.look();
+                } else if !self.drive.skip {
+                    self.look_in_vain();
                 }
             }
             Due::Hint => {
@@ -269,6 +273,17 @@ impl<D: Decide> Driver<'_, '_, D> {
         self.deciding = true;
         let at = self.world.now() + self.drive.view.listing;
         self.at(at, Due::Decide);
+    }
+
+    /// The look that skipping leaves out: nothing has changed, so nothing may follow. It takes no time, because the answer to
+    /// what is seen next must not come later than if nobody had looked.
+    fn look_in_vain(&mut self) {
+        if self.deciding {
+            return;
+        }
+        self.view.read(self.controller.setup(), &self.world);
+        self.steering.looks += 1;
+        self.step(Input::Observed);
     }
 
     fn step(&mut self, input: Input) {
