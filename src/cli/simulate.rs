@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     let loaded = load(&arguments.trace, &arguments.reading.options())?;
     say(&loaded.report);
     let text = std::fs::read_to_string(&arguments.scenario).map_err(|error| bad(error.to_string()))?;
-    let scenario = Scenario::from_toml("scenario", &text).map_err(|problems| bad(problems.join("\n")))?;
+    let scenario = Scenario::from_toml("scenario", &text).map_err(|problems| bad(crate::input::render(&problems)))?;
     let policy = policy::load(&arguments.policy).map_err(|problems| bad(crate::input::render(&problems)))?;
     let mut candidates = vec![Candidate::new("policy", Steers::Policy(policy.clone()))];
     if arguments.baselines {
