@@ -16,7 +16,8 @@ fn shipped_scenarios_are_read_by_name_and_make_a_world() {
             .into_iter()
             .map(|environment| environment.types.len());
         assert!(types.min() > Some(5), "{name}");
-        let world = World::new(&scenario, &Trace::default(), 1);
+        let empty = Trace::default();
+        let world = World::new(&scenario, &empty, 1);
         assert!(world.is_ok_and(|world| world.finished()), "{name}");
     }
 }
@@ -252,7 +253,7 @@ fn told_once(text: &str, (line, key, words): Told) {
 
 #[test]
 fn mistakes_of_all_kinds_are_told_at_once() {
-    let text = r#"version = 2
+    let text = r#"version = 1
 model = "newest"
 queue = 1
 [[environments]]
@@ -272,7 +273,13 @@ environments = ["a", "c"]
         .iter()
         .map(|problem| (problem.line, problem.key.as_str()))
         .collect();
-    let expected = [(1, "version"), (2, "model"), (3, "queue")];
+    let expected = [
+        (2, "model"),
+        (3, "queue"),
+        (7, "environments[0].min_vcpus"),
+        (11, "environments[1].instance_types[0]"),
+        (14, "queues[0].environments[1]"),
+    ];
     assert_eq!(keys, expected, "{problems:#?}");
 }
 
