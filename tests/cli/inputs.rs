@@ -38,10 +38,7 @@ fn shipped_policies_are_valid() {
 fn mistakes_of_a_policy_are_told_with_their_place() {
     let folder = tempfile::tempdir().unwrap();
     let table: &[(&str, &[&str])] = &[
-        (
-            "version = 1\nque = 1\n",
-            &[":2:1: que: found an unknown key", "1 problem\n"],
-        ),
+        ("version = 1\nque = 1\n", &[":2:1: que: found an unknown key"]),
         (
             "version = 1\n[environments.a]\nmin_vcpus = 64\ncap = 32\n",
             &[":3:1: environments.a.min_vcpus: found 64 vCPUs, expected at most the `cap` of 32 vCPUs"],
@@ -52,7 +49,7 @@ fn mistakes_of_a_policy_are_told_with_their_place() {
         ),
         (
             "version = 9\n[tempo]\nlease = 5\n",
-            &["version: found 9", "tempo.lease: found 5", "2 problems\n"],
+            &["version: found 9", "tempo.lease: found 5"],
         ),
         ("", &["version: found nothing"]),
         ("version = ", &[":1:11: found"]),
