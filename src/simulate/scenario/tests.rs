@@ -41,6 +41,7 @@ type Told = (usize, &'static str, &'static str);
 const GOOD: &str = "version = 1\nenvironments = [{ name = \"a\", max_vcpus = 64 }]\nqueues = [{ name = \"q\", environments = [\"a\"] }]\n";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn each_mistake_is_told_with_line_key_and_help() {
     let table: &[(&str, Told)] = &[
         ("modle = \"recent\"", (4, "modle", "did you mean `model`?")),
@@ -129,6 +130,7 @@ fn each_mistake_is_told_with_line_key_and_help() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn each_mistake_of_environments_and_queues_is_told() {
     let a = "name = \"a\", max_vcpus = 64";
     let q = "name = \"q\", environments = [\"a\"]";
