@@ -17,7 +17,7 @@ pub struct Topology {
 }
 
 /// How an environment is provided, which decides what can be steered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Platform {
     /// Managed EC2 instances on ECS: min and desired can be steered.

@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use super::{ExitStatus, Failed, print};
 use crate::input::schema_of;
 use crate::policy::PolicyFile;
+use crate::simulate::scenario::Scenario;
 
 /// Prints the JSON schema of an input file.
 #[derive(Debug, clap::Args)]
@@ -19,6 +20,8 @@ pub(super) struct Arguments {
 enum Kind {
     /// Policy files.
     Policy,
+    /// Scenario files.
+    Scenario,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
@@ -32,6 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
 fn text(kind: Kind) -> Result<String, serde_json::Error> {
     let schema = match kind {
         Kind::Policy => schema_of::<PolicyFile>(),
+        Kind::Scenario => schema_of::<Scenario>(),
     };
     Ok(serde_json::to_string_pretty(&schema)? + "\n")
 }
@@ -40,15 +44,17 @@ fn text(kind: Kind) -> Result<String, serde_json::Error> {
 mod tests {
     use super::*;
 
-    /// Editors read the file in the tree.
+    /// Editors read the files in the tree.
     #[test]
-    fn the_schema_in_the_tree_is_fresh() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/policy.schema.json");
-        let in_tree = std::fs::read_to_string(&path).unwrap();
-        let fresh = text(Kind::Policy).unwrap();
-        assert!(
-            in_tree == fresh,
-            "stale: autotune schema policy > policies/policy.schema.json"
-        );
+    fn the_schemas_in_the_tree_are_fresh() {
+        for (kind, name, path) in [
+            (Kind::Policy, "policy", "policies/policy.schema.json"),
+            (Kind::Scenario, "scenario", "policies/scenarios/scenario.schema.json"),
+        ] {
+            let in_tree = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+            let in_tree = std::fs::read_to_string(in_tree).unwrap_or_default();
+            let fresh = text(kind).unwrap();
+            assert!(in_tree == fresh, "stale: autotune schema {name} > {path}");
+        }
     }
 }

@@ -115,7 +115,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
 /// Scenario and candidates; fails with every problem of all files at once.
 fn inputs(arguments: &Arguments) -> Result<(Scenario, Vec<Candidate>), Failed> {
     let mut problems = Vec::new();
-    let scenario = load_scenario(&arguments.scenario).map_err(|found| problems.extend(found));
+    let scenario =
+        Scenario::load(&arguments.scenario).map_err(|found| problems.extend(found.iter().map(ToString::to_string)));
     let mut candidates: Vec<Candidate> = Vec::new();
     for path in std::iter::once(&arguments.policy).chain(&arguments.against) {
         match policy::load(path) {
@@ -134,13 +135,6 @@ fn inputs(arguments: &Arguments) -> Result<(Scenario, Vec<Candidate>), Failed> {
         }
         Ok(_) | Err(()) => Err(bad_input(&problems)),
     }
-}
-
-fn load_scenario(path: &Path) -> Result<Scenario, Vec<String>> {
-    let name = path.display().to_string();
-    let text =
-        std::fs::read_to_string(path).map_err(|error| vec![format!("{name}: found no readable file ({error})")])?;
-    Scenario::from_toml(&name, &text)
 }
 
 /// The file's name without its ending; the whole path where that name is taken.

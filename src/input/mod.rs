@@ -5,6 +5,7 @@
 //! can point at a line too. A *place* is such a position.
 
 mod effective;
+mod files;
 mod problem;
 mod schema;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use serde::de::DeserializeOwned;
 use toml::de::DeTable;
 
 pub use effective::render_effective;
+pub use files::{read_text, unreadable};
 pub use problem::{Problem, did_you_mean, quoted, render};
 pub use schema::schema_of;
 use walk::Walk;

@@ -10,7 +10,6 @@ pub mod schedules;
 mod tests;
 
 use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 pub use file::PolicyFile;
@@ -99,36 +98,13 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Vec<Problem>> {
     Ok(files)
 }
 
-/// A text file of bounded size.
 fn read_text(path: &Path) -> Result<String, Vec<Problem>> {
-    let name = path.display().to_string();
-    let file = fs::File::open(path).map_err(|error| unreadable(&name, &error))?;
-    let mut bytes = Vec::new();
-    let read = file
-        .take(input::MOST_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| unreadable(&name, &error))?;
-    if u64::try_from(read).unwrap_or(u64::MAX) > input::MOST_BYTES {
-        let most = format!("at most {} MiB of TOML", input::MOST_BYTES >> 20);
-        return Err(vec![Problem::of_file(&name, "a larger file", most)]);
-    }
-    String::from_utf8(bytes).map_err(|_| {
-        vec![Problem::of_file(
-            &name,
-            "bytes that are not UTF-8",
-            "a TOML text in UTF-8",
-        )]
-    })
+    input::read_text(path, WANTED, &SHIPPED)
 }
 
 fn unreadable(name: &str, error: &std::io::Error) -> Vec<Problem> {
-    let found = format!("nothing that can be read ({error})");
-    let problem = Problem::of_file(name, found, "a policy file or a folder of them");
-    let shipped: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
-    let hint = format!("policies without a file: {}", shipped.join(", "));
-    vec![if error.kind() == std::io::ErrorKind::NotFound {
-        problem.with_hint(hint)
-    } else {
-        problem
-    }]
+    vec![input::unreadable(name, error, WANTED, &SHIPPED)]
 }
+
+/// What problems say was expected where no file can be read.
+const WANTED: &str = "a policy file or a folder of them";

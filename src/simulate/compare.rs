@@ -176,7 +176,7 @@ enum Controller {
 }
 
 fn prepare_all(scenario: &Scenario, trace: &Trace, candidates: &[Candidate]) -> Result<Vec<Prepared>, Vec<String>> {
-    let mut problems = scenario.problems();
+    let mut problems: Vec<String> = scenario.problems().iter().map(ToString::to_string).collect();
     let mut prepared = Vec::new();
     if problems.is_empty() {
         for candidate in candidates {

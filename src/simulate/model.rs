@@ -5,28 +5,9 @@
 
 use serde::Deserialize;
 
-use super::distribution::{Distribution, parse_span};
+use super::distribution::Distribution;
+pub use crate::input::values::Duration as Lasting;
 use crate::units::Span;
-
-/// A span as people write it in a file: `90s`, `2h 30m`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
-#[serde(try_from = "String")]
-#[schemars(with = "String")]
-pub struct Lasting(pub Span);
-
-impl TryFrom<String> for Lasting {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        parse_span(&text).map(Self)
-    }
-}
-
-impl Lasting {
-    /// Whole seconds.
-    pub const fn seconds(seconds: i64) -> Self {
-        Self(Span::from_seconds(seconds))
-    }
-}
 
 /// Declares the parameters once: the model, what a scenario may override, and the provenance table.
 macro_rules! parameters {

@@ -10,9 +10,16 @@ use crate::units::{Mebibytes, Span, Vcpus, f64_to_i64, i64_to_f64};
 
 /// A length of time in hours, minutes, seconds and milliseconds. Days are not offered: around a change of the clocks they
 /// have 23 or 25 hours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Duration(pub Span);
 file_value!(Duration);
+
+impl Duration {
+    /// Whole seconds.
+    pub const fn seconds(seconds: i64) -> Self {
+        Self(Span::from_seconds(seconds))
+    }
+}
 
 impl Readable for Duration {
     const FORMAT: &'static str = "span";

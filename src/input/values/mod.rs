@@ -61,9 +61,11 @@ macro_rules! file_value {
 }
 
 mod amounts;
+mod distribution;
 mod names;
 
 pub use amounts::{Cpus, Duration, Memory, Percent, Share};
+pub use distribution::{Distribution, parse_span};
 pub use names::{AccountId, CronSchedule, NameSelector, QuotaCode, Region, Selector, Zone};
 
 /// A string or number as it stands in a file.
@@ -117,8 +119,9 @@ const fn kind_of<T: Readable>() -> Kind {
 }
 
 /// Every kind.
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     kind_of::<Duration>(),
+    kind_of::<Distribution>(),
     kind_of::<Cpus>(),
     kind_of::<Percent>(),
     kind_of::<Share>(),

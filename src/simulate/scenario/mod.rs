@@ -1,15 +1,20 @@
 //! Scenario files: the account, its environments and queues, and the model of AWS Batch that a trace is replayed on.
 
 mod problems;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Deserialize;
 
 use super::distribution::Distribution;
 use super::model::{BatchModel, Lasting, Overrides};
 use crate::account::{ComputeEnvironment, JobQueue, OfferedType, Platform, Topology};
-use crate::catalog::{self, Catalog, InstanceType, Purchase, Resources};
+use crate::catalog::{self, Catalog, InstanceType, Purchase, Resources, UnknownType};
+use crate::input::values::{QuotaCode, Readable as _};
+use crate::input::{self, Problem, read_toml_and_check};
 use crate::units::{Mebibytes, MicroUsd, Vcpus};
 
 /// Everything a replay needs to know besides the jobs.
@@ -17,9 +22,11 @@ use crate::units::{Mebibytes, MicroUsd, Vcpus};
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Version of this format: 1.
+    #[schemars(range(min = 1, max = 1))]
     pub version: u32,
     /// Which model of AWS Batch: `recent` (the default) or `folk-2020`.
     #[serde(default = "default_model")]
+    #[schemars(extend("enum" = BatchModel::NAMES))]
     pub model: String,
     /// Parameters of the model that differ here.
     #[serde(default)]
@@ -42,6 +49,20 @@ pub struct Scenario {
     pub retries: Retries,
 }
 
+/// The scenarios that come with the program: name and text.
+pub const SHIPPED: [(&str, &str); 4] = [
+    (
+        "on-demand-500",
+        include_str!("../../../policies/scenarios/on-demand-500.toml"),
+    ),
+    ("spot-128", include_str!("../../../policies/scenarios/spot-128.toml")),
+    (
+        "two-queues",
+        include_str!("../../../policies/scenarios/two-queues.toml"),
+    ),
+    ("folk-2020", include_str!("../../../policies/scenarios/folk-2020.toml")),
+];
+
 /// Limits and prices of the account.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -59,6 +80,7 @@ pub struct Account {
 #[serde(deny_unknown_fields)]
 pub struct QuotaSpec {
     /// Its code, for example `L-1216C47A` (On-Demand standard) or `L-34B43A08` (Spot standard).
+    #[schemars(extend("format" = QuotaCode::FORMAT))]
     pub code: String,
     /// The applied limit in vCPUs.
     pub limit_vcpus: u32,
@@ -78,7 +100,6 @@ pub struct EnvironmentSpec {
     pub tags: BTreeMap<String, String>,
     /// `ec2` (the default), `eks`, `fargate`, `managed_instances` or `unmanaged`.
     #[serde(default = "default_platform")]
-    #[schemars(with = "String")]
     pub platform: Platform,
     /// `on_demand` (the default) or `spot`.
     #[serde(default = "default_purchase")]
@@ -93,8 +114,9 @@ pub struct EnvironmentSpec {
     pub instance_types: Vec<String>,
     /// In how many Availability Zones it has subnets (default 3).
     #[serde(default = "default_zones")]
+    #[schemars(range(min = 1, max = 255))]
     pub zones: u8,
-    /// `minScaleDownDelayMinutes` as a span, `20m` to `7d`; `0s` (the default): unset.
+    /// `minScaleDownDelayMinutes` as a span, `20m` to `168h`; `0s` (the default): unset.
     #[serde(default)]
     pub scale_down_delay: Lasting,
     /// The allocation strategy.
@@ -119,8 +141,10 @@ pub struct EnvironmentSpec {
 #[serde(deny_unknown_fields)]
 pub struct OwnInstances {
     /// How many.
+    #[schemars(range(min = 1))]
     pub count: u32,
     /// vCPUs of each.
+    #[schemars(range(min = 1))]
     pub vcpus: u32,
     /// Memory of each in MiB; without: more than any job asks for.
     #[serde(default)]
@@ -162,6 +186,7 @@ pub struct QueueSpec {
     pub environments: Vec<String>,
     /// Fair-share `computeReservation`: percent of maxvCpus kept unused, to the power of `active_shares`. 0: first in, first out.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 99))]
     pub reservation_percent: u8,
     /// Active share identifiers, as a fixed number: traces do not record them (default 1).
     #[serde(default = "one")]
@@ -201,6 +226,7 @@ pub struct RandomDroughts {
 #[serde(deny_unknown_fields)]
 pub struct Retries {
     /// Attempts in all, 1 to 10, counted when a Spot interruption ends a job (Batch's own default: 1).
+    #[schemars(range(min = 1, max = 10))]
     pub attempts: u8,
 }
 
@@ -233,22 +259,33 @@ const fn one() -> u32 {
 }
 
 impl Scenario {
-    /// Reads a scenario file. Fails with every problem that was found; `name` is the file's name for the messages.
-    pub fn from_toml(name: &str, text: &str) -> Result<Self, Vec<String>> {
-        let scenario: Self = toml::from_str(text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            let line = text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
-            vec![format!("{name}:{line}: {}", error.message())]
+    /// Reads a scenario text. Fails with every problem of it; `name` is what problems call it.
+    pub fn from_toml(name: &str, text: &str) -> Result<Self, Vec<Problem>> {
+        let document = read_toml_and_check(name, text, |document: &input::Document<Self>| {
+            let tell = |key: &str, found: String, expected: String| document.problem(key, found, expected);
+            problems::of(&document.value, &tell)
         })?;
-        let problems = scenario.problems();
-        if problems.is_empty() {
-            Ok(scenario)
-        } else {
-            Err(problems
-                .into_iter()
-                .map(|problem| format!("{name}: {problem}"))
-                .collect())
+        Ok(document.value)
+    }
+
+    /// Reads a scenario file, or a shipped scenario by its name where no such path exists. Fails with every problem of it.
+    pub fn load(path: &Path) -> Result<Self, Vec<Problem>> {
+        if !path.exists()
+            && let Some((name, text)) = SHIPPED.iter().find(|(name, _)| path.as_os_str() == *name)
+        {
+            return Self::from_toml(name, text);
         }
+        let text = input::read_text(path, "a scenario file", &SHIPPED)?;
+        Self::from_toml(&path.display().to_string(), &text)
+    }
+
+    /// Everything that contradicts itself, for scenarios that were not read from a file.
+    pub fn problems(&self) -> Vec<Problem> {
+        let tell = |key: &str, found: String, expected: String| Problem {
+            key: key.to_owned(),
+            ..Problem::of_file("scenario", found, expected)
+        };
+        problems::of(self, &tell)
     }
 
     /// One pool of this many vCPUs that never changes: no launches, no billing, no delays.
@@ -367,7 +404,7 @@ impl EnvironmentSpec {
     }
 
     /// The types that Batch may launch here, in the order of the specification; none for an unmanaged environment.
-    pub(crate) fn catalogue_types(&self) -> Result<Vec<&'static InstanceType>, Vec<String>> {
+    pub(crate) fn catalogue_types(&self) -> Result<Vec<&'static InstanceType>, Vec<UnknownType>> {
         if self.platform == Platform::Unmanaged {
             return Ok(Vec::new());
         }
@@ -377,9 +414,7 @@ impl EnvironmentSpec {
         } else {
             &self.instance_types
         };
-        Catalog::bundled()
-            .expand(specification)
-            .map_err(|unknown| unknown.iter().map(ToString::to_string).collect())
+        Catalog::bundled().expand(specification)
     }
 }
 
@@ -406,94 +441,5 @@ impl OwnInstances {
                 .map_or(Mebibytes::new(i64::MAX / 4), |mib| Mebibytes::new(i64::from(mib))),
             gpus: self.gpus.unwrap_or(u32::MAX),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::simulate::world::World;
-    use crate::trace::Trace;
-
-    #[test]
-    fn shipped_scenarios_are_read_and_make_a_world() {
-        let files = [
-            (
-                "on-demand-500.toml",
-                include_str!("../../../policies/scenarios/on-demand-500.toml"),
-            ),
-            (
-                "spot-128.toml",
-                include_str!("../../../policies/scenarios/spot-128.toml"),
-            ),
-            (
-                "folk-2020.toml",
-                include_str!("../../../policies/scenarios/folk-2020.toml"),
-            ),
-            (
-                "two-queues.toml",
-                include_str!("../../../policies/scenarios/two-queues.toml"),
-            ),
-        ];
-        for (name, text) in files {
-            let scenario = Scenario::from_toml(name, text).unwrap();
-            let topology = scenario.topology();
-            assert_eq!(topology.environments.len(), scenario.environments.len());
-            assert!(
-                topology
-                    .environments
-                    .iter()
-                    .all(|environment| environment.types.len() > 5),
-                "{name}"
-            );
-            assert!(
-                World::new(&scenario, &Trace::default(), 1).is_ok_and(|world| world.finished()),
-                "{name}"
-            );
-        }
-    }
-
-    #[test]
-    fn every_contradiction_is_reported_at_once_with_its_key() {
-        let text = r#"
-            version = 2
-            model = "newest"
-            retries = { attempts = 0 }
-            environments = [
-                { name = "a", max_vcpus = 4, min_vcpus = 8, instance_types = ["m6i.4xlrage"], scale_down_delay = "5m" },
-                { name = "a", max_vcpus = 4, platform = "fargate" },
-            ]
-            queues = [{ name = "q", environments = ["a", "b"] }]
-            droughts = [{ environment = "c", start = "1h", length = "5m" }]
-        "#;
-        let problems = Scenario::from_toml("bad.toml", text).unwrap_err();
-        let keys = [
-            "version:",
-            "model:",
-            "retries.attempts:",
-            "environments[0] `a`.min_vcpus:",
-            "did you mean `m6i.4xlarge`",
-            "environments[0] `a`.scale_down_delay:",
-            "environments[1] `a`.name:",
-            "environments[1] `a`.platform:",
-            "queues[0] `q`.environments[1]:",
-            "droughts[0].environment:",
-        ];
-        for key in keys {
-            assert!(
-                problems.iter().any(|problem| problem.contains(key)),
-                "{key} in {problems:#?}"
-            );
-        }
-        assert_eq!(problems.len(), keys.len(), "{problems:#?}");
-    }
-
-    #[test]
-    fn bad_texts_name_file_and_line() {
-        let problems = Scenario::from_toml("bad.toml", "version = 1\nmodle = \"recent\"\n").unwrap_err();
-        assert!(
-            problems[0].starts_with("bad.toml:2: unknown field `modle`"),
-            "{problems:?}"
-        );
     }
 }

@@ -21,7 +21,7 @@ impl<'t> World<'t> {
     /// A world just before the first submission. `seed` decides everything that is left to chance. Fails with every
     /// contradiction of the scenario, and with jobs that wait for each other in a circle.
     pub fn new(scenario: &Scenario, trace: &'t Trace, seed: u64) -> Result<Self, Vec<String>> {
-        let mut problems = scenario.problems();
+        let mut problems: Vec<String> = scenario.problems().iter().map(ToString::to_string).collect();
         if !fits_job_index(trace.jobs.len()) {
             problems.push(format!(
                 "trace: found {} jobs, expected fewer than 4,294,967,295",

@@ -267,6 +267,6 @@ fn models_have_names_that_scenarios_may_use() {
             model: name.to_owned(),
             ..Scenario::fixed(Vcpus::new(1))
         };
-        assert_eq!(scenario.problems(), Vec::<String>::new());
+        assert_eq!(scenario.problems(), []);
     }
 }
