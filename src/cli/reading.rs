@@ -86,6 +86,11 @@ fn timestamp(text: &str) -> Result<Time, String> {
 }
 
 impl Reading {
+    /// Whether warnings are errors.
+    pub(super) const fn is_strict(&self) -> bool {
+        self.strict
+    }
+
     /// The options that these arguments ask for.
     pub(super) fn options(&self) -> ReadOptions {
         ReadOptions {

@@ -100,6 +100,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
         write_timeline(arguments, path, &scenario, &loaded.trace, tested, settings.view)?;
     }
     tell_notes(&compared);
+    if arguments.reading.is_strict() {
+        refuse_jobs_that_never_fit(&compared)?;
+    }
     let report = Report {
         scenario: &arguments.scenario.display().to_string(),
         trace: &describe(&arguments.trace, &loaded.trace),
@@ -240,6 +243,22 @@ fn write_timeline(
     );
     watched.map_err(|problems| bad_input(&problems))?;
     timeline.finish().map_err(unwritten)
+}
+
+/// Under `--strict`, a job that no environment can hold is an error; otherwise it is counted under the table.
+fn refuse_jobs_that_never_fit(compared: &[Compared]) -> Result<(), Failed> {
+    let most = compared
+        .iter()
+        .flat_map(|candidate| &candidate.runs)
+        .map(|run| run.never_fits)
+        .max()
+        .unwrap_or(0);
+    if most == 0 {
+        return Ok(());
+    }
+    let found = format!("found {most} jobs that no environment of the scenario can hold, expected none with --strict");
+    let hint = "allow larger instance types, or replay such jobs in parts with --split-above";
+    Err(bad_input(&[format!("{found}\n  hint: {hint}")]))
 }
 
 fn tell_notes(compared: &[Compared]) {

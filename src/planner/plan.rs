@@ -331,6 +331,10 @@ pub enum NotDemandKind {
 
 /// A piece of memory in its new form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "notes are few, and their buffer is reused: a box would allocate"
+)]
 pub enum Note {
     /// Of an environment.
     Environment(EnvironmentIndex, EnvironmentMemory),

@@ -110,7 +110,7 @@ pub fn compare(
         .collect();
     let next = AtomicUsize::new(0);
     let done = AtomicUsize::new(0);
-    let results: Mutex<Vec<Option<Result<Summary, Vec<String>>>>> = Mutex::new(vec![None; runs.len()]);
+    let results: Mutex<Vec<Option<Ran>>> = Mutex::new(vec![None; runs.len()]);
     std::thread::scope(|scope| {
         for _ in 0..settings.threads.clamp(1, runs.len().max(1)) {
             scope.spawn(|| {
@@ -159,6 +159,9 @@ pub fn watch_one(
     let (result, steering) = run_one(&prepared, trace, view, seed, watch_every, watch)?;
     Ok(Summary::of(&result, &steering))
 }
+
+/// What a run came to.
+type Ran = Result<Summary, Vec<String>>;
 
 /// A candidate ready to run: its scenario, and what its controller knows.
 struct Prepared {

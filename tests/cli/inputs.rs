@@ -19,6 +19,7 @@ fn shipped_policies_are_valid() {
         "spot-first",
         "thrifty",
         "latency-first",
+        "sqs-ahead",
     ]);
     // A folder is one policy: the shipped ones are alternatives and contradict each other.
     ended.refused(2, &["files of a folder hold together"]);
