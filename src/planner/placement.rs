@@ -207,7 +207,8 @@ fn may_pay(
         plan.look_at(until);
         return false;
     }
-    if dry {
+    // Without patience pairs waiting is free, however long Spot stays away.
+    if dry && !setup.patience.is_empty() {
         plan.scratch.pools[environment.position()].instead_of = Some(spot);
         return true;
     }
