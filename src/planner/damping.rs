@@ -237,12 +237,11 @@ impl Case<'_> {
         };
         let raise = min > from.min_vcpus && self.worth_raising(min);
         let lower = min < from.min_vcpus && self.worth_lowering(min);
-        memory.short_since = if self.sums.granted.is_zero() {
-            None
-        } else {
-            memory.short_since.or(Some(now))
-        };
-        memory.low_since = if lower { memory.low_since.or(Some(now)) } else { None };
+        // What is missing or too much is timed from when the last update is seen, not from what it has changed already.
+        let timed = !self.is_awaited(memory);
+        let since = |holds: bool, since: Option<Time>| if holds && timed { since.or(Some(now)) } else { None };
+        memory.short_since = since(!self.sums.granted.is_zero(), memory.short_since);
+        memory.low_since = since(lower, memory.low_since);
         let raise = raise && self.may_raise_now(min, memory, plan);
         let lower = lower && self.may_lower_now(because, memory, plan);
         let min = if raise || lower { min } else { from.min_vcpus };

@@ -74,6 +74,10 @@ struct Driver<'a, 't, D> {
     serial: u64,
     wake: u64,
     hinted: bool,
+    /// The first poll: all others follow at whole intervals.
+    first_poll: Time,
+    /// A poll is planned.
+    polling: bool,
     deciding: bool,
     /// An update was answered since the last reading, which is therefore too old to act on.
     answered: bool,
@@ -117,6 +121,7 @@ pub fn replay<D: Decide>(
     let world = World::new(scenario, trace, seed)?;
     let start = world.next_event().unwrap_or(Time::EPOCH) - Span::from_minutes(5);
     let view = View::new(&setup, trace, drive.view, drive.foresight, seed);
+    let first_poll = view.first_poll(start);
     let mut driver = Driver {
         drive,
         world,
@@ -126,6 +131,8 @@ pub fn replay<D: Decide>(
         serial: 0,
         wake: 0,
         hinted: false,
+        first_poll,
+        polling: false,
         deciding: false,
         answered: false,
         effects: Vec::new(),
@@ -138,8 +145,7 @@ pub fn replay<D: Decide>(
         watch,
     };
     driver.world.advance(start);
-    let first = driver.view.first_poll(start);
-    driver.at(first, Due::Poll);
+    driver.plan_poll();
     driver.run();
     let expired = driver.controller.sent().iter().map(|sent| sent.expired).sum();
     driver.steering.leases_expired = expired;
@@ -190,9 +196,14 @@ impl<D: Decide> Driver<'_, '_, D> {
         !under_way && !self.view.is_behind(&self.world) && self.controller.plan().look_again_at == Time::FAR_FUTURE
     }
 
-    /// A change in the world sends a hint, unless one is on its way already.
+    /// A change in the world sends a hint, unless one is on its way already. The first poll after it would see it too; polls
+    /// before it would not, and are left out.
     fn notice(&mut self) {
-        if !self.hinted && self.view.is_behind(&self.world) {
+        if !self.view.is_behind(&self.world) {
+            return;
+        }
+        self.plan_poll();
+        if !self.hinted {
             self.hinted = true;
             if let Some((at, doubled)) = self.view.hint(self.world.now()) {
                 self.at(at, Due::Hint);
@@ -211,13 +222,10 @@ impl<D: Decide> Driver<'_, '_, D> {
                 } else if !self.drive.skip {
                     self.look_in_vain();
                 }
-                let next = self.world.now() + self.drive.view.poll;
-                let useful = if self.drive.skip {
-                    self.next_useful_poll(next)
-                } else {
-                    next
-                };
-                self.at(useful, Due::Poll);
+                self.polling = false;
+                if !self.drive.skip {
+                    self.plan_poll();
+                }
             }
             Due::Look => {
                 if self.answered || self.view.is_behind(&self.world) {
@@ -253,14 +261,14 @@ impl<D: Decide> Driver<'_, '_, D> {
         }
     }
 
-    /// Polls find nothing before the world's next event, so the first poll after it is the next that matters.
-    fn next_useful_poll(&self, next: Time) -> Time {
-        match self.world.next_event() {
-            Some(event) if event > next && self.drive.view.poll > Span::ZERO => {
-                let polls = event.since(next).millis() / self.drive.view.poll.millis();
-                next + self.drive.view.poll.times(polls)
-            }
-            Some(_) | None => next,
+    /// Plans the next poll on its grid, unless one is planned.
+    fn plan_poll(&mut self) {
+        let since = self.world.now().since(self.first_poll).millis();
+        let polls = since.div_euclid(self.drive.view.poll.millis().max(1)) + 1;
+        if !self.polling {
+            self.polling = true;
+            let at = self.first_poll + self.drive.view.poll.times(polls.max(0));
+            self.at(at, Due::Poll);
         }
     }
 

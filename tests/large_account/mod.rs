@@ -56,6 +56,7 @@ pub(crate) fn setup() -> Setup {
         vcpus_per_gpu: Vcpus::ZERO,
         smallest: Vcpus::new(8),
         largest: Vcpus::new(64),
+        without_job: resources(64, 128_000),
         quota: None,
         launch_expected: Span::from_minutes(2),
         enforce_max: false,
@@ -65,6 +66,7 @@ pub(crate) fn setup() -> Setup {
         environments: [0, 2, 1, 3]
             .map(|next| EnvironmentIndex::at((position / 2 * 2 + next) % ENVIRONMENTS))
             .to_vec(),
+        follows_runnable: true,
         patience: vec![Patience {
             jobs: 1,
             after: Span::from_minutes(4),
@@ -74,6 +76,7 @@ pub(crate) fn setup() -> Setup {
         reference: shape(4, 8_000),
         idle_time: Span::from_minutes(5),
         windows: Vec::new(),
+        longest_window: Span::ZERO,
         sqs_sources: Vec::new(),
         fair_share: false,
     });

@@ -13,6 +13,7 @@ use crate::worlds::alone;
 const PROCESSORS: i64 = 64;
 
 fn python(script: &str, arguments: &[&str]) -> String {
+    #[expect(clippy::disallowed_methods, reason = "tests/run says so where it put SimPy")]
     let python = std::env::var("AUTOTUNE_TEST_PYTHON").expect("AUTOTUNE_TEST_PYTHON is set by tests/run");
     let script = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/differential")

@@ -130,7 +130,14 @@ fn with_room_for_everything_nobody_waits_longer_than_a_launch_takes() {
         overrides.head_of_line_blocking = Some(false);
         // Decision (10 s in the model `recent`), pending, boot and dispatch.
         let most = Span::from_seconds(10 + 16 + 100 + 5);
-        let longest = |result: &RunResult| result.jobs.iter().filter_map(|job| job.wait()).max().unwrap();
+        let longest = |result: &RunResult| {
+            result
+                .jobs
+                .iter()
+                .filter_map(autotune::simulate::ledger::JobOutcome::wait)
+                .max()
+                .unwrap()
+        };
         assert!(longest(&alone(&scenario, &trace, 9)) <= most, "{name} stock");
         for policy_name in policies() {
             let (result, _) = steered(&scenario, &trace, &policy(policy_name), Drive::default(), 9);
