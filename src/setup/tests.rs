@@ -363,7 +363,8 @@ fn quotas_and_tempo_come_from_whichever_file_has_them() {
 
 #[test]
 fn shipped_policies_run_on_any_account() {
-    for (name, text) in policy::SHIPPED {
+    // `sqs-ahead` names an SQS queue and the job queue that it feeds: an example to fill in, not for any account.
+    for (name, text) in policy::SHIPPED.into_iter().filter(|(name, _)| *name != "sqs-ahead") {
         let policy = policy::parse(name, text).unwrap();
         let compiled = compile(&policy, &account(), (Time::EPOCH, Time::from_seconds(30 * 86_400))).unwrap();
         assert!(
