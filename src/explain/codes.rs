@@ -38,6 +38,7 @@ pub fn detail(because: &Because) -> Option<&'static str> {
         | Because::WrongShape(_)
         | Because::Stalled(_)
         | Because::NotPlaced
+        | Because::HeldInVain
         | Because::MovesOn
         | Because::MaxRestored
         | Because::DoubleLaunch(_)
@@ -69,6 +70,7 @@ impl Coded for Because {
             Self::WrongShape(_) => "wrong_shape",
             Self::Stalled(_) => "stalled",
             Self::NotPlaced => "not_placed",
+            Self::HeldInVain => "held_in_vain",
             Self::MovesOn => "moves_on",
             Self::MaxRestored => "max_restored",
             Self::DoubleLaunch(_) => "double_launch",

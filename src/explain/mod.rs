@@ -63,6 +63,7 @@ pub const fn precedence(because: &Because) -> u8 {
     match because {
         Because::Blind(..) | Because::LeaseExpired => 0,
         Because::NotPlaced
+        | Because::HeldInVain
         | Because::Unfit(_)
         | Because::WrongShape(_)
         | Because::Stalled(_)
@@ -149,6 +150,10 @@ fn because(setup: &Setup, subject: Subject, because: &Because) -> String {
         ),
         Because::Stalled(percent) => {
             format!("its messages do not become jobs; {percent} % of their demand is still believed")
+        }
+        Because::HeldInVain => {
+            "waiting jobs do not take the idle room that min holds; it is let go so that Batch can exchange it"
+                .to_owned()
         }
         Because::NotPlaced => {
             "Batch leaves room idle here beside RUNNABLE jobs that fit; falling back needs limits = \"enforce\""

@@ -88,6 +88,7 @@ fn examples() -> Vec<Reason> {
         about_queue(Because::WrongShape(12)),
         about_messages(Because::Stalled(60)),
         about_spot(Because::NotPlaced),
+        about_spot(Because::HeldInVain),
         about_spot(Because::MovesOn),
         about_spot(Because::MaxRestored),
         about_spot(Because::DoubleLaunch(many)),
@@ -327,6 +328,7 @@ mod tests {
         | `wrong_shape` |  | queue | nightly: capacity asked for ahead would be of the cheapest type, which cannot hold them: 12 jobs are expected |
         | `stalled` |  | SQS source | inbox: its messages do not become jobs; 60 % of their demand is still believed |
         | `not_placed` |  | environment | spot: Batch leaves room idle here beside RUNNABLE jobs that fit; falling back needs limits = "enforce" |
+        | `held_in_vain` |  | environment | spot: waiting jobs do not take the idle room that min holds; it is let go so that Batch can exchange it |
         | `moves_on` |  | environment | spot: max is lowered so that Batch moves on to the next environment |
         | `max_restored` |  | environment | spot: max goes back to the operator's value |
         | `double_launch` |  | environment | spot: 64 vCPUs more than wanted arrived: Batch had launched too, so it is given more time to act first |

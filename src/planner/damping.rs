@@ -165,7 +165,7 @@ impl Case<'_> {
             return (base, Because::Blind(self.pool.blind_part, self.pool.blind_for));
         }
         if self.holds_in_vain(memory) && self.sums.idle_wanted.is_zero() {
-            return (base, Because::NotPlaced);
+            return (base, Because::HeldInVain);
         }
         if self.pool.turned_dry {
             let until = match memory.supply {
@@ -372,7 +372,7 @@ impl Case<'_> {
     fn may_lower_now(&self, because: Because, memory: &EnvironmentMemory, plan: &mut Plan) -> bool {
         let tempo = &self.inputs.setup.tempo;
         let blind = matches!(because, Because::Blind(..));
-        let in_vain = because == Because::NotPlaced && self.pool.may_retain;
+        let in_vain = because == Because::HeldInVain && self.pool.may_retain;
         let covered = self.setup.covered;
         if !(self.pool.may_lower || (blind || in_vain) && covered) || !self.may_send(memory, plan) {
             return false;

@@ -273,7 +273,7 @@ fn room_held_in_vain_is_let_go_although_demand_was_counted_only_in_part() {
         let plan = decide(&setup, &observation, &memory, now);
         memory.fold(&plan.notes);
         if let Some(action) = plan.actions.iter().find(|action| action.to().min_vcpus.is_zero()) {
-            assert_eq!(action.because(), Because::NotPlaced);
+            assert_eq!(action.because(), Because::HeldInVain);
             released_after.get_or_insert(now.since(NOW));
         }
     }

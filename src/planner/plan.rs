@@ -252,6 +252,8 @@ pub enum Because {
     Stalled(i64),
     /// Batch leaves warm capacity here idle beside RUNNABLE jobs: falling back needs `limits = "enforce"`.
     NotPlaced,
+    /// Waiting jobs do not take the idle room that min holds: min lets it go, so that Batch can exchange it for another shape.
+    HeldInVain,
     /// maxvCpus is lowered so that Batch moves on to the next environment.
     MovesOn,
     /// maxvCpus goes back to the operator's value.
