@@ -1,6 +1,6 @@
 //! The decision: what every compute environment should hold, and why.
 //!
-//! [`plan`] is a total, pure function: no I/O, no clock, no randomness, no logging. The same input gives the same plan, byte
+//! [`plan()`] is a total, pure function: no I/O, no clock, no randomness, no logging. The same input gives the same plan, byte
 //! for byte, on every platform. Its steps are the files of this room, in this order: `sight` (what may be believed),
 //! `supply` (which environments deliver), `demand` (who needs how much), `placement` (from idle room, from what is on
 //! its way, from new capacity) under the ledger of `limits`, and `damping` (what is worth an update now).
