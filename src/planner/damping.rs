@@ -164,7 +164,11 @@ impl Case<'_> {
         if blind {
             return (base, Because::Blind(self.pool.blind_part, self.pool.blind_for));
         }
-        if self.holds_in_vain(memory) && self.sums.idle_wanted.is_zero() {
+        // Room that is wanted ahead of jobs never stands in the way of jobs that wait: where limits deny them room of another
+        // shape, only Batch can exchange what is idle, and only if min lets it go.
+        let in_the_way = !self.sums.idle_wanted.is_zero() && !self.pool.denied_waiting.is_zero();
+        let in_vain = self.holds_in_vain(memory) && self.sums.idle_wanted.is_zero();
+        if sums.granted.is_zero() && (in_the_way || in_vain) {
             return (base, Because::HeldInVain);
         }
         if self.pool.turned_dry {

@@ -283,3 +283,37 @@ fn room_held_in_vain_is_let_go_although_demand_was_counted_only_in_part() {
         "{released_after}"
     );
 }
+
+#[test]
+fn room_wanted_ahead_yields_to_jobs_that_wait_for_another_shape() {
+    let mut setup = worlds::spot_then_on_demand();
+    setup.queues[0].headroom_slots = 4;
+    let mut observation = worlds::quiet(&setup, NOW);
+    let levels = observation.environments[0].value_mut().unwrap();
+    (levels.min_vcpus, levels.desired_vcpus) = (Vcpus::new(256), Vcpus::new(256));
+    let instances = observation.instances[0].value_mut().unwrap();
+    instances.there = Vcpus::new(256);
+    instances.rooms = vec![crate::observation::Room {
+        free: worlds::resources(64, 64 * 1024),
+        instances: 4,
+    }];
+    // The reference job fits the idle room; the waiting one needs more memory than any of it has, and max allows no more.
+    let heavy = crate::observation::Shape {
+        resources: worlds::resources(16, 100_000),
+        nodes: 1,
+    };
+    worlds::add_runnable(&mut observation, 0, heavy, 3);
+    let mut memory = Memory::new(&setup, NOW - Span::from_minutes(60));
+    let mut released = false;
+    for second in (0..300).step_by(15) {
+        let now = NOW + Span::from_seconds(second);
+        refresh(&mut observation, now);
+        let plan = decide(&setup, &observation, &memory, now);
+        memory.fold(&plan.notes);
+        released |= plan
+            .actions
+            .iter()
+            .any(|action| action.to().min_vcpus.is_zero() && action.because() == Because::HeldInVain);
+    }
+    assert!(released);
+}

@@ -276,6 +276,9 @@ fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex,
         sums.wanted += need;
         if !denied.is_zero() && most == Vcpus::MAX {
             (pool.denied, pool.denied_by) = (pool.denied + denied, Some(limit));
+            if row.source == Source::Waiting {
+                pool.denied_waiting += denied;
+            }
         }
         if let Some(sum) = pool.granted_for.get_mut(source_slot(row.source)) {
             *sum += granted;

@@ -76,6 +76,8 @@ pub(crate) struct Pool {
     pub(crate) beyond_batch: bool,
     /// Denied by a limit in this plan.
     pub(crate) denied: Vcpus,
+    /// Denied to jobs that wait now.
+    pub(crate) denied_waiting: Vcpus,
     /// The limit that denied it.
     pub(crate) denied_by: Option<Limit>,
     /// A preferred environment that could not deliver what is asked here.
