@@ -14,6 +14,9 @@ use crate::units::{Span, Time, Vcpus};
 
 /// Longest time that Batch may act first, however often it launched besides us.
 const BATCH_FIRST_MOST: Span = Span::from_minutes(2);
+/// What whole instances add to an ask without anybody having launched twice: recordings of 2023 show launches of 4xlarge
+/// (16 vCPUs) or larger, two of which suffice for the ask.
+const LAUNCH_ROUNDING: Vcpus = Vcpus::new(16);
 /// How long a raise is watched for capacity that nobody wanted.
 const DOUBLE_LAUNCH_WATCH: Span = Span::from_minutes(10);
 
@@ -82,7 +85,8 @@ impl Case<'_> {
         }
         if let Some((at, wanted)) = memory.raised {
             let wanted = wanted.max(self.sums.there.min(self.level_wanted()));
-            let too_much = instances.there > wanted.scaled_up(5, 4) && instances.there > wanted + self.setup.largest;
+            let more = self.sums.there.minus_or_zero(wanted);
+            let too_much = more > wanted.scaled_up(1, 2) && more > LAUNCH_ROUNDING;
             memory.raised = if too_much {
                 self.say(plan, Because::DoubleLaunch(instances.there - wanted));
                 let base = self.inputs.setup.tempo.batch_first;

@@ -317,3 +317,20 @@ fn room_wanted_ahead_yields_to_jobs_that_wait_for_another_shape() {
     }
     assert!(released);
 }
+
+#[test]
+fn capacity_that_batch_launched_besides_gives_it_more_time_to_act_first() {
+    let setup = worlds::spot_then_on_demand();
+    let mut observation = worlds::quiet(&setup, NOW);
+    let mut memory = Memory::new(&setup, NOW - Span::from_minutes(60));
+    memory.environments[0].raised = Some((NOW, Vcpus::new(32)));
+    let later = NOW + Span::from_minutes(3);
+    refresh(&mut observation, later);
+    for (there, learned) in [(48, false), (64, true)] {
+        let instances = observation.instances[0].value_mut().unwrap();
+        (instances.there, instances.used) = (Vcpus::new(there), Vcpus::new(32));
+        let mut memory = memory.clone();
+        memory.fold(&decide(&setup, &observation, &memory, later).notes);
+        assert_eq!(memory.environments[0].batch_first_more > Span::ZERO, learned, "{there}");
+    }
+}
