@@ -285,15 +285,14 @@ impl Case<'_> {
         self.setup.platform == crate::account::Platform::Ec2
     }
 
-    /// A max that stands where it stood before, or higher, is not ours any more: our update was refused, or a person set it.
+    /// A max other than the one we set is not ours any more: our update was refused, or a person set it.
     fn yield_max(&self, memory: &mut EnvironmentMemory) {
-        let restored = memory.max_before.is_some_and(|before| self.now.max_vcpus >= before);
-        if restored && !self.is_awaited(memory) {
+        if self.now.max_vcpus != memory.max_ours && !self.is_awaited(memory) {
             memory.max_before = None;
         }
     }
 
-    /// maxvCpus is lowered in a drought, if the policy enforces limits, so that Batch moves on; and put back afterwards.
+    /// maxvCpus is lowered in a drought, if the policy enforces limits, so that Batch moves on; and what we changed is put back.
     fn wanted_max(&self, memory: &EnvironmentMemory) -> Vcpus {
         let dry = matches!(memory.supply, Supply::Drought { .. });
         match memory.max_before {
@@ -306,7 +305,8 @@ impl Case<'_> {
                     .max(self.setup.smallest);
                 floor.min(self.now.max_vcpus)
             }
-            Some(before) if !dry && self.now.desired_vcpus <= before => before,
+            // A lifted max goes back as soon as desired allows, a lowered one when the drought is over.
+            Some(before) if (!dry || before < self.now.max_vcpus) && self.now.desired_vcpus <= before => before,
             Some(_) | None => self.now.max_vcpus,
         }
     }
@@ -424,6 +424,7 @@ impl Case<'_> {
                 Some(before) if before == to.max_vcpus => None,
                 before => before.or(Some(from.max_vcpus)),
             };
+            memory.max_ours = to.max_vcpus;
         }
     }
 }

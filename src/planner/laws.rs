@@ -251,18 +251,23 @@ fn memory_stays_small() {
     assert!(bytes < 64 * 1024, "{bytes}");
 }
 
-#[test]
-fn room_held_in_vain_is_let_go_although_demand_was_counted_only_in_part() {
-    let setup = worlds::spot_then_on_demand();
-    let mut observation = worlds::quiet(&setup, NOW);
+/// Four idle instances of 64 vCPUs with this much memory each, held by min at all of max.
+fn hold_idle_room(observation: &mut Observation, memory: i64) {
     let levels = observation.environments[0].value_mut().unwrap();
     (levels.min_vcpus, levels.desired_vcpus) = (Vcpus::new(256), Vcpus::new(256));
     let instances = observation.instances[0].value_mut().unwrap();
     instances.there = Vcpus::new(256);
     instances.rooms = vec![crate::observation::Room {
-        free: worlds::resources(64, 64 * 2048),
+        free: worlds::resources(64, memory),
         instances: 4,
     }];
+}
+
+#[test]
+fn room_held_in_vain_is_let_go_although_demand_was_counted_only_in_part() {
+    let setup = worlds::spot_then_on_demand();
+    let mut observation = worlds::quiet(&setup, NOW);
+    hold_idle_room(&mut observation, 64 * 2048);
     // What was counted fits the idle room, yet nothing is placed: the job at the head needs another shape.
     observation.queues[0].runnable = Seen::AtLeast(NOW, [(worlds::shape(1), 1_000)].into_iter().collect());
     let mut memory = Memory::new(&setup, NOW - Span::from_minutes(60));
@@ -289,14 +294,7 @@ fn room_wanted_ahead_yields_to_jobs_that_wait_for_another_shape() {
     let mut setup = worlds::spot_then_on_demand();
     setup.queues[0].headroom_slots = 4;
     let mut observation = worlds::quiet(&setup, NOW);
-    let levels = observation.environments[0].value_mut().unwrap();
-    (levels.min_vcpus, levels.desired_vcpus) = (Vcpus::new(256), Vcpus::new(256));
-    let instances = observation.instances[0].value_mut().unwrap();
-    instances.there = Vcpus::new(256);
-    instances.rooms = vec![crate::observation::Room {
-        free: worlds::resources(64, 64 * 1024),
-        instances: 4,
-    }];
+    hold_idle_room(&mut observation, 64 * 1024);
     // The reference job fits the idle room; the waiting one needs more memory than any of it has, and max allows no more.
     let heavy = crate::observation::Shape {
         resources: worlds::resources(16, 100_000),
@@ -333,4 +331,45 @@ fn capacity_that_batch_launched_besides_gives_it_more_time_to_act_first() {
         memory.fold(&decide(&setup, &observation, &memory, later).notes);
         assert_eq!(memory.environments[0].batch_first_more > Span::ZERO, learned, "{there}");
     }
+}
+
+#[test]
+fn a_release_refused_in_an_overshoot_lifts_max_and_puts_it_back() {
+    let setup = worlds::spot_then_on_demand();
+    let mut observation = worlds::quiet(&setup, NOW);
+    hold_idle_room(&mut observation, 64 * 1024);
+    observation.environments[0].value_mut().unwrap().desired_vcpus = Vcpus::new(320);
+    let mut memory = Memory::new(&setup, NOW - Span::from_minutes(60));
+    let act_within_two_minutes = |observation: &mut Observation, memory: &mut Memory, from: Time| {
+        for second in (0..120).step_by(15) {
+            let now = from + Span::from_seconds(second);
+            refresh(observation, now);
+            let plan = decide(&setup, observation, memory, now);
+            memory.fold(&plan.notes);
+            if let Some(action) = plan.actions.first() {
+                return *action;
+            }
+        }
+        panic!("no action from {from}");
+    };
+    // Nothing says that Batch would refuse: max is not ours to touch.
+    let first = act_within_two_minutes(&mut observation, &mut memory, NOW);
+    assert_eq!(
+        (first.change().min_vcpus, first.change().max_vcpus),
+        (Some(Vcpus::ZERO), None)
+    );
+    // It was refused: min could never fall while desired stands above max.
+    memory.environments[0].release_refused = true;
+    let second = act_within_two_minutes(&mut observation, &mut memory, NOW + Span::from_minutes(5));
+    assert_eq!(
+        (second.to().min_vcpus, second.to().max_vcpus),
+        (Vcpus::ZERO, Vcpus::new(320))
+    );
+    apply(&mut observation, &[second]);
+    observation.environments[0].value_mut().unwrap().desired_vcpus = Vcpus::ZERO;
+    let third = act_within_two_minutes(&mut observation, &mut memory, NOW + Span::from_minutes(10));
+    assert_eq!(
+        (third.to().max_vcpus, third.because()),
+        (Vcpus::new(256), Because::MaxRestored)
+    );
 }

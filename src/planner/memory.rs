@@ -66,8 +66,10 @@ pub struct EnvironmentMemory {
     pub held_in_vain: Option<(Time, Vcpus)>,
     /// Until when Batch is believed not to place jobs here.
     pub not_placed_until: Option<Time>,
-    /// maxvCpus as it was before it was lowered.
+    /// maxvCpus as it was before we changed it.
     pub max_before: Option<Vcpus>,
+    /// The maxvCpus that we set, while `max_before` is remembered; any other value is somebody else's.
+    pub max_ours: Vcpus,
     /// A release was refused while desired stood above max: Batch overshot, and may be unable to come down by itself while
     /// min is held. The next release lifts max to desired in the same call, and puts it back afterwards.
     pub release_refused: bool,
