@@ -9,11 +9,12 @@ mod lease;
 #[cfg(test)]
 mod tests;
 
+use crate::forecast::Forecast;
 use crate::ids::EnvironmentIndex;
 use crate::observation::{Observation, Seen};
 use crate::planner::memory::Memory;
 use crate::planner::plan::{Action, Because, Levels, Plan};
-use crate::planner::{self};
+use crate::planner::{self, Inputs};
 use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus, to_i64};
 
@@ -34,8 +35,8 @@ const HAND_OVER_MOST: Span = Span::from_minutes(10);
 
 /// Whoever decides: the planner, or, in simulations, somebody else's rule that fills the same [`Plan`].
 pub trait Decide {
-    /// Fills `plan` for `now`.
-    fn decide(&mut self, setup: &Setup, observation: &Observation, memory: &Memory, now: Time, plan: &mut Plan);
+    /// Fills `plan`.
+    fn decide(&mut self, inputs: &Inputs<'_>, plan: &mut Plan);
 }
 
 /// Our planner.
@@ -43,8 +44,8 @@ pub trait Decide {
 pub struct Planner;
 
 impl Decide for Planner {
-    fn decide(&mut self, setup: &Setup, observation: &Observation, memory: &Memory, now: Time, plan: &mut Plan) {
-        planner::plan(setup, observation, memory, now, plan);
+    fn decide(&mut self, inputs: &Inputs<'_>, plan: &mut Plan) {
+        planner::plan(inputs, plan);
     }
 }
 
@@ -130,6 +131,7 @@ pub struct Sent {
 pub struct Controller<D> {
     decide: D,
     setup: Setup,
+    forecast: Forecast,
     memory: Memory,
     plan: Plan,
     flights: Vec<Flight>,
@@ -142,7 +144,7 @@ pub struct Controller<D> {
 
 impl<D: Decide> Controller<D> {
     /// A controller that starts at `now` with nothing remembered.
-    pub fn new(decide: D, setup: Setup, now: Time) -> Self {
+    pub fn new(decide: D, setup: Setup, forecast: Forecast, now: Time) -> Self {
         let count = setup.environments.len();
         Self {
             decide,
@@ -155,6 +157,7 @@ impl<D: Decide> Controller<D> {
             woken: None,
             stopping: false,
             setup,
+            forecast,
         }
     }
 
@@ -215,8 +218,14 @@ impl<D: Decide> Controller<D> {
                 memory.in_flight = *flight != Flight::Idle;
             }
         }
-        self.decide
-            .decide(&self.setup, observation, &self.memory, now, &mut self.plan);
+        let inputs = Inputs {
+            setup: &self.setup,
+            observation,
+            memory: &self.memory,
+            forecast: &self.forecast,
+            now,
+        };
+        self.decide.decide(&inputs, &mut self.plan);
         self.memory.fold(&self.plan.notes);
         for position in 0..self.plan.actions.len() {
             let Some(action) = self.plan.actions.get(position).copied() else {

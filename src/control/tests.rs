@@ -10,12 +10,12 @@ use std::rc::Rc;
 use insta::assert_snapshot;
 
 use super::{Controller, Decide, Effect, Failed, Input, Outcome, Planner};
+use crate::forecast::Forecast;
 use crate::ids::EnvironmentIndex;
 use crate::observation::{EnvironmentNow, Gap, GapReason, Observation, Seen};
-use crate::planner::memory::Memory;
+use crate::planner::Inputs;
 use crate::planner::plan::{Action, Because, Levels, Note, Plan};
 use crate::planner::worlds::{self, shape, spot_then_on_demand};
-use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus};
 
 const START: Time = Time::from_seconds(1_767_258_000); // 2026-01-01 09:00:00 UTC
@@ -29,15 +29,10 @@ type Wishes = Rc<RefCell<Vec<Option<(i64, i64)>>>>;
 struct Script(Wishes);
 
 impl Decide for Script {
-    fn decide(&mut self, setup: &Setup, observation: &Observation, memory: &Memory, now: Time, plan: &mut Plan) {
-        plan.reset(
-            now,
-            observation.generation,
-            setup.environments.len(),
-            setup.queues.len(),
-        );
+    fn decide(&mut self, inputs: &Inputs<'_>, plan: &mut Plan) {
+        plan.reset(inputs);
         for (position, wish) in self.0.borrow().iter().enumerate() {
-            let seen = observation.environments[position].value();
+            let seen = inputs.observation.environments[position].value();
             let (Some(seen), Some((min, max))) = (seen, *wish) else {
                 continue;
             };
@@ -49,7 +44,7 @@ impl Decide for Script {
             };
             let environment = EnvironmentIndex::at(position);
             if to.max_vcpus < from.max_vcpus {
-                let mut note = memory.environments[position];
+                let mut note = inputs.memory.environments[position];
                 note.max_before = Some(from.max_vcpus);
                 plan.notes.push(Note::Environment(environment, note));
             }
@@ -80,7 +75,7 @@ fn desk<D: Decide>(decide: D) -> Desk<D> {
     let setup = spot_then_on_demand();
     Desk {
         observation: worlds::quiet(&setup, START),
-        controller: Controller::new(decide, setup, START - Span::from_minutes(60)),
+        controller: Controller::new(decide, setup, Forecast::default(), START - Span::from_minutes(60)),
         now: START,
         effects: Vec::new(),
         told: String::new(),

@@ -166,8 +166,6 @@ fn example_setup() -> Setup {
             reference: Shape::default(),
             idle_time: Span::ZERO,
             follows_runnable: true,
-            windows: Vec::new(),
-            longest_window: Span::ZERO,
             sqs_sources: vec![SqsIndex(0)],
             fair_share: false,
         }],

@@ -3,17 +3,25 @@
 use proptest::prelude::*;
 
 use crate::catalog::Purchase;
+use crate::forecast::Forecast;
 use crate::observation::{Gap, GapReason, Observation, Seen, Tally};
 use crate::planner::memory::Memory;
 use crate::planner::plan::{Because, Plan};
 use crate::planner::worlds::{NOW, any_world, apply, refresh};
-use crate::planner::{self, worlds};
+use crate::planner::{self, Inputs, worlds};
 use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus};
 
 fn decide(setup: &Setup, observation: &Observation, memory: &Memory, now: Time) -> Plan {
     let mut plan = Plan::default();
-    planner::plan(setup, observation, memory, now, &mut plan);
+    let inputs = Inputs {
+        setup,
+        observation,
+        memory,
+        forecast: &Forecast::default(),
+        now,
+    };
+    planner::plan(&inputs, &mut plan);
     plan
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::catalog::Purchase;
 use crate::control::{Decide, Planner};
 use crate::policy::{self, Policy};
-use crate::setup::{self, Setup};
+use crate::setup::{self, Compiled};
 use crate::simulate::drive::{self, Drive, Steering};
 use crate::simulate::ledger::RunResult;
 use crate::simulate::model::Lasting;
@@ -166,7 +166,7 @@ type Ran = Result<Summary, Vec<String>>;
 /// A candidate ready to run: its scenario, and what its controller knows.
 struct Prepared {
     scenario: Scenario,
-    controller: Option<(Setup, Controller)>,
+    controller: Option<(Compiled, Controller)>,
     notes: Vec<String>,
 }
 
@@ -202,8 +202,8 @@ fn prepare(scenario: &Scenario, trace: &Trace, candidate: &Candidate) -> Result<
     let mut compiled = |policy: &Policy, scenario: &Scenario| {
         let compiled = setup::compile(policy, &scenario.topology(), horizon(trace));
         let compiled = compiled.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        notes = compiled.notes;
-        Ok::<Setup, Vec<String>>(compiled.setup)
+        notes.clone_from(&compiled.notes);
+        Ok::<Compiled, Vec<String>>(compiled)
     };
     let controller = match &candidate.steers {
         Steers::Stock => None,
@@ -222,13 +222,13 @@ fn prepare(scenario: &Scenario, trace: &Trace, candidate: &Candidate) -> Result<
         Steers::TargetTracking => Some((compiled(&plain()?, &scenario)?, Controller::TargetTracking)),
         Steers::Policy(policy) => Some((compiled(policy, &scenario)?, Controller::Planner)),
         Steers::Oracle(policy) => {
-            let mut setup = compiled(policy, &scenario)?;
+            let mut compiled = compiled(policy, &scenario)?;
             let mut longest = Span::ZERO;
-            for (position, environment) in setup.environments.iter_mut().enumerate() {
+            for (position, environment) in compiled.setup.environments.iter_mut().enumerate() {
                 environment.launch_expected = launch_p90(&scenario, position);
                 longest = longest.max(environment.launch_expected);
             }
-            Some((setup, Controller::Oracle(longest + ORACLE_MARGIN)))
+            Some((compiled, Controller::Oracle(longest + ORACLE_MARGIN)))
         }
     };
     Ok(Prepared {
@@ -348,7 +348,7 @@ fn run_one(
 fn steer<D: Decide>(
     scenario: &Scenario,
     trace: &Trace,
-    controller: (Setup, D),
+    controller: (Compiled, D),
     drive: Drive,
     seed: u64,
     watch: &mut dyn FnMut(&World<'_>),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::control::{Controller, Decide, Effect, Input, Outcome};
 use crate::ids::EnvironmentIndex;
 use crate::planner::plan::Action;
-use crate::setup::Setup;
+use crate::setup::Compiled;
 use crate::simulate::ledger::RunResult;
 use crate::simulate::scenario::Scenario;
 use crate::simulate::view::{View, ViewModel};
@@ -113,20 +113,20 @@ pub fn replay_alone(
 pub fn replay<D: Decide>(
     scenario: &Scenario,
     trace: &Trace,
-    (setup, decide): (Setup, D),
+    (compiled, decide): (Compiled, D),
     drive: Drive,
     seed: u64,
     watch: &mut dyn FnMut(&World<'_>),
 ) -> Result<(RunResult, Steering), Vec<String>> {
     let world = World::new(scenario, trace, seed)?;
     let start = world.next_event().unwrap_or(Time::EPOCH) - Span::from_minutes(5);
-    let view = View::new(&setup, trace, drive.view, drive.foresight, seed);
+    let view = View::new(&compiled.setup, trace, drive.view, drive.foresight, seed);
     let first_poll = view.first_poll(start);
     let mut driver = Driver {
         drive,
         world,
         view,
-        controller: Controller::new(decide, setup, start),
+        controller: Controller::new(decide, compiled.setup, compiled.forecast, start),
         agenda: BTreeMap::new(),
         serial: 0,
         wake: 0,
