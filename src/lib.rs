@@ -11,6 +11,7 @@ pub mod forecast;
 pub mod ids;
 pub mod input;
 pub mod observation;
+pub mod overrides;
 pub mod planner;
 pub mod policy;
 pub mod report;

@@ -37,7 +37,7 @@ fn a_plan_that_acts_reuses_its_buffers_too() {
     assert!(!decision.actions.is_empty());
     for observation in [&quiet, &busy, &quiet, &busy] {
         let next = allocation_counter::measure(|| {
-            large_account::decide(&setup, observation, &memory, large_account::NOW, &mut decision)
+            large_account::decide(&setup, observation, &memory, large_account::NOW, &mut decision);
         });
         assert_eq!(next.count_total, 0, "{next:?}");
     }

@@ -5,6 +5,7 @@
 
 use crate::ids::EnvironmentIndex;
 use crate::observation::{EnvironmentNow, InstancesNow, Seen};
+use crate::overrides::Order;
 use crate::planner::Inputs;
 use crate::planner::memory::{EnvironmentMemory, Supply};
 use crate::planner::plan::{Action, Because, EnvironmentPlan, Hold, Levels, Plan, Subject};
@@ -164,6 +165,9 @@ impl Case<'_> {
     /// What minvCpus should be, and why.
     fn wanted_min(&self, memory: &EnvironmentMemory) -> (Vcpus, Because) {
         let (min, base, sums) = (self.now.min_vcpus, self.setup.base, &self.sums);
+        if let (Some(Order::Drain), Some(overridden)) = (self.pool.order, memory.overridden) {
+            return (base, Because::Ordered(Order::Drain, overridden.until));
+        }
         let blind = self.pool.blind_for > self.inputs.setup.tempo.max_blind;
         if blind {
             return (base, Because::Blind(self.pool.blind_part, self.pool.blind_for));
@@ -236,6 +240,9 @@ impl Case<'_> {
     fn decide(&self, memory: &mut EnvironmentMemory, plan: &mut Plan) {
         let now = self.inputs.now;
         self.yield_max(memory);
+        if self.pool.order == Some(Order::Pause) {
+            return;
+        }
         let (min, because) = self.wanted_min(memory);
         let max = self.wanted_max(memory);
         let from = Levels {
@@ -382,13 +389,14 @@ impl Case<'_> {
         let blind = matches!(because, Because::Blind(..));
         let in_vain = because == Because::HeldInVain && self.pool.may_retain;
         let covered = self.setup.covered;
-        if !(self.pool.may_lower || (blind || in_vain) && covered) || !self.may_send(memory, plan) {
+        let ordered = matches!(because, Because::Ordered(..));
+        if !(self.pool.may_lower || (blind || in_vain || ordered) && covered) || !self.may_send(memory, plan) {
             return false;
         }
-        if !self.now.valid && because != Because::Served {
+        if !self.now.valid && because != Because::Served && !ordered {
             return false;
         }
-        if blind || matches!(because, Because::Drought(_)) {
+        if blind || ordered || matches!(because, Because::Drought(_)) {
             return true;
         }
         let quiet_until = self.inputs.memory.started + tempo.quiet_after_start;

@@ -6,6 +6,7 @@
 
 use crate::ids::{QueueIndex, SqsIndex};
 use crate::observation::{QueueNow, Seen, Shape, Tally};
+use crate::overrides::Order;
 use crate::planner::Inputs;
 use crate::planner::memory::SqsMemory;
 use crate::planner::plan::{Because, NotDemandKind, Note, Part, Plan, Subject};
@@ -274,6 +275,11 @@ pub(crate) fn idle_wanted(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Pla
         return;
     }
     let (floor, scheduled_slots) = scheduled(inputs, queue, setup, plan);
+    let boost = match sight::queue_order(inputs, queue) {
+        Some(Order::Boost(level)) => level,
+        Some(Order::Pause | Order::Drain) | None => Vcpus::ZERO,
+    };
+    let (floor, ordered) = (floor.max(boost), boost > floor);
     let sums = plan.queues[queue.position()];
     let held =
         now.placed.value().map_or(Vcpus::ZERO, Tally::vcpus) + sums.from_idle + sums.from_on_its_way + sums.granted;
@@ -286,7 +292,9 @@ pub(crate) fn idle_wanted(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Pla
         } else {
             Because::Headroom(per_slot.times(slots))
         };
-        plan.say(Subject::Queue(queue), because);
+        if !ordered {
+            plan.say(Subject::Queue(queue), because);
+        }
         add(
             inputs,
             setup,

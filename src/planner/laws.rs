@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use crate::catalog::Purchase;
 use crate::forecast::Forecast;
 use crate::observation::{Gap, GapReason, Observation, Seen, Tally};
+use crate::overrides::{Order, Override};
 use crate::planner::memory::Memory;
 use crate::planner::plan::{Because, Plan};
 use crate::planner::worlds::{NOW, any_world, apply, refresh};
@@ -59,6 +60,18 @@ proptest! {
             prop_assert!(action.to().min_vcpus <= action.to().max_vcpus);
             prop_assert!(action.change().desired_vcpus.is_none() || action.to().desired_vcpus == action.to().min_vcpus);
         }
+    }
+
+    #[test]
+    fn what_a_person_stopped_is_not_raised((setup, mut observation) in any_world(), drain in any::<bool>()) {
+        let (mut memory, _, now) = settled(&setup, &mut observation);
+        let order = if drain { Order::Drain } else { Order::Pause };
+        for environment in &mut memory.environments {
+            environment.overridden = Some(Override { order, since: NOW, until: now + Span::from_minutes(60) });
+        }
+        let plan = decide(&setup, &observation, &memory, now);
+        prop_assert!(plan.actions.iter().all(|action| !action.raises()), "{:?}", plan.actions);
+        prop_assert!(drain || plan.actions.is_empty(), "{:?}", plan.actions);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::overrides::Override;
 use crate::planner::plan::Note;
 use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus};
@@ -77,6 +78,8 @@ pub struct EnvironmentMemory {
     pub raised: Option<(Time, Vcpus)>,
     /// Added to the time that Batch may act first, learned from double launches.
     pub batch_first_more: Span,
+    /// What a person ordered for it.
+    pub overridden: Option<Override>,
     /// An update is being sent.
     pub in_flight: bool,
     /// When the last update was answered; older readings of the environment do not count.
@@ -88,6 +91,8 @@ pub struct EnvironmentMemory {
 pub struct QueueMemory {
     /// Per patience pair: since when at least that many jobs have been left without capacity by preferred environments.
     pub left_since: [Option<Time>; PATIENCE_PAIRS],
+    /// What a person ordered for it.
+    pub overridden: Option<Override>,
 }
 
 /// What is remembered of an SQS source.
@@ -105,6 +110,16 @@ impl Memory {
             environments: vec![EnvironmentMemory::default(); setup.environments.len()],
             queues: vec![QueueMemory::default(); setup.queues.len()],
             sqs: vec![SqsMemory::default(); setup.sqs_sources.len()],
+        }
+    }
+
+    /// Takes over what people ordered, from a memory of the same setup.
+    pub fn take_overrides(&mut self, from: &Self) {
+        for (slot, old) in self.environments.iter_mut().zip(&from.environments) {
+            slot.overridden = old.overridden;
+        }
+        for (slot, old) in self.queues.iter_mut().zip(&from.queues) {
+            slot.overridden = old.overridden;
         }
     }
 

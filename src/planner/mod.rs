@@ -58,6 +58,9 @@ pub fn plan(inputs: &Inputs<'_>, plan: &mut Plan) {
             placement::serve(inputs, queue, plan);
         }
     }
+    for position in 0..inputs.setup.environments.len() {
+        placement::boost(inputs, EnvironmentIndex::at(position), plan);
+    }
     damping::act(inputs, plan);
     note(inputs, plan);
 }

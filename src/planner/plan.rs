@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::forecast::ForecastName;
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
+use crate::overrides::Order;
 use crate::planner::Inputs;
 use crate::planner::memory::{EnvironmentMemory, QueueMemory, SqsMemory};
 use crate::planner::scratch::Scratch;
@@ -268,6 +269,8 @@ pub enum Because {
     DoubleLaunch(Vcpus),
     /// A lease on raised capacity ran out.
     LeaseExpired,
+    /// A person ordered this, until then.
+    Ordered(Order, Time),
 }
 
 /// What limited a grant.
@@ -286,6 +289,8 @@ pub enum Limit {
     Quota(QuotaIndex),
     /// The ask that is allowed while an environment does not deliver.
     Drought,
+    /// A person's override: nothing new is asked of the environment.
+    Override,
     /// What cannot be steered (platform, not covered, not VALID or not ENABLED).
     NotSteerable,
 }

@@ -326,7 +326,7 @@ impl<D: Decide> Driver<'_, '_, D> {
                 self.wake += 1;
                 self.at(time, Due::Wake(self.wake));
             }
-            Effect::Commit(..) | Effect::Disarm(_) => {}
+            Effect::Commit(..) | Effect::Disarm(_) | Effect::Renumbered => {}
             Effect::Arm(guard) => self.at(now + self.drive.view.arming, Due::Armed(guard.environment)),
             Effect::Send(action) => self.at(now + self.drive.view.sending, Due::Arrives(action)),
         }

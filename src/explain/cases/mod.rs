@@ -9,6 +9,7 @@ mod droughts;
 mod idle;
 mod limits;
 mod messages;
+mod orders;
 mod tempo;
 
 use std::fmt::Write as _;
