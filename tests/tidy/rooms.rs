@@ -12,6 +12,7 @@ const ROOMS: &str = "
   catalog:     units
   observation: units ids catalog
   account:     units ids catalog
+  jobs:        units ids catalog observation
   input:       units catalog
   policy:      units ids catalog observation input
   forecast:    units ids
@@ -21,9 +22,15 @@ const ROOMS: &str = "
   planner:     units ids catalog observation account forecast overrides setup
   explain:     units ids catalog observation account forecast overrides setup planner
   control:     units ids catalog observation account forecast overrides setup planner
+  metrics:     units ids catalog observation account forecast overrides setup planner control
+  journal:     units ids catalog observation account forecast overrides setup planner control explain jobs trace input
+  daemon:      units ids catalog observation account forecast overrides setup planner explain control input policy trace jobs metrics journal clock
+  aws:         units ids catalog observation account planner control jobs daemon
   simulate:    units ids catalog observation account input policy forecast overrides setup trace planner explain control
+  server:      units ids catalog observation account forecast overrides setup planner explain control jobs metrics journal daemon
+  settings:    units input
   report:      units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate
-  cli:         units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate report clock
+  cli:         units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate report clock jobs metrics journal daemon aws server settings
 ";
 
 /// What rooms without input and output, clock and chance must not name. Maps without an order count as chance.

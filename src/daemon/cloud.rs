@@ -1,0 +1,194 @@
+//! What the daemon asks of an account, one method a call: `aws` answers for a real account, a simulated one for a demo, made-up
+//! ones for tests. Nothing here decides anything.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+
+use crate::account::Topology;
+use crate::jobs::{JobSeen, JobSize, JobStatus};
+use crate::observation::{EnvironmentNow, GapReason, InstancesNow, QuotaNow, Shape, SqsNow};
+use crate::planner::plan::Change;
+use crate::units::{Span, Time, Vcpus};
+
+/// Whose account it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Twelve digits.
+    pub account: String,
+    /// For example `eu-central-1`.
+    pub region: String,
+}
+
+/// A call that told nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// What kind of trouble.
+    pub why: GapReason,
+    /// For people: the operation, what the service said, and what to do (a denied call names the missing IAM action).
+    pub message: String,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Unread {}
+
+/// How a call ended.
+pub type Read<T> = Result<T, Unread>;
+
+/// A compute environment as it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnvironmentRead {
+    /// Its name.
+    pub name: String,
+    /// Scaling parameters and state.
+    pub now: EnvironmentNow,
+    /// Why it is INVALID, in the service's words; empty otherwise.
+    pub status_reason: String,
+    /// Its tags: the opt-in, and what people ordered.
+    pub tags: BTreeMap<String, String>,
+    /// Its ECS cluster, by ARN.
+    pub cluster: Option<String>,
+}
+
+/// A job queue as it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueRead {
+    /// Its name.
+    pub name: String,
+    /// Its tags: what people ordered.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A page of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Its jobs.
+    pub jobs: Vec<JobSeen>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<String>,
+}
+
+/// The head of a queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The first RUNNABLE job.
+    pub job: String,
+    /// Since when it has been first.
+    pub since: Option<Time>,
+}
+
+/// What puts base back in the account itself, should we no longer be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedGuard {
+    /// The environment's name.
+    pub environment: String,
+    /// When it first fires.
+    pub fires: Time,
+    /// The minvCpus to restore.
+    pub min_vcpus: Vcpus,
+    /// The maxvCpus to restore; `None` where max is not ours to change.
+    pub max_vcpus: Option<Vcpus>,
+}
+
+/// How an update was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What it means for the controller.
+    pub outcome: crate::control::Outcome,
+    /// What the service said; empty if it accepted.
+    pub message: String,
+}
+
+/// Something changed: look again. Nothing in it becomes state, but what it says of a job may go to the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// A job changed its state.
+    Job {
+        /// The job queue's name.
+        queue: String,
+        /// The job.
+        job: JobSeen,
+        /// Its size, if the event tells it.
+        shape: Option<Shape>,
+        /// When.
+        at: Time,
+    },
+    /// The head of a queue is blocked.
+    Blocked {
+        /// The job queue's name.
+        queue: String,
+        /// Why, in the service's words.
+        reason: String,
+    },
+    /// An instance of an ECS cluster came, went or changed.
+    Instance {
+        /// The cluster's ARN.
+        cluster: String,
+    },
+    /// EC2 will take a Spot instance back, or may.
+    Interruption {
+        /// The instance.
+        instance: String,
+    },
+    /// Not understood: counted, and otherwise ignored.
+    Malformed,
+}
+
+/// An account. Every call ends within a deadline of its own; none retries for longer than that.
+pub trait Cloud: Send + Sync + 'static {
+    /// Who we are.
+    fn identity(&self) -> impl Future<Output = Read<Identity>> + Send;
+    /// All compute environments and job queues, with the instance types that they may launch.
+    fn topology(&self) -> impl Future<Output = Read<Topology>> + Send;
+    /// These compute environments as they stand.
+    fn environments(&self, names: &[String]) -> impl Future<Output = Read<Vec<EnvironmentRead>>> + Send;
+    /// These job queues as they stand.
+    fn queues(&self, names: &[String]) -> impl Future<Output = Read<Vec<QueueRead>>> + Send;
+    /// One page of a queue's jobs in a status.
+    fn list_jobs(&self, queue: &str, status: JobStatus, page: Option<String>) -> impl Future<Output = Read<Page>> + Send;
+    /// One page of an array's children in a status.
+    fn list_children(
+        &self,
+        parent: &str,
+        status: JobStatus,
+        page: Option<String>,
+    ) -> impl Future<Output = Read<Page>> + Send;
+    /// The sizes of at most 100 jobs; those that are unknown are left out.
+    fn describe_jobs(&self, ids: &[String]) -> impl Future<Output = Read<Vec<JobSize>>> + Send;
+    /// The first RUNNABLE job of a queue.
+    fn head(&self, queue: &str) -> impl Future<Output = Read<Option<Head>>> + Send;
+    /// What really runs in an environment.
+    fn instances(&self, environment: &EnvironmentRead) -> impl Future<Output = Read<InstancesNow>> + Send;
+    /// An SQS queue's counts, by name or URL.
+    fn messages(&self, sqs: &str) -> impl Future<Output = Read<SqsNow>> + Send;
+    /// The age of an SQS queue's oldest message, from CloudWatch; `None` if it tells none.
+    fn oldest_message(&self, sqs: &str) -> impl Future<Output = Read<Option<Span>>> + Send;
+    /// A service quota of EC2 by its code: the applied limit, and what all of the account uses of it (`used_by_others`).
+    fn quota(&self, code: &str) -> impl Future<Output = Read<QuotaNow>> + Send;
+    /// One scaling update.
+    fn send(&self, environment: &str, change: &Change) -> impl Future<Output = Answer> + Send;
+    /// Creates or moves the guard of an environment.
+    fn arm(&self, guard: &NamedGuard) -> impl Future<Output = Read<()>> + Send;
+    /// Removes the guard of an environment; none there is well.
+    fn disarm(&self, environment: &str) -> impl Future<Output = Read<()>> + Send;
+    /// All guards there are.
+    fn guards(&self) -> impl Future<Output = Read<Vec<NamedGuard>>> + Send;
+    /// Sets a tag (`Some`) or removes it on an environment or queue, by name.
+    fn tag(&self, subject: &Tagged, key: &str, value: Option<&str>) -> impl Future<Output = Read<()>> + Send;
+    /// Waits for hints for up to 20 s.
+    fn hints(&self) -> impl Future<Output = Read<Vec<Hint>>> + Send;
+}
+
+/// What carries a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tagged {
+    /// A compute environment, by name.
+    Environment(String),
+    /// A job queue, by name.
+    Queue(String),
+}

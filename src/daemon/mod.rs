@@ -1,0 +1,3 @@
+//! The driver of a real account: tokio around [`crate::control::Controller`]. Effects become API calls, their answers inputs.
+
+pub mod cloud;

@@ -1,0 +1,78 @@
+//! Jobs as AWS Batch lists and describes them. Plain data; counts for the planner are made of it by the daemon.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::observation::Shape;
+use crate::units::{Time, Vcpus};
+
+/// The status of a job, as Batch names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum JobStatus {
+    /// Not yet looked at by the scheduler.
+    #[default]
+    Submitted,
+    /// Waits for other jobs; or an array parent whose children have begun.
+    Pending,
+    /// Waits for capacity.
+    Runnable,
+    /// Has an instance; its image is being pulled.
+    Starting,
+    /// Runs.
+    Running,
+    /// Ended well.
+    Succeeded,
+    /// Ended badly, was cancelled or terminated.
+    Failed,
+}
+
+/// A job as ListJobs tells of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSeen {
+    /// Its id; children of arrays end in `:index`.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its job definition, as named in the listing.
+    pub definition: String,
+    /// Its status.
+    pub status: JobStatus,
+    /// Why, in the service's words; empty if it says nothing.
+    pub status_reason: String,
+    /// When it was submitted.
+    pub created: Option<Time>,
+    /// When it began to run.
+    pub started: Option<Time>,
+    /// When it ended.
+    pub stopped: Option<Time>,
+    /// vCPUs by `capacityUsage`, if the listing has it. Of an array parent nobody knows what it means.
+    pub vcpus: Option<Vcpus>,
+    /// What is said of an array's children, if this is a parent.
+    pub array: Option<ArraySeen>,
+    /// Nodes of a multi-node job; 1 for every other.
+    pub nodes: u32,
+}
+
+/// An array parent's children.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArraySeen {
+    /// How many there are.
+    pub size: i64,
+    /// How many are in each status.
+    pub summary: BTreeMap<JobStatus, i64>,
+    /// When the service counted them.
+    pub updated: Option<Time>,
+}
+
+/// What DescribeJobs adds: the size, with container overrides.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSize {
+    /// The job.
+    pub id: String,
+    /// What it asks for.
+    pub shape: Shape,
+    /// Jobs that it waits for.
+    pub parents: Vec<String>,
+}
