@@ -12,6 +12,8 @@ pub mod forecast;
 pub mod ids;
 pub mod input;
 pub mod jobs;
+pub mod journal;
+pub mod metrics;
 pub mod observation;
 pub mod overrides;
 pub mod planner;

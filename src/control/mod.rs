@@ -10,6 +10,8 @@ mod reload;
 #[cfg(test)]
 mod tests;
 
+use serde::{Deserialize, Serialize};
+
 use crate::forecast::Forecast;
 use crate::ids::EnvironmentIndex;
 use crate::observation::{Observation, Seen};
@@ -83,7 +85,8 @@ pub enum Input {
 pub struct Failed;
 
 /// How an update ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Accepted.
     Accepted,

@@ -150,7 +150,12 @@ pub trait Cloud: Send + Sync + 'static {
     /// These job queues as they stand.
     fn queues(&self, names: &[String]) -> impl Future<Output = Read<Vec<QueueRead>>> + Send;
     /// One page of a queue's jobs in a status.
-    fn list_jobs(&self, queue: &str, status: JobStatus, page: Option<String>) -> impl Future<Output = Read<Page>> + Send;
+    fn list_jobs(
+        &self,
+        queue: &str,
+        status: JobStatus,
+        page: Option<String>,
+    ) -> impl Future<Output = Read<Page>> + Send;
     /// One page of an array's children in a status.
     fn list_children(
         &self,

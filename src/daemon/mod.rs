@@ -1,3 +1,4 @@
 //! The driver of a real account: tokio around [`crate::control::Controller`]. Effects become API calls, their answers inputs.
 
 pub mod cloud;
+pub mod snapshot;

@@ -1,6 +1,6 @@
 //! What the planner remembers between plans. Small, plain, and changed only by folding a plan's notes.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::overrides::Override;
 use crate::planner::plan::Note;
@@ -11,7 +11,7 @@ use crate::units::{Span, Time, Vcpus};
 pub const PATIENCE_PAIRS: usize = 4;
 
 /// Everything remembered.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     /// When the controller started.
     pub started: Time,
@@ -24,7 +24,7 @@ pub struct Memory {
 }
 
 /// Whether an environment delivers what is asked of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Supply {
     /// It does, as far as known.
@@ -43,7 +43,7 @@ pub enum Supply {
 }
 
 /// What is remembered of an environment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentMemory {
     /// Whether it delivers.
     pub supply: Supply,
@@ -87,7 +87,7 @@ pub struct EnvironmentMemory {
 }
 
 /// What is remembered of a queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueMemory {
     /// Per patience pair: since when at least that many jobs have been left without capacity by preferred environments.
     pub left_since: [Option<Time>; PATIENCE_PAIRS],
@@ -96,7 +96,7 @@ pub struct QueueMemory {
 }
 
 /// What is remembered of an SQS source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SqsMemory {
     /// The messages and jobs when progress was last seen, and when.
     pub progress: Option<(i64, i64, Time)>,

@@ -1,6 +1,6 @@
 //! A plan is data with its reasons: what was wanted, what was granted, which limit bound it, what follows.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::forecast::ForecastName;
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
@@ -111,7 +111,7 @@ pub struct QueuePlan {
 }
 
 /// The three numbers of a compute environment that a scaling update may change.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Levels {
     /// minvCpus.
     pub min_vcpus: Vcpus,
@@ -182,7 +182,7 @@ impl Action {
 }
 
 /// The scaling fields of one UpdateComputeEnvironment call; `None` is not sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// minvCpus.
     pub min_vcpus: Option<Vcpus>,

@@ -1,0 +1,149 @@
+//! The daemon at one moment, for people and machines: what `status` prints, `/api/v1/status` serves and the page shows.
+
+use serde::{Deserialize, Serialize};
+
+use crate::overrides::Override;
+use crate::units::{Span, Time, Vcpus};
+
+/// Everything there is to tell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// When it was taken.
+    pub at: Time,
+    /// The version of the program.
+    pub version: String,
+    /// Account id, twelve digits.
+    pub account: String,
+    /// Region.
+    pub region: String,
+    /// Nothing is changed: `apply = true` is missing.
+    pub dry_run: bool,
+    /// Whether this process may write.
+    pub leads: bool,
+    /// When it was last planned.
+    pub planned_at: Option<Time>,
+    /// Whether EventBridge events arrive; without them listings are polled.
+    pub events: bool,
+    /// What the present way of looking costs, in API calls per minute over the last ten minutes.
+    pub calls_per_minute: f64,
+    /// Why the policies were last refused; `None` if they were taken.
+    pub reload_refused: Option<String>,
+    /// Per compute environment.
+    pub environments: Vec<EnvironmentStatus>,
+    /// Per job queue.
+    pub queues: Vec<QueueStatus>,
+    /// Per SQS source.
+    pub sqs: Vec<SqsStatus>,
+    /// Per service quota.
+    pub quotas: Vec<QuotaStatus>,
+}
+
+/// A compute environment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EnvironmentStatus {
+    /// Its name.
+    pub name: String,
+    /// `on_demand` or `spot`.
+    pub purchase: String,
+    /// Whether it is steered: the policy covers it, it can be steered, and it carries the tag.
+    pub steered: bool,
+    /// VALID and ENABLED.
+    pub usable: bool,
+    /// An update is under way in Batch.
+    pub updating: bool,
+    /// The operator's own minvCpus.
+    pub base_vcpus: Vcpus,
+    /// minvCpus.
+    pub min_vcpus: Vcpus,
+    /// desiredvCpus: Batch's intent.
+    pub desired_vcpus: Vcpus,
+    /// maxvCpus.
+    pub max_vcpus: Vcpus,
+    /// vCPUs of ACTIVE container instances.
+    pub there_vcpus: Vcpus,
+    /// vCPUs of them that jobs hold.
+    pub used_vcpus: Vcpus,
+    /// Asked for and believed to come.
+    pub on_its_way_vcpus: Vcpus,
+    /// New capacity wanted before limits, in the latest plan.
+    pub wanted_vcpus: Vcpus,
+    /// New capacity granted, in the latest plan.
+    pub granted_vcpus: Vcpus,
+    /// When the lease on its raised min ends.
+    pub lease_expires: Option<Time>,
+    /// Whether a guard in the account restores base should we be gone.
+    pub guarded: bool,
+    /// How long ago it was read; `None`: never.
+    pub age: Option<Span>,
+    /// What a person ordered.
+    pub overridden: Option<Override>,
+    /// Updates accepted since the start.
+    pub accepted: u64,
+    /// Updates refused, throttled or failed since the start.
+    pub refused: u64,
+    /// Why it is as it is, in sentences.
+    pub reasons: Vec<String>,
+}
+
+/// A job queue.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct QueueStatus {
+    /// Its name.
+    pub name: String,
+    /// RUNNABLE jobs that are demand.
+    pub runnable_jobs: i64,
+    /// Their vCPUs.
+    pub runnable_vcpus: Vcpus,
+    /// Counting stopped early: there are at least so many.
+    pub at_least: bool,
+    /// Sizes of some jobs were estimated from a sample.
+    pub sampled: bool,
+    /// STARTING and RUNNING jobs.
+    pub placed_jobs: i64,
+    /// Their vCPUs.
+    pub placed_vcpus: Vcpus,
+    /// PENDING on dependencies.
+    pub pending_jobs: i64,
+    /// Since when the longest waiting RUNNABLE job has existed, as far as known.
+    pub oldest: Option<Span>,
+    /// Why its head is blocked, in Batch's words, and since when.
+    pub blocked: Option<(String, Time)>,
+    /// How long ago it was read; `None`: never.
+    pub age: Option<Span>,
+    /// What a person ordered.
+    pub overridden: Option<Override>,
+    /// Why nothing or something is done for it, in sentences.
+    pub reasons: Vec<String>,
+}
+
+/// An SQS source.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SqsStatus {
+    /// Its name in the policy.
+    pub name: String,
+    /// The job queue that it feeds.
+    pub queue: String,
+    /// Visible messages.
+    pub visible: i64,
+    /// In flight.
+    pub in_flight: i64,
+    /// Delayed.
+    pub delayed: i64,
+    /// Age of the oldest message.
+    pub oldest: Option<Span>,
+    /// How long ago it was read; `None`: never.
+    pub age: Option<Span>,
+    /// What is said of it.
+    pub reasons: Vec<String>,
+}
+
+/// A service quota.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct QuotaStatus {
+    /// Its code.
+    pub code: String,
+    /// The applied limit, if known.
+    pub limit_vcpus: Option<Vcpus>,
+    /// What runs in the account outside our environments, if known.
+    pub used_by_others_vcpus: Option<Vcpus>,
+}
