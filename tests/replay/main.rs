@@ -12,8 +12,6 @@ mod droughts;
 #[cfg(test)]
 mod metamorphic;
 #[cfg(test)]
-mod releases;
-#[cfg(test)]
 mod skipping;
 #[cfg(test)]
 mod worlds;
