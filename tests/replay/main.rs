@@ -12,6 +12,8 @@ mod droughts;
 #[cfg(test)]
 mod metamorphic;
 #[cfg(test)]
+mod scores;
+#[cfg(test)]
 mod skipping;
 #[cfg(test)]
 mod worlds;
