@@ -105,6 +105,10 @@ pub struct Release {
     pub min: Vcpus,
     /// Whether it had run a job.
     pub ran: bool,
+    /// What draws know it by.
+    pub instance: u64,
+    /// How often it had become idle.
+    pub idle_periods: u64,
 }
 
 /// The result of a replay.

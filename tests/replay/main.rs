@@ -12,7 +12,7 @@ mod droughts;
 #[cfg(test)]
 mod metamorphic;
 #[cfg(test)]
-mod releases;
+mod scores;
 #[cfg(test)]
 mod skipping;
 #[cfg(test)]

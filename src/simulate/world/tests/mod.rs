@@ -4,6 +4,7 @@ mod batch;
 mod jobs;
 mod laws;
 mod queueing;
+mod releases;
 
 use super::environment::Environment;
 use super::instances::Stage;
