@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::reading::{Reading, load, say};
-use super::{ExitStatus, Failed, print, remark};
+use super::{ExitStatus, Failed, interrupt, print, remark};
 use crate::trace::generate::{self, Days, Generator};
 use crate::trace::{self, Limits, Quantiles, ReadOptions, ReadReport, Summary, Trace};
 use crate::units::{Span, Time};
@@ -117,11 +117,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     match &arguments.command {
         Command::Info { paths, reading, output } => info(paths, reading, *output),
         Command::Convert { paths, reading, out } => {
+            interrupt::removes_partial_files()?;
             let loaded = load(paths, &reading.options())?;
             say(&loaded.report);
             save(&loaded.trace, out)
         }
         Command::Generate(Generate { kind }) => {
+            interrupt::removes_partial_files()?;
             let (making, generator): (&Making, &dyn Generator) = match kind {
                 Kind::SqsArray { making, kind } => (making, kind),
                 Kind::ObjectCreated { making, kind } => (making, kind),

@@ -9,19 +9,20 @@ const ROOMS: &str = "
   units:
   ids:
   clock:       units
+  files:
   catalog:     units
   observation: units ids catalog
   account:     units ids catalog
   input:       units catalog
   policy:      units ids catalog observation input
   setup:       units ids catalog observation account input policy
-  trace:       units ids catalog observation input
+  trace:       units ids catalog observation input files
   planner:     units ids catalog observation account setup
   explain:     units ids catalog observation account setup planner
   control:     units ids catalog observation account setup planner
   simulate:    units ids catalog observation account input policy setup trace planner explain control
-  report:      units ids catalog observation account input policy setup trace planner explain control simulate
-  cli:         units ids catalog observation account input policy setup trace planner explain control simulate report clock
+  report:      units ids catalog observation account input policy setup trace planner explain control simulate files
+  cli:         units ids catalog observation account input policy setup trace planner explain control simulate report clock files
 ";
 
 /// What rooms without input and output, clock and chance must not name. Maps without an order count as chance.
