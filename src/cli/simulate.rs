@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::reading::{Reading, load, say};
 use super::{ExitStatus, Failed, interrupt, print, remark};
+use crate::files::Unwritten;
 use crate::input;
 use crate::policy;
 use crate::report::{Report, Timeline};
@@ -91,6 +92,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
             .threads
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
     };
+    // Before the work, so that a place that cannot be written is told at once.
+    let timeline = arguments
+        .timeline
+        .as_deref()
+        .map(|path| Timeline::create(path, &scenario));
+    let timeline = timeline.transpose().map_err(unwritten)?;
     let runs = candidates.len().saturating_mul(settings.seeds.len());
     let bar = progress_bar("replaying", loaded.trace.jobs.len().saturating_mul(runs));
     let compared = compare(&scenario, &loaded.trace, &candidates, &settings, &|ended| {
@@ -98,8 +105,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     });
     bar.finish_and_clear();
     let compared = compared.map_err(|problems| bad_input(&problems))?;
-    if let (Some(path), Some(tested)) = (&arguments.timeline, candidates.first()) {
-        write_timeline(arguments, path, &scenario, &loaded.trace, tested, settings.view)?;
+    if let (Some(timeline), Some(tested)) = (timeline, candidates.first()) {
+        let every = Span::from_seconds(arguments.timeline_every);
+        write_timeline((timeline, every), &scenario, &loaded.trace, tested, settings.view)?;
     }
     tell_notes(&compared);
     if arguments.reading.is_strict() {
@@ -222,19 +230,12 @@ fn words(claim: &str) -> impl Iterator<Item = &str> {
 }
 
 fn write_timeline(
-    arguments: &Arguments,
-    path: &Path,
+    (mut timeline, every): (Timeline, Span),
     scenario: &Scenario,
     trace: &Trace,
     tested: &Candidate,
     view: ViewModel,
 ) -> Result<(), Failed> {
-    let unwritten = |error: crate::files::Unwritten| Failed {
-        status: ExitStatus::Failure,
-        message: format!("failed to {:#}", anyhow::Error::from(error)),
-    };
-    let mut timeline = Timeline::create(path, scenario).map_err(unwritten)?;
-    let every = Span::from_seconds(arguments.timeline_every);
     let bar = progress_bar("timeline", trace.jobs.len());
     let mut sample = |world: &World<'_>| {
         timeline.sample(world);
@@ -244,6 +245,13 @@ fn write_timeline(
     bar.finish_and_clear();
     watched.map_err(|problems| bad_input(&problems))?;
     timeline.finish().map_err(unwritten)
+}
+
+fn unwritten(error: Unwritten) -> Failed {
+    Failed {
+        status: ExitStatus::Failure,
+        message: format!("failed to {:#}", anyhow::Error::from(error)),
+    }
 }
 
 /// Under `--strict`, a job that no environment can hold is an error; otherwise it is counted under the table.

@@ -114,16 +114,15 @@ enum Kind {
 
 /// Runs `autotune trace`.
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
+    interrupt::removes_partial_files()?;
     match &arguments.command {
         Command::Info { paths, reading, output } => info(paths, reading, *output),
         Command::Convert { paths, reading, out } => {
-            interrupt::removes_partial_files()?;
             let loaded = load(paths, &reading.options())?;
             say(&loaded.report);
             save(&loaded.trace, out)
         }
         Command::Generate(Generate { kind }) => {
-            interrupt::removes_partial_files()?;
             let (making, generator): (&Making, &dyn Generator) = match kind {
                 Kind::SqsArray { making, kind } => (making, kind),
                 Kind::ObjectCreated { making, kind } => (making, kind),
