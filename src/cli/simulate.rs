@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::reading::{Reading, load, say};
 use super::{ExitStatus, Failed, interrupt, print, remark};
@@ -321,9 +321,11 @@ fn bad_input(problems: &[String]) -> Failed {
 /// A bar on standard error that counts jobs; invisible where that is no terminal.
 fn progress_bar(what: &'static str, jobs: usize) -> ProgressBar {
     let bar = ProgressBar::new(to_u64(jobs)).with_message(what);
-    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} jobs, {per_sec}, {elapsed}")
-    {
-        bar.set_style(style);
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{:.0} jobs/s", state.per_sec());
+    };
+    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} jobs, {rate}, {elapsed}") {
+        bar.set_style(style.with_key("rate", rate));
     }
     bar.enable_steady_tick(std::time::Duration::from_millis(200));
     bar

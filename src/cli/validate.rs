@@ -17,7 +17,8 @@ const HORIZON: Span = Span::from_seconds(366 * 24 * 3600);
 /// Checks policies and scenarios without an account: every problem with file, line, key, what was found and what was expected.
 ///
 /// A file with lists `[[environments]]` or `[[queues]]`, or with a `model`, is a scenario; every other is a policy. All policy
-/// files of a folder are one policy and have to hold together; each of its scenarios stands for itself.
+/// files of a folder are one policy and have to hold together; each of its scenarios stands for itself. Only a folder without
+/// scenarios can be used as a policy.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Policy and scenario files, folders of them, or names of shipped policies and scenarios.
@@ -93,7 +94,12 @@ fn read(path: &Path, problems: &mut Vec<Problem>) -> Vec<Good> {
         (files.into_iter()).partition(|file| Scenario::shipped(file).is_some() || is_scenario(file));
     let mut good = Vec::new();
     if scenarios.is_empty() || !policies.is_empty() {
-        match policy::load(path) {
+        let loaded = if scenarios.is_empty() {
+            policy::load(path)
+        } else {
+            policy::load_files(&policies)
+        };
+        match loaded {
             Ok(policy) => good.extend((policy.files.into_iter()).map(|document| Good::Policy(Box::new(document)))),
             Err(found) => problems.extend(found),
         }

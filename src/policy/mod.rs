@@ -9,7 +9,7 @@ pub mod schedules;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use file::PolicyFile;
 use file::TempoPolicy;
@@ -55,8 +55,9 @@ pub fn parse(name: &str, text: &str) -> Result<Policy, Vec<Problem>> {
     Ok(Policy { files: vec![document] })
 }
 
-/// Reads a policy file, all `*.toml` files of a folder (not of folders within it) that are no scenarios, or a shipped policy by
-/// its name where no such path exists. Fails with every problem of every file.
+/// Reads a policy file, all `*.toml` files of a folder (not of folders within it), or a shipped policy by its name where no
+/// such path exists. Fails with every problem of every file. A scenario among the files of a folder is a problem too: it may be
+/// a policy with a mistake, and no policy is left out in silence.
 pub fn load(path: &Path) -> Result<Policy, Vec<Problem>> {
     if !path.exists()
         && let Some((name, text)) = SHIPPED.iter().find(|(name, _)| path.as_os_str() == *name)
@@ -67,24 +68,40 @@ pub fn load(path: &Path) -> Result<Policy, Vec<Problem>> {
     if !path.is_dir() {
         return parse(&name, &read_text(path)?);
     }
+    let files = input::toml_files(path).map_err(|error| unreadable(&name, &error))?;
+    if files.is_empty() {
+        let found = "a folder without `*.toml` files";
+        return Err(vec![Problem::of_file(&name, found, "at least one policy file")]);
+    }
+    let is_scenario = |file: &PathBuf| read_text(file).is_ok_and(|text| FileKind::of(&text) == FileKind::Scenario);
+    let (scenarios, policies): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(is_scenario);
+    let stray = |file: &PathBuf| {
+        Problem::of_file(
+            &file.display().to_string(),
+            "a scenario",
+            "a policy, as all files of this folder",
+        )
+        .with_hint("keep scenarios elsewhere; in a policy, queues and environments are tables such as `[queues.NAME]`")
+    };
+    let mut problems: Vec<Problem> = scenarios.iter().map(stray).collect();
+    match load_files(&policies) {
+        Ok(policy) if problems.is_empty() => return Ok(policy),
+        Ok(_) => {}
+        Err(found) => problems.extend(found),
+    }
+    Err(problems)
+}
+
+/// Reads several files as one policy. Fails with every problem of every file.
+pub fn load_files(files: &[PathBuf]) -> Result<Policy, Vec<Problem>> {
     let mut policy = Policy::default();
     let mut problems = Vec::new();
-    let mut is_empty = true;
-    for file in input::toml_files(path).map_err(|error| unreadable(&name, &error))? {
+    for file in files {
         let name = file.display().to_string();
-        let text = match read_text(&file) {
-            Ok(text) if FileKind::of(&text) == FileKind::Scenario => continue,
-            read => read,
-        };
-        is_empty = false;
-        match text.and_then(|text| read_toml_and_check(&name, &text, check::within_file)) {
+        match read_text(file).and_then(|text| read_toml_and_check(&name, &text, check::within_file)) {
             Ok(document) => policy.files.push(document),
             Err(found) => problems.extend(found),
         }
-    }
-    if is_empty {
-        let found = "a folder without `*.toml` files of policies";
-        return Err(vec![Problem::of_file(&name, found, "at least one policy file")]);
     }
     problems.extend(check::between_files(&policy));
     if problems.is_empty() { Ok(policy) } else { Err(problems) }

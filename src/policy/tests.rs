@@ -302,7 +302,7 @@ fn files_of_a_folder_hold_together() {
 fn paths_that_cannot_be_read_are_problems() {
     let folder = tempfile::tempdir().unwrap();
     let said = |path: &Path| render(&load(path).unwrap_err());
-    assert!(said(folder.path()).contains("found a folder without `*.toml` files of policies"));
+    assert!(said(folder.path()).contains("found a folder without `*.toml` files"));
     assert!(said(&folder.path().join("none.toml")).contains("need no file: reactive, warm-hours"));
     let binary = folder.path().join("binary.toml");
     std::fs::write(&binary, [0xff, 0xfe]).unwrap();

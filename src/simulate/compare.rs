@@ -338,34 +338,3 @@ fn run_one(
         Controller::TargetTracking => drive::run(world, trace, (setup, TargetTracking::default()), drive, seed, watch),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::trace::generate::{Days, Generator as _, Trickle};
-
-    /// What a progress bar shows must end at its end.
-    #[test]
-    fn every_job_of_every_run_is_told_once() {
-        let trace = Trickle::default().generate(3, Days(60));
-        let candidates = [
-            Candidate::new("stock", Steers::Stock),
-            Candidate::new("follow", Steers::MinFollowsDemand),
-        ];
-        let settings = Settings {
-            seeds: vec![1, 2],
-            view: ViewModel::recent(),
-            threads: 2,
-        };
-        let (told, calls) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let progress = |ended| {
-            told.fetch_add(ended, Ordering::Relaxed);
-            calls.fetch_add(1, Ordering::Relaxed);
-        };
-        let scenario = Scenario::load(std::path::Path::new("on-demand-500")).unwrap();
-        compare(&scenario, &trace, &candidates, &settings, &progress).unwrap();
-        assert_eq!(told.into_inner(), 4 * trace.jobs.len());
-        let calls = calls.into_inner();
-        assert!(calls > 4 && calls < trace.jobs.len() / 100, "{calls} calls");
-    }
-}

@@ -93,10 +93,11 @@ fn files_of_a_folder_are_told_apart_by_their_content() {
         path("a.toml")
     );
     assert_eq!((code, out, err), (Some(0), expected, String::new()));
-    // The policy is loaded from the folder by the same rule.
+    // As a policy the folder is refused: the scenario could be a policy with a mistake, and none is left out in silence.
     let replay = ["simulate", "--trace", "tests/traces/nightly.jsonl.gz", "--scenario"];
-    let (code, _, err) = autotune(&[&replay[..], &["spot-128", "--policy", &path("")]].concat());
-    assert_eq!(code, Some(0), "{err}");
+    let (code, out, err) = autotune(&[&replay[..], &["spot-128", "--policy", &path("")]].concat());
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(err.contains("a.toml: found a scenario, expected a policy"), "{err}");
 }
 
 #[test]
