@@ -24,7 +24,7 @@ macro_rules! parameters {
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
         #[serde(deny_unknown_fields, default)]
         pub struct Overrides {
-            $($(#[doc = $doc])+ pub $name: Option<$kind>,)+
+            $($(#[doc = $doc])+ #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<$kind>,)+
         }
 
         impl BatchModel {
