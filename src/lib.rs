@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod control;
 pub mod explain;
+pub mod files;
 pub mod forecast;
 pub mod ids;
 pub mod input;

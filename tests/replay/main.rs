@@ -12,6 +12,8 @@ mod droughts;
 #[cfg(test)]
 mod metamorphic;
 #[cfg(test)]
+mod progress;
+#[cfg(test)]
 mod scores;
 #[cfg(test)]
 mod skipping;

@@ -9,6 +9,7 @@ const ROOMS: &str = "
   units:
   ids:
   clock:       units
+  files:
   catalog:     units
   observation: units ids catalog
   account:     units ids catalog
@@ -17,13 +18,13 @@ const ROOMS: &str = "
   forecast:    units ids
   overrides:   units
   setup:       units ids catalog observation account input policy forecast
-  trace:       units ids catalog observation input
+  trace:       units ids catalog observation input files
   planner:     units ids catalog observation account forecast overrides setup
   explain:     units ids catalog observation account forecast overrides setup planner
   control:     units ids catalog observation account forecast overrides setup planner
   simulate:    units ids catalog observation account input policy forecast overrides setup trace planner explain control
-  report:      units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate
-  cli:         units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate report clock
+  report:      units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate files
+  cli:         units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate report clock files
 ";
 
 /// What rooms without input and output, clock and chance must not name. Maps without an order count as chance.

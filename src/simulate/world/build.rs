@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::environment::Environment;
 use super::events::Events;
 use super::jobs::Jobs;
+use super::progress::Progress;
 use super::queues::Waiting;
 use super::spot::Pools;
 use super::{Queue, Quota, World};
@@ -87,6 +88,7 @@ impl<'t> World<'t> {
             retries: 0,
             jobs_of_unknown_queues,
             releases: Vec::new(),
+            progress: Progress::default(),
         };
         world.begin(scenario);
         Ok(world)

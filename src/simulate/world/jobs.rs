@@ -332,6 +332,7 @@ impl World<'_> {
             state.outcome.ended = self.now;
         }
         self.open_jobs -= 1;
+        self.progress.count();
     }
 
     /// Gives a job its room; it becomes STARTING after the dispatch delay.
