@@ -3,6 +3,7 @@
 mod batch;
 mod laws;
 mod nextflow;
+mod rebuild;
 mod swf;
 mod table;
 mod wfformat;
