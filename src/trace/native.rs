@@ -32,7 +32,7 @@
 //! | `message` | `sqs_queue`, `sent_ms`, `received_ms` | ms since 1970 UTC | an SQS message that became jobs |
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
@@ -231,8 +231,7 @@ pub(super) fn read(input: Input, into: &mut Builder) -> Result<(), Problem> {
             Err(error) => return Err(unreadable(into.path(), lines.line(), &error)),
         }
     }
-    file.finish(into);
-    Ok(())
+    file.finish(into)
 }
 
 #[derive(Default)]
@@ -245,6 +244,8 @@ struct Native {
     /// Children per array: announced less seen.
     children: HashMap<u32, i64>,
     edges: Vec<(u32, Role, Dependency, u64)>,
+    /// Jobs that others submit and none of those is known yet, with their lines.
+    unsubmitted: BTreeMap<u32, u64>,
 }
 
 impl Native {
@@ -327,6 +328,9 @@ impl Native {
             line,
         };
         let position = into.push(&draft)?;
+        if think.is_some() {
+            self.unsubmitted.insert(position, line);
+        }
         if let Some(array) = job.array {
             *self.children.entry(array).or_default() -= 1;
         }
@@ -352,7 +356,7 @@ impl Native {
     }
 
     /// Ids become positions; what is announced is compared with what came.
-    fn finish(self, into: &mut Builder) {
+    fn finish(mut self, into: &mut Builder) -> Result<(), Problem> {
         for (child, role, dependency, line) in self.edges {
             let known = match dependency {
                 Dependency::Job(id) => self.ids.get(&id.0).map(|parent| into.depend(child, role, *parent)),
@@ -361,6 +365,9 @@ impl Native {
                     .get(&id.0)
                     .map(|array| into.depend_on_array(child, role, *array)),
             };
+            if known.is_some() && role == Role::Spawner {
+                self.unsubmitted.remove(&child);
+            }
             if known.is_none() {
                 into.remark(Remark::UnknownDependency, line, format!("{dependency:?}").as_bytes());
             }
@@ -372,6 +379,19 @@ impl Native {
         let torn = self.children.values().filter(|difference| **difference != 0).count();
         for _ in 0..torn {
             into.remark(Remark::Incomplete, 1, b"an array job without all of its children");
+        }
+        // They have no time of their own: in a replay they would all come at the beginning of 1970.
+        match self.unsubmitted.first_key_value() {
+            None => Ok(()),
+            Some((_, line)) => {
+                let found = format!(
+                    "{} jobs that others submit, without any of those",
+                    self.unsubmitted.len()
+                );
+                Err(Problem::new(into.path(), found, "the jobs that submit them")
+                    .at(*line)
+                    .hint("the file may have been cut short: convert the recording again"))
+            }
         }
     }
 }

@@ -303,6 +303,17 @@ fn a_spawner_without_a_think_time_is_no_submission() {
 }
 
 #[test]
+fn a_job_whose_spawners_are_lost_is_no_job_of_1970() {
+    let text = fan(r#""think_ms":7,"spawned_by":[8],"after":[1]"#);
+    let problems = read_text(&text, &ReadOptions::default()).unwrap_err();
+    assert_eq!(problems[0].line, Some(4));
+    assert!(
+        problems[0].to_string().contains("1 jobs that others submit"),
+        "{problems:?}"
+    );
+}
+
+#[test]
 fn a_cycle_through_submission_and_waiting_is_found() {
     let text = fan(r#""think_ms":7,"spawned_by":[0],"after":[1]"#);
     let circular = text.replace(r#""think_ms":5,"after":[0]"#, r#""think_ms":5,"spawned_by":[2]"#);
