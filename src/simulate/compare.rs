@@ -295,7 +295,7 @@ fn plain() -> Result<Policy, Vec<String>> {
 
 /// From a day before the first submission to two weeks after the last: schedules count in between.
 fn horizon(trace: &Trace) -> (Time, Time) {
-    let submits = trace.jobs.iter().filter(|job| !job.spawned).map(|job| job.submit);
+    let submits = trace.jobs.iter().filter(|job| !job.is_spawned()).map(|job| job.submit);
     let first = submits.clone().min().unwrap_or(Time::EPOCH);
     let last = submits.max().unwrap_or(first);
     (

@@ -123,14 +123,14 @@ pub fn replay<D: Decide>(
     watch: &mut dyn FnMut(&World<'_>),
 ) -> Result<(RunResult, Steering), Vec<String>> {
     let world = World::new(scenario, trace, seed)?;
-    Ok(run(world, trace, (setup, decide), drive, seed, watch))
+    Ok(run(world, trace, (compiled, decide), drive, seed, watch))
 }
 
 /// Runs a world with a controller. `seed` is that of its view.
 pub(super) fn run<D: Decide>(
     world: World<'_>,
     trace: &Trace,
-    (setup, decide): (Setup, D),
+    (compiled, decide): (Compiled, D),
     drive: Drive,
     seed: u64,
     watch: &mut dyn FnMut(&World<'_>),

@@ -94,8 +94,8 @@ impl<'t> World<'t> {
         Ok(world)
     }
 
-    /// Own instances are there from the start; a minvCpus above zero is answered by launches; spawned jobs without parents
-    /// come after their think time.
+    /// Own instances are there from the start; a minvCpus above zero is answered by launches; jobs that only empty
+    /// arrays submit come after their think time.
     fn begin(&mut self, scenario: &Scenario) {
         for (position, spec) in scenario.environments.iter().enumerate() {
             let environment = EnvironmentIndex::at(position);
@@ -114,7 +114,7 @@ fn origin(trace: &Trace) -> Time {
     trace
         .jobs
         .iter()
-        .filter(|job| !job.spawned)
+        .filter(|job| !job.is_spawned())
         .map(|job| job.submit)
         .min()
         .unwrap_or(Time::EPOCH)
