@@ -8,6 +8,7 @@ pub mod clock;
 pub mod control;
 pub mod daemon;
 pub mod explain;
+pub mod files;
 pub mod forecast;
 pub mod ids;
 pub mod input;

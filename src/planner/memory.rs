@@ -42,6 +42,17 @@ pub enum Supply {
     },
 }
 
+/// Raises that are watched for capacity that AWS Batch launches besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Raised {
+    /// When the first was asked for.
+    pub at: Time,
+    /// The largest level wanted since.
+    pub wanted: Vcpus,
+    /// How much they asked for, beyond what was there or on its way.
+    pub asked: Vcpus,
+}
+
 /// What is remembered of an environment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentMemory {
@@ -74,9 +85,9 @@ pub struct EnvironmentMemory {
     /// A release was refused while desired stood above max: Batch overshot, and may be unable to come down by itself while
     /// min is held. The next release lifts max to desired in the same call, and puts it back afterwards.
     pub release_refused: bool,
-    /// A raise that is watched for double launches: when, and the largest level wanted since.
-    pub raised: Option<(Time, Vcpus)>,
-    /// Added to the time that Batch may act first, learned from double launches.
+    /// Raises that are watched for double launches.
+    pub raised: Option<Raised>,
+    /// Added to the time that Batch may act first: longer with each double launch, half of it after raises without one.
     pub batch_first_more: Span,
     /// What a person ordered for it.
     pub overridden: Option<Override>,

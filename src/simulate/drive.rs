@@ -95,10 +95,14 @@ pub fn replay_alone(
     watch_every: Span,
     watch: &mut dyn FnMut(&World<'_>),
 ) -> Result<RunResult, Vec<String>> {
-    let mut world = World::new(scenario, trace, seed)?;
+    Ok(run_alone(World::new(scenario, trace, seed)?, watch_every, watch))
+}
+
+/// Runs a world with nobody but Batch itself.
+pub(super) fn run_alone(mut world: World<'_>, watch_every: Span, watch: &mut dyn FnMut(&World<'_>)) -> RunResult {
     if watch_every.is_zero() {
         world.run_to_end();
-        return Ok(world.into_result());
+        return world.into_result();
     }
     let mut at = world.next_event().unwrap_or(Time::EPOCH);
     while !world.settled() && world.next_event().is_some() {
@@ -106,7 +110,7 @@ pub fn replay_alone(
         watch(&world);
         at = at + watch_every;
     }
-    Ok(world.into_result())
+    world.into_result()
 }
 
 /// Replays a trace with a controller.
@@ -119,6 +123,18 @@ pub fn replay<D: Decide>(
     watch: &mut dyn FnMut(&World<'_>),
 ) -> Result<(RunResult, Steering), Vec<String>> {
     let world = World::new(scenario, trace, seed)?;
+    Ok(run(world, trace, (compiled, decide), drive, seed, watch))
+}
+
+/// Runs a world with a controller. `seed` is that of its view.
+pub(super) fn run<D: Decide>(
+    world: World<'_>,
+    trace: &Trace,
+    (compiled, decide): (Compiled, D),
+    drive: Drive,
+    seed: u64,
+    watch: &mut dyn FnMut(&World<'_>),
+) -> (RunResult, Steering) {
     let start = world.next_event().unwrap_or(Time::EPOCH) - Span::from_minutes(5);
     let view = View::new(&compiled.setup, trace, drive.view, drive.foresight, seed);
     let first_poll = view.first_poll(start);
@@ -149,7 +165,7 @@ pub fn replay<D: Decide>(
     driver.run();
     let expired = driver.controller.sent().iter().map(|sent| sent.expired).sum();
     driver.steering.leases_expired = expired;
-    Ok((driver.world.into_result(), driver.steering))
+    (driver.world.into_result(), driver.steering)
 }
 
 impl<D: Decide> Driver<'_, '_, D> {

@@ -79,7 +79,7 @@ pub(crate) fn without_delays(mut scenario: Scenario) -> Scenario {
 /// What the planner knows of an account; schedules are known for the days around the trace.
 pub(crate) fn compiled(policy: &Policy, scenario: &Scenario, trace: &Trace) -> Compiled {
     let month = Span::from_minutes(30 * 24 * 60);
-    let submits = trace.jobs.iter().filter(|job| !job.spawned).map(|job| job.submit);
+    let submits = trace.jobs.iter().filter(|job| !job.is_spawned()).map(|job| job.submit);
     let first = submits.clone().min().unwrap_or(Time::EPOCH);
     let last = submits.max().unwrap_or(first);
     let horizon = (first - month, last + month);

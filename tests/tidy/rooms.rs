@@ -9,6 +9,7 @@ const ROOMS: &str = "
   units:
   ids:
   clock:       units
+  files:
   catalog:     units
   observation: units ids catalog
   account:     units ids catalog
@@ -18,19 +19,19 @@ const ROOMS: &str = "
   forecast:    units ids
   overrides:   units
   setup:       units ids catalog observation account input policy forecast
-  trace:       units ids catalog observation input
+  trace:       units ids catalog observation input files
   planner:     units ids catalog observation account forecast overrides setup
   explain:     units ids catalog observation account forecast overrides setup planner
   control:     units ids catalog observation account forecast overrides setup planner
   metrics:     units ids catalog observation account forecast overrides setup planner control
-  journal:     units ids catalog observation account forecast overrides setup planner control explain jobs trace input
+  journal:     units ids catalog observation account forecast overrides setup planner control explain jobs trace input files
   daemon:      units ids catalog observation account forecast overrides setup planner explain control input policy trace jobs metrics journal clock
   aws:         units ids catalog observation account planner control jobs daemon
   simulate:    units ids catalog observation account input policy forecast overrides setup trace planner explain control
   server:      units ids catalog observation account forecast overrides setup planner explain control jobs metrics journal daemon
   settings:    units input
-  report:      units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate
-  cli:         units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate report clock jobs metrics journal daemon aws server settings
+  report:      units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate files
+  cli:         units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate report clock jobs metrics journal daemon aws server settings files
 ";
 
 /// What rooms without input and output, clock and chance must not name. Maps without an order count as chance.
