@@ -43,7 +43,7 @@ pub enum Supply {
 }
 
 /// Raises that are watched for capacity that AWS Batch launches besides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Raised {
     /// When the first was asked for.
     pub at: Time,
