@@ -80,8 +80,19 @@ pub(crate) fn of_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) 
         return;
     }
     if let Some(tally) = now.runnable.value().filter(|_| setup.follows_runnable) {
+        let head = head(inputs, now);
+        if let Some(shape) = head {
+            let first = Row {
+                head: true,
+                ..Row::new(Source::Waiting, shape, 1)
+            };
+            add(inputs, setup, queue, first, plan);
+        }
         for (shape, jobs) in tally.rows().rev() {
-            add(inputs, setup, queue, Row::new(Source::Waiting, *shape, jobs), plan);
+            let jobs = jobs - i64::from(head == Some(*shape));
+            if jobs > 0 {
+                add(inputs, setup, queue, Row::new(Source::Waiting, *shape, jobs), plan);
+            }
         }
     }
     arrivals(inputs, setup, queue, plan);
@@ -92,6 +103,14 @@ pub(crate) fn of_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) 
     if unfit > 0 {
         plan.say(Subject::Queue(queue), Because::Unfit(unfit));
     }
+}
+
+/// The size of the job at the head of a queue, if that is known and agrees with what was counted. A head that no counted job
+/// has the size of is believed only where counting stopped early.
+fn head(inputs: &Inputs<'_>, now: &QueueNow) -> Option<Shape> {
+    let shape = (*now.head.value()?)?;
+    let counted = now.runnable.value()?.rows().any(|(other, _)| *other == shape);
+    (sight::is_fresh(inputs, Some(&now.head)) && (counted || !now.runnable.is_exact())).then_some(shape)
 }
 
 /// Adds a row if some environment of the queue can run it.

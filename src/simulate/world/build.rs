@@ -1,13 +1,13 @@
 //! From scenario and trace to a world at its first moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::environment::Environment;
 use super::events::Events;
 use super::jobs::Jobs;
 use super::queues::Waiting;
 use super::spot::Pools;
-use super::{Queue, Quota, World};
+use super::{Generations, Queue, Quota, World};
 use crate::account::Platform;
 use crate::catalog::{Purchase, Resources};
 use crate::ids::{EnvironmentIndex, QueueIndex};
@@ -65,7 +65,9 @@ impl<'t> World<'t> {
             attempts: scenario.retries.attempts,
             origin,
             now: origin,
-            generation: 0,
+            generations: Generations::default(),
+            summary_lag: Span::ZERO,
+            late_counts: VecDeque::new(),
             events: Events::default(),
             next_job: 0,
             messages: messages(trace),
