@@ -277,7 +277,6 @@ impl<D: Decide> Driver<'_, '_, D> {
                 if !self.wanted.is_empty() {
                     self.look(Parts::default());
                 }
-                self.replan_poll(Part::Instances);
                 self.notice();
             }
             Due::Armed(environment) => self.step(Input::Armed(environment, Ok(()))),
@@ -304,13 +303,15 @@ impl<D: Decide> Driver<'_, '_, D> {
         }
     }
 
-    /// A poll that is planned comes sooner if the part is polled more often from now on.
+    /// Moves a planned poll to where it belongs now: how often a part is polled depends on what was read.
     fn replan_poll(&mut self, part: Part) {
-        let at = self.view.poll(part, self.world.now() + Span::from_millis(1));
-        if let Some((Some(planned), _)) = self.polls.get_mut(part.position())
-            && at < *planned
-        {
-            *planned = at;
+        let Some((planned @ Some(_), last)) = self.polls.get_mut(part.position()) else {
+            return;
+        };
+        let from = self.world.now().max(*last + Span::from_millis(1));
+        let at = self.view.poll(part, from);
+        if *planned != Some(at) {
+            *planned = Some(at);
             self.at(at, Due::Poll(part));
         }
     }
@@ -339,6 +340,7 @@ impl<D: Decide> Driver<'_, '_, D> {
         }
         let wanted = std::mem::take(&mut self.wanted);
         self.view.read(wanted, self.controller.setup(), &self.world);
+        self.replan_poll(Part::Instances);
         self.deciding = true;
         let at = self.world.now() + self.drive.view.listing;
         self.at(at, Due::Decide);
