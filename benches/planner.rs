@@ -3,7 +3,6 @@
 //! `cargo bench --bench planner`
 
 use autotune::planner::memory::Memory;
-use autotune::planner::plan;
 use autotune::planner::plan::Plan;
 use autotune::units::Span;
 use divan::{Bencher, black_box};
@@ -11,7 +10,7 @@ use divan::{Bencher, black_box};
 #[path = "../tests/large_account/mod.rs"]
 mod large_account;
 
-use large_account::{NOW, busy, quiet, setup};
+use large_account::{NOW, busy, decide, quiet, setup};
 
 fn main() {
     divan::main();
@@ -23,7 +22,7 @@ fn burst(bencher: Bencher<'_, '_>) {
     let (setup, observation) = (setup(), busy());
     let memory = Memory::new(&setup, NOW - Span::from_minutes(60));
     let mut decision = Plan::default();
-    bencher.bench_local(|| plan(black_box(&setup), black_box(&observation), &memory, NOW, &mut decision));
+    bencher.bench_local(|| decide(black_box(&setup), black_box(&observation), &memory, NOW, &mut decision));
 }
 
 /// The same account some looks later: everything that can be asked for has been asked for.
@@ -32,7 +31,7 @@ fn steady(bencher: Bencher<'_, '_>) {
     let (setup, mut observation) = (setup(), busy());
     let (memory, now) = large_account::settle(&setup, &mut observation);
     let mut decision = Plan::default();
-    bencher.bench_local(|| plan(black_box(&setup), black_box(&observation), &memory, now, &mut decision));
+    bencher.bench_local(|| decide(black_box(&setup), black_box(&observation), &memory, now, &mut decision));
 }
 
 /// Nothing waits.
@@ -41,5 +40,5 @@ fn idle(bencher: Bencher<'_, '_>) {
     let (setup, observation) = (setup(), quiet());
     let memory = Memory::new(&setup, NOW - Span::from_minutes(60));
     let mut decision = Plan::default();
-    bencher.bench_local(|| plan(black_box(&setup), black_box(&observation), &memory, NOW, &mut decision));
+    bencher.bench_local(|| decide(black_box(&setup), black_box(&observation), &memory, NOW, &mut decision));
 }

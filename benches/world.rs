@@ -43,10 +43,10 @@ fn trace(jobs: u32, vcpus: u32) -> Trace {
             name: 0,
             dependencies_start: 0,
             dependencies_count: 0,
+            spawners: 0,
             array: None,
             queue: 0,
             ending: Ending::Succeeded,
-            spawned: false,
         }
     });
     Trace {

@@ -1,6 +1,5 @@
 //! A decision in a steady state allocates nothing: its buffers are kept from plan to plan.
 
-use autotune::planner::plan;
 use autotune::planner::plan::Plan;
 use autotune::units::Span;
 
@@ -13,11 +12,13 @@ fn a_plan_in_a_steady_state_allocates_nothing() {
     let mut observation = large_account::busy();
     let (memory, now) = large_account::settle(&setup, &mut observation);
     let mut decision = Plan::default();
-    let first = allocation_counter::measure(|| plan(&setup, &observation, &memory, now, &mut decision));
+    let first =
+        allocation_counter::measure(|| large_account::decide(&setup, &observation, &memory, now, &mut decision));
     assert!(first.count_total > 0, "the first plan makes its buffers");
     for seconds in 1..10 {
         let later = now + Span::from_seconds(seconds);
-        let next = allocation_counter::measure(|| plan(&setup, &observation, &memory, later, &mut decision));
+        let next =
+            allocation_counter::measure(|| large_account::decide(&setup, &observation, &memory, later, &mut decision));
         assert_eq!(next.count_total, 0, "{next:?} after {seconds} s");
     }
     assert!(
@@ -32,11 +33,12 @@ fn a_plan_that_acts_reuses_its_buffers_too() {
     let (quiet, busy) = (large_account::quiet(), large_account::busy());
     let memory = autotune::planner::memory::Memory::new(&setup, large_account::NOW - Span::from_minutes(60));
     let mut decision = Plan::default();
-    plan(&setup, &busy, &memory, large_account::NOW, &mut decision);
+    large_account::decide(&setup, &busy, &memory, large_account::NOW, &mut decision);
     assert!(!decision.actions.is_empty());
     for observation in [&quiet, &busy, &quiet, &busy] {
-        let next =
-            allocation_counter::measure(|| plan(&setup, observation, &memory, large_account::NOW, &mut decision));
+        let next = allocation_counter::measure(|| {
+            large_account::decide(&setup, observation, &memory, large_account::NOW, &mut decision);
+        });
         assert_eq!(next.count_total, 0, "{next:?}");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Data goes to standard output, everything about the work (progress, warnings, problems) to standard error.
 
+mod interrupt;
 mod reading;
 mod schema;
 mod simulate;
@@ -29,7 +30,7 @@ enum Command {
     Trace(trace::Arguments),
 }
 
-/// How a command ended. Scripts rely on these numbers.
+/// How a command ended. Scripts rely on these numbers. Beside them, 130 and 143: ended by SIGINT (Ctrl-C) or SIGTERM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
     /// 0: done.

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::reading::{Reading, load, say};
-use super::{ExitStatus, Failed, print, remark};
+use super::{ExitStatus, Failed, interrupt, print, remark};
+use crate::files::Unwritten;
 use crate::input;
 use crate::policy;
 use crate::report::{Report, Timeline};
@@ -14,8 +15,9 @@ use crate::simulate::assertion::{self, Assertion, Known};
 use crate::simulate::compare::{Candidate, Compared, Settings, Steers, compare, watch_one};
 use crate::simulate::scenario::Scenario;
 use crate::simulate::view::ViewModel;
+use crate::simulate::world::World;
 use crate::trace::Trace;
-use crate::units::{Span, to_i64};
+use crate::units::{Span, to_u64};
 
 /// Replay recordings of jobs on a simulated account, under a policy and beside others.
 ///
@@ -74,6 +76,7 @@ enum Output {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
+    interrupt::removes_partial_files()?;
     let (scenario, mut candidates) = inputs(arguments)?;
     let claims = claims(arguments, &scenario, &mut candidates)?;
     let loaded = load(&arguments.trace, &arguments.reading.options())?;
@@ -89,15 +92,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
             .threads
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
     };
-    let runs = to_i64(candidates.len()).saturating_mul(to_i64(settings.seeds.len()));
-    let bar = progress_bar(u64::try_from(runs).unwrap_or(0));
-    let compared = compare(&scenario, &loaded.trace, &candidates, &settings, &|done| {
-        bar.set_position(u64::try_from(done).unwrap_or(0));
+    // Before the work, so that a place that cannot be written is told at once.
+    let timeline = arguments
+        .timeline
+        .as_deref()
+        .map(|path| Timeline::create(path, &scenario));
+    let timeline = timeline.transpose().map_err(unwritten)?;
+    let runs = candidates.len().saturating_mul(settings.seeds.len());
+    let bar = progress_bar("replaying", loaded.trace.jobs.len().saturating_mul(runs));
+    let compared = compare(&scenario, &loaded.trace, &candidates, &settings, &|ended| {
+        bar.inc(to_u64(ended));
     });
     bar.finish_and_clear();
     let compared = compared.map_err(|problems| bad_input(&problems))?;
-    if let (Some(path), Some(tested)) = (&arguments.timeline, candidates.first()) {
-        write_timeline(arguments, path, &scenario, &loaded.trace, tested, settings.view)?;
+    if let (Some(timeline), Some(tested)) = (timeline, candidates.first()) {
+        let every = Span::from_seconds(arguments.timeline_every);
+        write_timeline((timeline, every), &scenario, &loaded.trace, tested, settings.view)?;
     }
     tell_notes(&compared);
     if arguments.reading.is_strict() {
@@ -220,29 +230,28 @@ fn words(claim: &str) -> impl Iterator<Item = &str> {
 }
 
 fn write_timeline(
-    arguments: &Arguments,
-    path: &Path,
+    (mut timeline, every): (Timeline, Span),
     scenario: &Scenario,
     trace: &Trace,
     tested: &Candidate,
     view: ViewModel,
 ) -> Result<(), Failed> {
-    let unwritten = |error: crate::report::Unwritten| Failed {
-        status: ExitStatus::Failure,
-        message: error.to_string(),
+    let bar = progress_bar("timeline", trace.jobs.len());
+    let mut sample = |world: &World<'_>| {
+        timeline.sample(world);
+        bar.set_position(to_u64(world.ended_jobs()));
     };
-    let mut timeline = Timeline::create(path, scenario).map_err(unwritten)?;
-    let every = Span::from_seconds(arguments.timeline_every);
-    let watched = watch_one(
-        scenario,
-        trace,
-        tested,
-        view,
-        1,
-        (every, &mut |world| timeline.sample(world)),
-    );
+    let watched = watch_one(scenario, trace, tested, view, 1, (every, &mut sample));
+    bar.finish_and_clear();
     watched.map_err(|problems| bad_input(&problems))?;
     timeline.finish().map_err(unwritten)
+}
+
+fn unwritten(error: Unwritten) -> Failed {
+    Failed {
+        status: ExitStatus::Failure,
+        message: format!("failed to {:#}", anyhow::Error::from(error)),
+    }
 }
 
 /// Under `--strict`, a job that no environment can hold is an error; otherwise it is counted under the table.
@@ -309,11 +318,14 @@ fn bad_input(problems: &[String]) -> Failed {
     }
 }
 
-/// A bar on standard error; invisible where that is no terminal.
-fn progress_bar(runs: u64) -> ProgressBar {
-    let bar = ProgressBar::new(runs);
-    if let Ok(style) = ProgressStyle::with_template("replaying {bar:30} {pos}/{len} {elapsed}") {
-        bar.set_style(style);
+/// A bar on standard error that counts jobs; invisible where that is no terminal.
+fn progress_bar(what: &'static str, jobs: usize) -> ProgressBar {
+    let bar = ProgressBar::new(to_u64(jobs)).with_message(what);
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{:.0} jobs/s", state.per_sec());
+    };
+    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} jobs, {rate}, {elapsed}") {
+        bar.set_style(style.with_key("rate", rate));
     }
     bar.enable_steady_tick(std::time::Duration::from_millis(200));
     bar

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::reading::{Reading, load, say};
-use super::{ExitStatus, Failed, print, remark};
+use super::{ExitStatus, Failed, interrupt, print, remark};
 use crate::trace::generate::{self, Days, Generator};
 use crate::trace::{self, Limits, Quantiles, ReadOptions, ReadReport, Summary, Trace};
 use crate::units::{Span, Time};
@@ -114,6 +114,7 @@ enum Kind {
 
 /// Runs `autotune trace`.
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
+    interrupt::removes_partial_files()?;
     match &arguments.command {
         Command::Info { paths, reading, output } => info(paths, reading, *output),
         Command::Convert { paths, reading, out } => {

@@ -1,28 +1,34 @@
-//! `autotune validate`: checks policy files offline and shows what they mean.
+//! `autotune validate`: checks policy and scenario files offline and shows what they mean.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{ExitStatus, Failed, print};
 use crate::clock;
-use crate::input::{Document, key_path, render, render_effective, schema_of};
+use crate::input::{self, Document, FileKind, Problem, key_path, render, render_effective, schema_of};
 use crate::policy::file::{EnvironmentPolicy, PolicyFile, QueuePolicy};
 use crate::policy::{self, schedules};
+use crate::simulate::scenario::Scenario;
 use crate::units::{Span, Time};
 
 /// How far ahead windows are looked for: a year and a day, so that yearly schedules show too.
 const HORIZON: Span = Span::from_seconds(366 * 24 * 3600);
 
-/// Checks policy files without an account: every problem with file, line, key, what was found and what was expected.
+/// Checks policies and scenarios without an account: every problem with file, line, key, what was found and what was expected.
+///
+/// A file with lists `[[environments]]` or `[[queues]]`, or with a `model`, is a scenario; every other is a policy. All policy
+/// files of a folder are one policy and have to hold together; each of its scenarios stands for itself. Only a folder without
+/// scenarios can be used as a policy.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Policy files, folders of them (one policy each), or names of shipped policies.
+    /// Policy and scenario files, folders of them, or names of shipped policies and scenarios.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Print every key with its meaning and the value in force, defaults included, as a policy file.
+    /// Print every key with its meaning and the value in force, defaults included, as a file of its kind. Of a scenario also
+    /// every parameter of its model.
     #[arg(long)]
     show_effective: bool,
-    /// Print the next N stretches of time in which schedules hold, and which of them wins.
+    /// Print the next N stretches of time in which a policy's schedules hold, and which of them wins.
     #[arg(long, value_name = "N")]
     schedules: Option<usize>,
     /// With --schedules: from this time on instead of now, for example 2026-03-28T00:00Z.
@@ -32,12 +38,9 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     let mut problems = Vec::new();
-    let mut policies = Vec::new();
+    let mut good = Vec::new();
     for path in &arguments.paths {
-        match policy::load(path) {
-            Ok(policy) => policies.push(policy),
-            Err(found) => problems.extend(found),
-        }
+        good.extend(read(path, &mut problems));
     }
     problems.sort();
     problems.dedup();
@@ -50,18 +53,64 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     let from = arguments
         .from
         .map_or_else(clock::now, |from| Time::from_millis(from.as_millisecond()));
-    for document in policies.iter().flat_map(|policy| &policy.files) {
+    for file in &good {
         if arguments.show_effective {
-            print(&effective(document)?);
+            print(&match file {
+                Good::Policy(document) => effective(document)?,
+                Good::Scenario(document) => effective_scenario(document)?,
+            });
         }
-        if let Some(most) = arguments.schedules {
+        if let (Some(most), Good::Policy(document)) = (arguments.schedules, file) {
             print(&schedule_text(document, from, most));
         }
         if !arguments.show_effective && arguments.schedules.is_none() {
-            print(&format!("{}: ok\n", document.name));
+            print(&match file {
+                Good::Policy(document) => format!("{}: ok\n", document.name),
+                Good::Scenario(document) => format!("{}: ok, a scenario\n", document.name),
+            });
         }
     }
     Ok(ExitStatus::Done)
+}
+
+/// A file without problems.
+enum Good {
+    Policy(Box<Document<PolicyFile>>),
+    Scenario(Box<Document<Scenario>>),
+}
+
+/// What is at a path, by its kind; adds every problem of it.
+fn read(path: &Path, problems: &mut Vec<Problem>) -> Vec<Good> {
+    let is_scenario = |path: &Path| {
+        // What cannot be read is told by whoever reads it next.
+        input::read_text(path, "", &[]).is_ok_and(|text| FileKind::of(&text) == FileKind::Scenario)
+    };
+    let files = if path.is_dir() {
+        input::toml_files(path).unwrap_or_default()
+    } else {
+        vec![path.to_path_buf()]
+    };
+    let (scenarios, policies): (Vec<PathBuf>, Vec<PathBuf>) =
+        (files.into_iter()).partition(|file| Scenario::shipped(file).is_some() || is_scenario(file));
+    let mut good = Vec::new();
+    if scenarios.is_empty() || !policies.is_empty() {
+        let loaded = if scenarios.is_empty() {
+            policy::load(path)
+        } else {
+            policy::load_files(&policies)
+        };
+        match loaded {
+            Ok(policy) => good.extend((policy.files.into_iter()).map(|document| Good::Policy(Box::new(document)))),
+            Err(found) => problems.extend(found),
+        }
+    }
+    for scenario in scenarios {
+        match Scenario::load_document(&scenario) {
+            Ok(document) => good.push(Good::Scenario(Box::new(document))),
+            Err(found) => problems.extend(found),
+        }
+    }
+    good
 }
 
 /// The file with every key, and the defaults that hold for environments without an entry.
@@ -82,6 +131,18 @@ fn effective(document: &Document<PolicyFile>) -> Result<String, Failed> {
         text.push_str(line);
         text.push('\n');
     }
+    Ok(text)
+}
+
+/// The scenario with every key, and every parameter of its model in place of the overrides.
+fn effective_scenario(document: &Document<Scenario>) -> Result<String, Failed> {
+    let value = serde_json::to_value(document.value.with_all_parameters()).map_err(|error| Failed {
+        status: ExitStatus::Failure,
+        message: error.to_string(),
+    })?;
+    let is_set = |key: &str| document.place(key).is_some();
+    let mut text = format!("# {}: every key in force\n\n", document.name);
+    text.push_str(&render_effective(schema_of::<Scenario>().as_value(), &value, &is_set));
     Ok(text)
 }
 
@@ -182,6 +243,44 @@ floor_vcpus = 256
         #   Sun 2026-03-29 11:00 BST to Sun 2026-03-29 12:00 BST: floor 64 vCPUs (schedules[0]), headroom 2 (schedules[0])
         # p.toml: queues.b: no schedules
         "#);
+    }
+
+    #[test]
+    fn every_default_and_parameter_of_a_scenario_is_shown_and_makes_the_same_world() {
+        let text = r#"version = 1
+[model_overrides]
+idle_spot = "5m"
+[[environments]]
+name = "a"
+max_vcpus = 64
+tags = { team = "x y" }
+[[environments]]
+name = "own"
+platform = "unmanaged"
+max_vcpus = 8
+own_instances = [{ count = 1, vcpus = 8 }]
+[[queues]]
+name = "q"
+environments = ["a", "own"]
+"#;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.toml");
+        std::fs::write(&path, text).unwrap();
+        let document = Scenario::load_document(&path).unwrap();
+        let shown = effective_scenario(&document).unwrap();
+        for line in [
+            "idle_spot = \"5m\"",
+            "dispatch = \"4s to 11s\"  # default",
+            "zones = 3  # default",
+            "team = \"x y\"",
+            "model = \"recent\"  # default",
+            "# random_droughts  # not set",
+            "[[environments.own_instances]]",
+        ] {
+            assert!(shown.lines().any(|other| other == line), "{line}\n{shown}");
+        }
+        let again = Scenario::from_toml("again", &shown).unwrap();
+        assert_eq!(again, document.value.with_all_parameters());
     }
 
     #[test]

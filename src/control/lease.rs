@@ -84,6 +84,7 @@ impl<D: Decide> Controller<D> {
             } else if let Some(seen) = seen
                 && !at_base
                 && now >= self.renewal_due(lease)
+                && self.setup.environments.get(position).is_some_and(|setup| setup.covered)
                 && self.sees(now, observation, position)
             {
                 let renewed = Lease {

@@ -6,15 +6,18 @@
 //! either. A *lease* is the promise that a raised min does not outlive us: it expires unless renewed, and then base returns.
 
 mod lease;
+mod reload;
 #[cfg(test)]
 mod tests;
 
+use crate::forecast::Forecast;
 use crate::ids::EnvironmentIndex;
 use crate::observation::{Observation, Seen};
+use crate::overrides::Override;
 use crate::planner::memory::Memory;
-use crate::planner::plan::{Action, Because, Levels, Plan};
-use crate::planner::{self};
-use crate::setup::Setup;
+use crate::planner::plan::{Action, Because, Levels, Plan, Subject};
+use crate::planner::{self, Inputs};
+use crate::setup::{Compiled, Setup};
 use crate::units::{Span, Time, Vcpus, to_i64};
 
 pub use lease::{Guard, Lease};
@@ -29,13 +32,15 @@ const BACK_OFF_FIRST: Span = Span::from_seconds(5);
 const BACK_OFF_MOST: Span = Span::from_minutes(5);
 /// A renewal that failed, or that sight did not permit, is tried again after this.
 const RENEW_AGAIN: Span = Span::from_seconds(10);
+/// A request is over after this long: a writer begins none that could outlast its leadership.
+const REQUEST_MOST: Span = Span::from_seconds(15);
 /// After a stop, raised levels last this long at most: enough to start again, short enough to forget.
 const HAND_OVER_MOST: Span = Span::from_minutes(10);
 
 /// Whoever decides: the planner, or, in simulations, somebody else's rule that fills the same [`Plan`].
 pub trait Decide {
-    /// Fills `plan` for `now`.
-    fn decide(&mut self, setup: &Setup, observation: &Observation, memory: &Memory, now: Time, plan: &mut Plan);
+    /// Fills `plan`.
+    fn decide(&mut self, inputs: &Inputs<'_>, plan: &mut Plan);
 }
 
 /// Our planner.
@@ -43,13 +48,13 @@ pub trait Decide {
 pub struct Planner;
 
 impl Decide for Planner {
-    fn decide(&mut self, setup: &Setup, observation: &Observation, memory: &Memory, now: Time, plan: &mut Plan) {
-        planner::plan(setup, observation, memory, now, plan);
+    fn decide(&mut self, inputs: &Inputs<'_>, plan: &mut Plan) {
+        planner::plan(inputs, plan);
     }
 }
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// The observation was read again, or the time came that was asked for.
     Observed,
@@ -61,6 +66,14 @@ pub enum Input {
     Armed(EnvironmentIndex, Result<(), Failed>),
     /// The update of this environment was answered.
     Finished(EnvironmentIndex, Outcome),
+    /// This process may write until then, or no longer. It may from the start, where nobody else could.
+    Leadership(Option<Time>),
+    /// A person ordered something for an environment or a queue, or took it back.
+    Overridden(Subject, Option<Override>),
+    /// Policy or account have changed. Taken as soon as no update is under way; [`Effect::Renumbered`] says when.
+    Reloaded(Box<Compiled>),
+    /// Another forecast was made for the same setup.
+    Foreseen(Box<Forecast>),
     /// The process is asked to stop.
     Stop,
 }
@@ -76,7 +89,7 @@ pub enum Outcome {
     Accepted,
     /// Refused: the environment was being modified, or Batch had moved meanwhile. Look again, then decide anew.
     Raced,
-    /// Refused because desired stands above max after an overshoot: wait, it is not an error.
+    /// Refused because desired stands above max after an overshoot: a hold, not an error.
     Overshoot,
     /// Throttled.
     Throttled,
@@ -97,6 +110,8 @@ pub enum Effect {
     Disarm(EnvironmentIndex),
     /// Send this update.
     Send(Action),
+    /// The new setup is in force: from the next step on, every index is one of its own.
+    Renumbered,
     /// Step with [`Input::Observed`] at this time, even if nothing was seen to change.
     WakeAt(Time),
 }
@@ -130,6 +145,7 @@ pub struct Sent {
 pub struct Controller<D> {
     decide: D,
     setup: Setup,
+    forecast: Forecast,
     memory: Memory,
     plan: Plan,
     flights: Vec<Flight>,
@@ -137,12 +153,16 @@ pub struct Controller<D> {
     leases: Vec<Option<Lease>>,
     sent: Vec<Sent>,
     woken: Option<(Time, Time)>,
+    /// Until when this process may write.
+    leads_until: Option<Time>,
+    /// What comes into force when no update is under way.
+    next: Option<Box<Compiled>>,
     stopping: bool,
 }
 
 impl<D: Decide> Controller<D> {
     /// A controller that starts at `now` with nothing remembered.
-    pub fn new(decide: D, setup: Setup, now: Time) -> Self {
+    pub fn new(decide: D, setup: Setup, forecast: Forecast, now: Time) -> Self {
         let count = setup.environments.len();
         Self {
             decide,
@@ -153,8 +173,11 @@ impl<D: Decide> Controller<D> {
             leases: vec![None; count],
             sent: vec![Sent::default(); count],
             woken: None,
+            leads_until: Some(Time::FAR_FUTURE),
+            next: None,
             stopping: false,
             setup,
+            forecast,
         }
     }
 
@@ -194,8 +217,16 @@ impl<D: Decide> Controller<D> {
             Input::Committed(environment, result) => self.committed(now, environment, result, effects),
             Input::Armed(environment, result) => self.armed(now, environment, result, effects),
             Input::Finished(environment, outcome) => self.finished(now, environment, outcome, effects),
+            Input::Leadership(until) => self.lead(now, until),
+            Input::Overridden(subject, overridden) => self.overridden(now, subject, overridden, effects),
+            Input::Reloaded(compiled) => self.next = Some(compiled),
+            Input::Foreseen(forecast) => {
+                self.forecast = *forecast;
+                effects.push(Effect::Observe);
+            }
             Input::Stop => self.stop(now, observation, effects),
         }
+        self.reload_if_free(effects);
         self.ask_for_wake_up(now, effects);
     }
 
@@ -215,8 +246,18 @@ impl<D: Decide> Controller<D> {
                 memory.in_flight = *flight != Flight::Idle;
             }
         }
-        self.decide
-            .decide(&self.setup, observation, &self.memory, now, &mut self.plan);
+        let inputs = Inputs {
+            setup: &self.setup,
+            observation,
+            memory: &self.memory,
+            forecast: &self.forecast,
+            now,
+        };
+        self.decide.decide(&inputs, &mut self.plan);
+        // Who does not lead remembers nothing of what he would have done.
+        if !self.leads(now) {
+            return;
+        }
         self.memory.fold(&self.plan.notes);
         for position in 0..self.plan.actions.len() {
             let Some(action) = self.plan.actions.get(position).copied() else {
@@ -225,6 +266,50 @@ impl<D: Decide> Controller<D> {
             self.intend(now, action, effects);
         }
         self.mind_leases(now, observation, effects);
+    }
+
+    /// Whether a request may begin now and end while this process still leads.
+    fn leads(&self, now: Time) -> bool {
+        self.leads_until
+            .is_some_and(|until| until == Time::FAR_FUTURE || now + REQUEST_MOST < until)
+    }
+
+    /// Whoever begins to lead starts afresh, as after a start; whoever no longer leads leaves the leases to his successor.
+    fn lead(&mut self, now: Time, until: Option<Time>) {
+        let led = self.leads(now);
+        self.leads_until = until;
+        if led == self.leads(now) {
+            return;
+        }
+        if led {
+            self.leases.fill(None);
+        } else {
+            let mut fresh = Memory::new(&self.setup, now);
+            fresh.take_overrides(&self.memory);
+            self.memory = fresh;
+        }
+    }
+
+    fn overridden(&mut self, now: Time, subject: Subject, overridden: Option<Override>, effects: &mut Vec<Effect>) {
+        let slot = match subject {
+            Subject::Environment(index) => {
+                let memory = self.memory.environments.get_mut(index.position());
+                memory.map(|memory| &mut memory.overridden)
+            }
+            Subject::Queue(index) => {
+                let memory = self.memory.queues.get_mut(index.position());
+                memory.map(|memory| &mut memory.overridden)
+            }
+            Subject::Sqs(_) => None,
+        };
+        if let Some(slot) = slot {
+            *slot = match (*slot, overridden) {
+                (Some(held), Some(new)) => Some(held.newer(new)),
+                (_, new) => new,
+            }
+            .filter(|held| held.until > now);
+            effects.push(Effect::Observe);
+        }
     }
 
     /// When the wake-ups so far have settled and everything is read again.
@@ -236,7 +321,7 @@ impl<D: Decide> Controller<D> {
     /// Starts an action on its way, unless another is: commit first. Says whether it did.
     fn intend(&mut self, now: Time, action: Action, effects: &mut Vec<Effect>) -> bool {
         let environment = action.environment();
-        let idle = self.flights.get(environment.position()) == Some(&Flight::Idle);
+        let idle = self.flights.get(environment.position()) == Some(&Flight::Idle) && self.next.is_none();
         if idle {
             let lease = self.lease_for(&action, now);
             self.set_flight(environment, Flight::Committing(action, lease));
@@ -290,13 +375,14 @@ impl<D: Decide> Controller<D> {
             return;
         };
         let needs_guard = self.needs_guard(&action);
-        if self.stopping && needs_guard {
-            self.set_flight(environment, Flight::Idle);
+        if self.stopping && needs_guard || !self.leads(now) {
+            self.not_sent(environment);
             return;
         }
         // A failing commit (disk full) stops raises, never releases; so does one so slow that the lease would have to be renewed.
         let too_late = lease.is_some_and(|lease| now >= self.renewal_due(lease));
         if (result.is_err() || too_late) && needs_guard {
+            self.not_sent(environment);
             self.back_off(now, environment);
             return;
         }
@@ -334,13 +420,16 @@ impl<D: Decide> Controller<D> {
         effects: &mut Vec<Effect>,
     ) {
         match (self.flights.get(environment.position()).copied(), result) {
-            (Some(Flight::Arming(..)), _) if self.stopping => self.set_flight(environment, Flight::Idle),
+            (Some(Flight::Arming(..)), _) if self.stopping || !self.leads(now) => self.not_sent(environment),
             (Some(Flight::Arming(action, lease)), Ok(())) if now < self.renewal_due(lease) => {
                 self.set_flight(environment, Flight::Sending(action, Some(lease)));
                 effects.push(Effect::Send(action));
             }
             // Not armed, or so late that what was decided is no longer true.
-            (Some(Flight::Arming(..)), _) => self.back_off(now, environment),
+            (Some(Flight::Arming(..)), _) => {
+                self.not_sent(environment);
+                self.back_off(now, environment);
+            }
             // A guard moved for a renewal: the lease counts from when it is armed.
             (Some(_), Ok(())) if !self.stopping => self.renewed(now, environment),
             (Some(_) | None, _) => {}
@@ -381,7 +470,12 @@ impl<D: Decide> Controller<D> {
                 if let (Some(slot), Outcome::Failed) = (self.leases.get_mut(position), outcome) {
                     *slot = slot.or(lease);
                 }
-                self.back_off(now, environment);
+                if outcome == Outcome::Overshoot {
+                    let until = now + self.setup.tempo.between_updates;
+                    self.set_flight(environment, Flight::BackOff { until });
+                } else {
+                    self.back_off(now, environment);
+                }
             }
         }
         if !self.stopping {
@@ -397,6 +491,15 @@ impl<D: Decide> Controller<D> {
             *slot = failures.saturating_add(1);
         }
         self.set_flight(environment, Flight::BackOff { until: now + pause });
+    }
+
+    /// What was intended was not sent, so the planner must not reckon with it.
+    fn not_sent(&mut self, environment: EnvironmentIndex) {
+        self.set_flight(environment, Flight::Idle);
+        if let Some(memory) = self.memory.environments.get_mut(environment.position()) {
+            memory.updated = None;
+            memory.raised = None;
+        }
     }
 
     fn set_flight(&mut self, environment: EnvironmentIndex, flight: Flight) {

@@ -2,6 +2,7 @@
 
 mod any_order;
 mod leases;
+mod orders;
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -10,12 +11,12 @@ use std::rc::Rc;
 use insta::assert_snapshot;
 
 use super::{Controller, Decide, Effect, Failed, Input, Outcome, Planner};
+use crate::forecast::Forecast;
 use crate::ids::EnvironmentIndex;
 use crate::observation::{EnvironmentNow, Gap, GapReason, Observation, Seen};
-use crate::planner::memory::Memory;
+use crate::planner::Inputs;
 use crate::planner::plan::{Action, Because, Levels, Note, Plan};
 use crate::planner::worlds::{self, shape, spot_then_on_demand};
-use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus};
 
 const START: Time = Time::from_seconds(1_767_258_000); // 2026-01-01 09:00:00 UTC
@@ -29,15 +30,10 @@ type Wishes = Rc<RefCell<Vec<Option<(i64, i64)>>>>;
 struct Script(Wishes);
 
 impl Decide for Script {
-    fn decide(&mut self, setup: &Setup, observation: &Observation, memory: &Memory, now: Time, plan: &mut Plan) {
-        plan.reset(
-            now,
-            observation.generation,
-            setup.environments.len(),
-            setup.queues.len(),
-        );
+    fn decide(&mut self, inputs: &Inputs<'_>, plan: &mut Plan) {
+        plan.reset(inputs);
         for (position, wish) in self.0.borrow().iter().enumerate() {
-            let seen = observation.environments[position].value();
+            let seen = inputs.observation.environments[position].value();
             let (Some(seen), Some((min, max))) = (seen, *wish) else {
                 continue;
             };
@@ -49,7 +45,7 @@ impl Decide for Script {
             };
             let environment = EnvironmentIndex::at(position);
             if to.max_vcpus < from.max_vcpus {
-                let mut note = memory.environments[position];
+                let mut note = inputs.memory.environments[position];
                 note.max_before = Some(from.max_vcpus);
                 plan.notes.push(Note::Environment(environment, note));
             }
@@ -80,7 +76,7 @@ fn desk<D: Decide>(decide: D) -> Desk<D> {
     let setup = spot_then_on_demand();
     Desk {
         observation: worlds::quiet(&setup, START),
-        controller: Controller::new(decide, setup, START - Span::from_minutes(60)),
+        controller: Controller::new(decide, setup, Forecast::default(), START - Span::from_minutes(60)),
         now: START,
         effects: Vec::new(),
         told: String::new(),
@@ -102,17 +98,10 @@ impl<D: Decide> Desk<D> {
     }
 
     fn step(&mut self, input: Input) -> &mut Self {
+        let heading = self.heading(&input);
         self.effects.clear();
         self.controller
             .step(self.now, &self.observation, input, &mut self.effects);
-        let heading = match input {
-            Input::Observed => "observed".to_owned(),
-            Input::Woken => "woken".to_owned(),
-            Input::Stop => "stop".to_owned(),
-            Input::Committed(of, result) => format!("committed {} {}", self.name(of), verdict(result)),
-            Input::Armed(of, result) => format!("armed {} {}", self.name(of), verdict(result)),
-            Input::Finished(of, outcome) => format!("finished {} {outcome:?}", self.name(of)),
-        };
         writeln!(self.told, "{} {heading}", clock(self.now)).unwrap();
         for effect in &self.effects {
             if let Effect::WakeAt(at) = effect {
@@ -128,6 +117,23 @@ impl<D: Decide> Desk<D> {
         self
     }
 
+    fn heading(&self, input: &Input) -> String {
+        match input {
+            Input::Observed => "observed".to_owned(),
+            Input::Woken => "woken".to_owned(),
+            Input::Stop => "stop".to_owned(),
+            Input::Reloaded(_) => "reloaded".to_owned(),
+            Input::Foreseen(_) => "foreseen".to_owned(),
+            Input::Leadership(until) => {
+                until.map_or("does not lead".to_owned(), |at| format!("leads until {}", clock(at)))
+            }
+            Input::Overridden(_, order) => order.map_or("cleared".to_owned(), |order| format!("{:?}", order.order)),
+            Input::Committed(of, result) => format!("committed {} {}", self.name(*of), verdict(*result)),
+            Input::Armed(of, result) => format!("armed {} {}", self.name(*of), verdict(*result)),
+            Input::Finished(of, outcome) => format!("finished {} {outcome:?}", self.name(*of)),
+        }
+    }
+
     /// Everything that the controller asks of the driver goes well, until it asks for nothing more. Batch follows at once.
     fn carry_out(&mut self) -> &mut Self {
         loop {
@@ -135,7 +141,7 @@ impl<D: Decide> Desk<D> {
                 Effect::Commit(of, ..) => Some(Input::Committed(of, Ok(()))),
                 Effect::Arm(guard) => Some(Input::Armed(guard.environment, Ok(()))),
                 Effect::Send(action) => Some(Input::Finished(action.environment(), Outcome::Accepted)),
-                Effect::Observe | Effect::Disarm(_) | Effect::WakeAt(_) => None,
+                Effect::Observe | Effect::Disarm(_) | Effect::Renumbered | Effect::WakeAt(_) => None,
             });
             let Some(input) = next else {
                 return self;
@@ -184,6 +190,7 @@ impl<D: Decide> Desk<D> {
     fn describe(&self, effect: &Effect) -> String {
         match effect {
             Effect::Observe => "observe".to_owned(),
+            Effect::Renumbered => "renumbered".to_owned(),
             Effect::Commit(of, action, lease) => {
                 let lease = lease.map_or_else(
                     || "no lease".to_owned(),
@@ -346,6 +353,26 @@ fn answers_out_of_turn_are_ignored() {
 }
 
 /// F10, F15: pauses double from 5 s to 5 min, and only where it went wrong.
+/// While desired stands above max, nothing is wrong but the moment.
+#[test]
+fn an_overshoot_is_waited_for_without_longer_and_longer_pauses() {
+    let (mut desk, wishes) = scripted();
+    wishes.borrow_mut()[0] = Some((64, 256));
+    for _ in 0..4 {
+        desk.read(0);
+        desk.step(Input::Committed(SPOT, Ok(())))
+            .step(Input::Armed(SPOT, Ok(())))
+            .step(Input::Finished(SPOT, Outcome::Overshoot));
+        assert_eq!(
+            desk.effects.last(),
+            Some(&Effect::WakeAt(desk.now + Span::from_seconds(30))),
+            "{}",
+            desk.told
+        );
+        desk.pass(30);
+    }
+}
+
 #[test]
 fn refusals_make_longer_and_longer_pauses_for_their_own_environment() {
     let (mut desk, wishes) = scripted();
@@ -356,7 +383,7 @@ fn refusals_make_longer_and_longer_pauses_for_their_own_environment() {
         assert_eq!(desk.commits(), 1, "{}", desk.told);
         desk.step(Input::Committed(SPOT, Ok(())))
             .step(Input::Armed(SPOT, Ok(())));
-        let outcome = [Outcome::Throttled, Outcome::Raced, Outcome::Overshoot][round % 3];
+        let outcome = [Outcome::Throttled, Outcome::Raced][round % 2];
         desk.step(Input::Finished(SPOT, outcome));
         let Some(Effect::WakeAt(until)) = desk.effects.last().copied() else {
             panic!("{}", desk.told)

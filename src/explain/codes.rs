@@ -1,6 +1,7 @@
 //! Codes: what machines read of a reason. They are metric labels, JSON values and rows of the documentation, and never change
 //! their meaning. They equal the names under which the enums are serialised.
 
+use crate::overrides::Order;
 use crate::planner::plan::{Because, Hold, Limit, NotDemandKind, Part};
 
 /// A closed set of cases, each with a code.
@@ -21,6 +22,7 @@ pub fn detail(because: &Because) -> Option<&'static str> {
         Because::Hold(hold, _) => Some(hold.code()),
         Because::Blind(part, _) => Some(part.code()),
         Because::NotDemand(kind, _) => Some(kind.code()),
+        Because::Ordered(order, _) => Some(order.code()),
         Because::Waiting(_)
         | Because::Messages(_)
         | Because::Arriving(_)
@@ -75,6 +77,7 @@ impl Coded for Because {
             Self::MaxRestored => "max_restored",
             Self::DoubleLaunch(_) => "double_launch",
             Self::LeaseExpired => "lease_expired",
+            Self::Ordered(..) => "ordered",
         }
     }
 }
@@ -88,7 +91,18 @@ impl Coded for Limit {
             Self::Step => "step",
             Self::Quota(_) => "quota",
             Self::Drought => "drought",
+            Self::Override => "override",
             Self::NotSteerable => "not_steerable",
+        }
+    }
+}
+
+impl Coded for Order {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Boost(_) => "boost",
+            Self::Drain => "drain",
         }
     }
 }

@@ -14,6 +14,7 @@ mod printable;
 mod table;
 
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
+use crate::overrides::Order;
 use crate::planner::plan::{Action, Because, Hold, Limit, NotDemandKind, Part, Plan, Reason, Subject};
 use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus};
@@ -61,7 +62,7 @@ pub fn subject(setup: &Setup, subject: Subject) -> String {
 /// no business of ours (6).
 pub const fn precedence(because: &Because) -> u8 {
     match because {
-        Because::Blind(..) | Because::LeaseExpired => 0,
+        Because::Blind(..) | Because::LeaseExpired | Because::Ordered(..) => 0,
         Because::NotPlaced
         | Because::HeldInVain
         | Because::Unfit(_)
@@ -165,6 +166,7 @@ fn because(setup: &Setup, subject: Subject, because: &Because) -> String {
             format!("{vcpus} more than wanted arrived: Batch had launched too, so it is given more time to act first")
         }
         Because::LeaseExpired => "the lease on raised capacity ran out, everything goes back to base".to_owned(),
+        Because::Ordered(order, until) => ordered(order, until),
     }
 }
 
@@ -193,9 +195,19 @@ fn limited_by(setup: &Setup, subject: Subject, limit: Limit) -> String {
             quota_name(setup, index)
         ),
         Limit::Drought => "but little is asked until a launch succeeds here".to_owned(),
+        Limit::Override => "but a person stopped it for now".to_owned(),
         Limit::NotSteerable => {
             "but the environment cannot be steered as it is (platform, policy, state or sight)".to_owned()
         }
+    }
+}
+
+fn ordered(order: Order, until: Time) -> String {
+    let until = moment(until);
+    match order {
+        Order::Pause => format!("paused by a person until {until}: nothing is asked for, nothing is given back"),
+        Order::Boost(vcpus) => format!("a person wants at least {vcpus} held until {until}"),
+        Order::Drain => format!("drained by a person until {until}: nothing is asked for, what was raised goes back"),
     }
 }
 

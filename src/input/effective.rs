@@ -15,8 +15,31 @@ pub fn render_effective(schema: &Value, value: &Value, is_set: &dyn Fn(&str) -> 
         is_set,
         text: String::new(),
     };
-    out.table(schema, value, "");
+    out.table(schema, value, &Path::default());
     out.text
+}
+
+/// A table: its path as problems name it (`queues[1].tags`), and as TOML heads it (`queues.tags`: of the last in the list).
+#[derive(Default)]
+struct Path {
+    key: String,
+    head: String,
+}
+
+impl Path {
+    fn within(&self, key: &str) -> Self {
+        Self {
+            key: key_path(&self.key, key),
+            head: key_path(&self.head, key),
+        }
+    }
+
+    fn item(&self, index: usize) -> Self {
+        Self {
+            key: super::item_path(&self.key, index),
+            head: self.head.clone(),
+        }
+    }
 }
 
 struct Writer<'a> {
@@ -27,12 +50,16 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     /// Plain keys first, then tables, because in TOML a table ends where the next begins.
-    fn table(&mut self, schema: &Value, value: &Value, path: &str) {
+    fn table(&mut self, schema: &Value, value: &Value, path: &Path) {
         let schema = resolve(self.root, schema);
         let Some(object) = value.as_object() else { return };
         if let Some(each) = schema.get("additionalProperties").filter(|each| each.is_object()) {
             for (key, item) in object {
-                self.section(each, item, &key_path(path, key), None);
+                if item.is_object() {
+                    self.section(each, item, &path.within(key), None);
+                } else {
+                    self.line(&key_path("", key), item, &path.within(key), each);
+                }
             }
             return;
         }
@@ -47,18 +74,18 @@ impl Writer<'_> {
             let item = item.unwrap_or(&Value::Null);
             if !self.is_section(property, item) {
                 self.comment(description(self.root, property));
-                self.line(key, item, &key_path(path, key), property);
+                self.line(key, item, &path.within(key), property);
             }
         }
         for (key, property, item) in known() {
             let item = item.unwrap_or(&Value::Null);
             if self.is_section(property, item) {
-                self.section(property, item, &key_path(path, key), description(self.root, property));
+                self.section(property, item, &path.within(key), description(self.root, property));
             }
         }
     }
 
-    fn section(&mut self, schema: &Value, value: &Value, path: &str, about: Option<&str>) {
+    fn section(&mut self, schema: &Value, value: &Value, path: &Path, about: Option<&str>) {
         let resolved = resolve(self.root, schema);
         let is_map = resolved.get("additionalProperties").is_some_and(Value::is_object);
         let items = resolved.get("items");
@@ -67,31 +94,35 @@ impl Writer<'_> {
         match (value.as_array(), items) {
             (Some(list), Some(each)) => {
                 for (index, item) in list.iter().enumerate() {
-                    let _ = writeln!(self.text, "[[{path}]]");
-                    self.table(each, item, &super::item_path(path, index));
+                    let _ = writeln!(self.text, "[[{}]]", path.head);
+                    self.table(each, item, &path.item(index));
                 }
             }
             _ if is_map => {
-                if value.as_object().is_none_or(serde_json::Map::is_empty) {
-                    let _ = writeln!(self.text, "# [{path}]: none");
+                let items = value.as_object();
+                if items.is_none_or(serde_json::Map::is_empty) {
+                    let _ = writeln!(self.text, "# [{}]: none", path.head);
+                } else if items.is_some_and(|items| !items.values().all(Value::is_object)) {
+                    let _ = writeln!(self.text, "[{}]", path.head);
                 }
                 self.table(schema, value, path);
             }
             _ => {
-                let _ = writeln!(self.text, "[{path}]");
+                let _ = writeln!(self.text, "[{}]", path.head);
                 self.table(schema, value, path);
             }
         }
     }
 
-    fn line(&mut self, key: &str, value: &Value, path: &str, schema: &Value) {
+    fn line(&mut self, key: &str, value: &Value, path: &Path, schema: &Value) {
         match inline(value) {
             None => {
-                let example = schema.pointer("/examples/0").and_then(inline).unwrap_or_default();
-                let _ = writeln!(self.text, "# {key} = {example}  # not set");
+                let example = schema.pointer("/examples/0").and_then(inline);
+                let example = example.map_or_else(|| key.to_owned(), |example| format!("{key} = {example}"));
+                let _ = writeln!(self.text, "# {example}  # not set");
             }
             Some(text) => {
-                let origin = if (self.is_set)(path) { "" } else { "  # default" };
+                let origin = if (self.is_set)(&path.key) { "" } else { "  # default" };
                 let _ = writeln!(self.text, "{key} = {text}{origin}");
             }
         }

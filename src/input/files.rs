@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{MOST_BYTES, Problem};
 
@@ -22,6 +22,19 @@ pub fn read_text(path: &Path, expected: &str, shipped: &[(&str, &str)]) -> Resul
         let found = "bytes that are not UTF-8";
         vec![Problem::of_file(&name, found, "a TOML text in UTF-8")]
     })
+}
+
+/// The `*.toml` files of a folder, not of folders within it, sorted by name.
+pub fn toml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|extension| extension == "toml") && !file.is_dir() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// The problem of a path that cannot be read; where nothing is there, with the names that need no file.

@@ -6,6 +6,7 @@
 
 mod effective;
 mod files;
+mod kind;
 mod problem;
 mod schema;
 #[cfg(test)]
@@ -20,7 +21,8 @@ use serde::de::DeserializeOwned;
 use toml::de::DeTable;
 
 pub use effective::render_effective;
-pub use files::{read_text, unreadable};
+pub use files::{read_text, toml_files, unreadable};
+pub use kind::FileKind;
 pub use problem::{Problem, did_you_mean, quoted, render};
 pub use schema::schema_of;
 use walk::Walk;

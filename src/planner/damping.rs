@@ -5,8 +5,9 @@
 
 use crate::ids::EnvironmentIndex;
 use crate::observation::{EnvironmentNow, InstancesNow, Seen};
+use crate::overrides::Order;
 use crate::planner::Inputs;
-use crate::planner::memory::{EnvironmentMemory, Supply};
+use crate::planner::memory::{EnvironmentMemory, Raised, Supply};
 use crate::planner::plan::{Action, Because, EnvironmentPlan, Hold, Levels, Plan, Subject};
 use crate::planner::scratch::Pool;
 use crate::setup::EnvironmentSetup;
@@ -19,6 +20,8 @@ const BATCH_FIRST_MOST: Span = Span::from_minutes(2);
 const LAUNCH_ROUNDING: Vcpus = Vcpus::new(16);
 /// How long a raise is watched for capacity that nobody wanted.
 const DOUBLE_LAUNCH_WATCH: Span = Span::from_minutes(10);
+/// What is left of the learned time below this is not worth a hold.
+const BATCH_FIRST_LEAST: Span = Span::from_seconds(1);
 
 /// One environment's view for this step.
 struct Case<'a> {
@@ -83,21 +86,32 @@ impl Case<'_> {
         if let (_, Some(since)) = memory.peak {
             plan.look_at(since + self.pool.idle_time);
         }
-        if let Some((at, wanted)) = memory.raised {
-            let wanted = wanted.max(self.sums.there.min(self.level_wanted()));
-            let more = self.sums.there.minus_or_zero(wanted);
-            let too_much = more > wanted.scaled_up(1, 2) && more > LAUNCH_ROUNDING;
-            memory.raised = if too_much {
-                self.say(plan, Because::DoubleLaunch(instances.there - wanted));
-                let base = self.inputs.setup.tempo.batch_first;
-                memory.batch_first_more = (memory.batch_first_more + base).min(BATCH_FIRST_MOST.minus_or_zero(base));
-                None
-            } else if now >= at + DOUBLE_LAUNCH_WATCH {
-                None
-            } else {
-                Some((at, wanted))
-            };
+        if let Some(raised) = memory.raised {
+            self.watch_raise(raised, memory, instances, plan);
         }
+    }
+
+    /// Too much is more than was wanted at any time since the raise, by a quarter of what the raise asked for (what was there
+    /// before it is no measure of it) and by a whole instance. Batch may then act first for longer. A raise that ends without
+    /// halves what was learned: Batch may have changed, and time that is spent on waiting for it is lost.
+    fn watch_raise(&self, raised: Raised, memory: &mut EnvironmentMemory, instances: &InstancesNow, plan: &mut Plan) {
+        let there = self.sums.there;
+        let wanted = raised.wanted.max(there.min(self.level_wanted()));
+        let more = there.minus_or_zero(wanted);
+        let instance = instances.rooms.iter().map(|room| room.free.vcpus).max();
+        let whole = more > LAUNCH_ROUNDING && instance.is_none_or(|instance| more >= instance);
+        memory.raised = if whole && more > raised.asked.scaled_up(1, 4) {
+            self.say(plan, Because::DoubleLaunch(more));
+            let base = self.inputs.setup.tempo.batch_first;
+            memory.batch_first_more = (memory.batch_first_more + base).min(BATCH_FIRST_MOST.minus_or_zero(base));
+            None
+        } else if self.inputs.now >= raised.at + DOUBLE_LAUNCH_WATCH {
+            let half = Span::from_millis(memory.batch_first_more.millis() / 2);
+            memory.batch_first_more = if half < BATCH_FIRST_LEAST { Span::ZERO } else { half };
+            None
+        } else {
+            Some(Raised { wanted, ..raised })
+        };
     }
 
     /// Keeps since when warm room has been idle here beside jobs that would fit; [`super::supply`] draws the conclusion.
@@ -164,6 +178,9 @@ impl Case<'_> {
     /// What minvCpus should be, and why.
     fn wanted_min(&self, memory: &EnvironmentMemory) -> (Vcpus, Because) {
         let (min, base, sums) = (self.now.min_vcpus, self.setup.base, &self.sums);
+        if let (Some(Order::Drain), Some(overridden)) = (self.pool.order, memory.overridden) {
+            return (base, Because::Ordered(Order::Drain, overridden.until));
+        }
         let blind = self.pool.blind_for > self.inputs.setup.tempo.max_blind;
         if blind {
             return (base, Because::Blind(self.pool.blind_part, self.pool.blind_for));
@@ -239,6 +256,9 @@ impl Case<'_> {
     fn decide(&self, memory: &mut EnvironmentMemory, plan: &mut Plan) {
         let now = self.inputs.now;
         self.yield_max(memory);
+        if self.pool.order == Some(Order::Pause) {
+            return;
+        }
         let (min, because) = self.wanted_min(memory);
         let max = self.wanted_max(memory);
         let from = Levels {
@@ -385,13 +405,14 @@ impl Case<'_> {
         let blind = matches!(because, Because::Blind(..));
         let in_vain = because == Because::HeldInVain && self.pool.may_retain;
         let covered = self.setup.covered;
-        if !(self.pool.may_lower || (blind || in_vain) && covered) || !self.may_send(memory, plan) {
+        let ordered = matches!(because, Because::Ordered(..));
+        if !(self.pool.may_lower || (blind || in_vain || ordered) && covered) || !self.may_send(memory, plan) {
             return false;
         }
-        if !self.now.valid && because != Because::Served {
+        if !self.now.valid && because != Because::Served && !ordered {
             return false;
         }
-        if blind || matches!(because, Because::Drought(_)) {
+        if blind || ordered || matches!(because, Because::Drought(_)) {
             return true;
         }
         let quiet_until = self.inputs.memory.started + tempo.quiet_after_start;
@@ -414,12 +435,30 @@ impl Case<'_> {
         false
     }
 
+    /// A raise while another is watched adds to it, so that every watch ends. What was refused and is asked for again counts
+    /// once.
+    fn raised(&self, watched: Option<Raised>, level: Vcpus) -> Raised {
+        let granted = self.sums.granted;
+        match watched {
+            Some(watched) => Raised {
+                wanted: watched.wanted.max(level),
+                asked: watched.asked + granted.min(level.minus_or_zero(watched.wanted)),
+                ..watched
+            },
+            None => Raised {
+                at: self.inputs.now,
+                wanted: level,
+                asked: granted,
+            },
+        }
+    }
+
     fn remember(&self, memory: &mut EnvironmentMemory, from: Levels, to: Levels) {
         memory.updated = Some((self.inputs.now, to.min_vcpus));
         memory.low_since = None;
         memory.release_refused &= to.min_vcpus >= from.min_vcpus;
         if to.min_vcpus > from.min_vcpus && !self.sums.granted.is_zero() {
-            memory.raised = Some((self.inputs.now, to.min_vcpus));
+            memory.raised = Some(self.raised(memory.raised, to.min_vcpus));
             memory.short_since = None;
         }
         if to.max_vcpus != from.max_vcpus {

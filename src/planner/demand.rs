@@ -6,6 +6,7 @@
 
 use crate::ids::{QueueIndex, SqsIndex};
 use crate::observation::{QueueNow, Seen, Shape, Tally};
+use crate::overrides::Order;
 use crate::planner::Inputs;
 use crate::planner::memory::SqsMemory;
 use crate::planner::plan::{Because, NotDemandKind, Note, Part, Plan, Subject};
@@ -292,7 +293,12 @@ pub(crate) fn idle_wanted(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Pla
     if !sight::may_ask(inputs, queue) {
         return;
     }
-    let (floor, scheduled_slots) = scheduled(inputs, setup, plan);
+    let (floor, scheduled_slots) = scheduled(inputs, queue, setup, plan);
+    let boost = match sight::queue_order(inputs, queue) {
+        Some(Order::Boost(level)) => level,
+        Some(Order::Pause | Order::Drain) | None => Vcpus::ZERO,
+    };
+    let (floor, ordered) = (floor.max(boost), boost > floor);
     let sums = plan.queues[queue.position()];
     let held =
         now.placed.value().map_or(Vcpus::ZERO, Tally::vcpus) + sums.from_idle + sums.from_on_its_way + sums.granted;
@@ -305,7 +311,9 @@ pub(crate) fn idle_wanted(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Pla
         } else {
             Because::Headroom(per_slot.times(slots))
         };
-        plan.say(Subject::Queue(queue), because);
+        if !ordered {
+            plan.say(Subject::Queue(queue), because);
+        }
         add(
             inputs,
             setup,
@@ -324,27 +332,16 @@ fn reference(setup: &QueueSetup) -> Shape {
 }
 
 /// The largest floor and the most slots of the windows that are open, or will be before a launch is ready.
-fn scheduled(inputs: &Inputs<'_>, setup: &QueueSetup, plan: &mut Plan) -> (Vcpus, i64) {
+fn scheduled(inputs: &Inputs<'_>, queue: QueueIndex, setup: &QueueSetup, plan: &mut Plan) -> (Vcpus, i64) {
     let lead = lead_time(inputs, setup);
-    let soon = inputs.now + lead;
+    let (open, next) = inputs.forecast.open(queue, inputs.now, inputs.now + lead);
     let mut largest = (Vcpus::ZERO, 0);
-    // Windows are sorted by start: before `first` all have ended, from `begun` on all are still to come.
-    let first = setup
-        .windows
-        .partition_point(|window| window.start + setup.longest_window <= inputs.now);
-    let begun = setup.windows.partition_point(|window| window.start <= soon);
-    for window in setup
-        .windows
-        .iter()
-        .take(begun)
-        .skip(first)
-        .filter(|window| window.end > inputs.now)
-    {
+    for window in open {
         largest = (largest.0.max(window.floor_vcpus), largest.1.max(window.headroom_slots));
         plan.look_at(window.end);
     }
-    if let Some(next) = setup.windows.get(begun) {
-        plan.look_at(next.start - lead);
+    if let Some(start) = next {
+        plan.look_at(start - lead);
     }
     largest
 }

@@ -3,17 +3,26 @@
 use proptest::prelude::*;
 
 use crate::catalog::Purchase;
+use crate::forecast::Forecast;
 use crate::observation::{Gap, GapReason, Observation, Seen, Tally};
-use crate::planner::memory::Memory;
+use crate::overrides::{Order, Override};
+use crate::planner::memory::{Memory, Raised};
 use crate::planner::plan::{Because, Plan};
 use crate::planner::worlds::{NOW, any_world, apply, refresh};
-use crate::planner::{self, worlds};
+use crate::planner::{self, Inputs, worlds};
 use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus};
 
 fn decide(setup: &Setup, observation: &Observation, memory: &Memory, now: Time) -> Plan {
     let mut plan = Plan::default();
-    planner::plan(setup, observation, memory, now, &mut plan);
+    let inputs = Inputs {
+        setup,
+        observation,
+        memory,
+        forecast: &Forecast::default(),
+        now,
+    };
+    planner::plan(&inputs, &mut plan);
     plan
 }
 
@@ -51,6 +60,18 @@ proptest! {
             prop_assert!(action.to().min_vcpus <= action.to().max_vcpus);
             prop_assert!(action.change().desired_vcpus.is_none() || action.to().desired_vcpus == action.to().min_vcpus);
         }
+    }
+
+    #[test]
+    fn what_a_person_stopped_is_not_raised((setup, mut observation) in any_world(), drain in any::<bool>()) {
+        let (mut memory, _, now) = settled(&setup, &mut observation);
+        let order = if drain { Order::Drain } else { Order::Pause };
+        for environment in &mut memory.environments {
+            environment.overridden = Some(Override { order, since: NOW, until: now + Span::from_minutes(60) });
+        }
+        let plan = decide(&setup, &observation, &memory, now);
+        prop_assert!(plan.actions.iter().all(|action| !action.raises()), "{:?}", plan.actions);
+        prop_assert!(drain || plan.actions.is_empty(), "{:?}", plan.actions);
     }
 
     #[test]
@@ -362,21 +383,78 @@ fn room_wanted_ahead_yields_to_jobs_that_wait_for_another_shape() {
     assert!(released);
 }
 
-#[test]
-fn capacity_that_batch_launched_besides_gives_it_more_time_to_act_first() {
+/// What is learned when `there` is there, with an idle instance, some minutes after a raise by 64 vCPUs of an environment on
+/// which `used` are used.
+fn learned(used: i64, there: i64, idle: i64, before: Span, minutes: i64) -> Span {
     let setup = worlds::spot_then_on_demand();
     let mut observation = worlds::quiet(&setup, NOW);
     let mut memory = Memory::new(&setup, NOW - Span::from_minutes(60));
-    memory.environments[0].raised = Some((NOW, Vcpus::new(32)));
-    let later = NOW + Span::from_minutes(3);
+    memory.environments[0].batch_first_more = before;
+    memory.environments[0].raised = Some(Raised {
+        at: NOW,
+        wanted: Vcpus::new(used),
+        asked: Vcpus::new(64),
+    });
+    let later = NOW + Span::from_minutes(minutes);
     refresh(&mut observation, later);
-    for (there, learned) in [(48, false), (64, true)] {
-        let instances = observation.instances[0].value_mut().unwrap();
-        (instances.there, instances.used) = (Vcpus::new(there), Vcpus::new(32));
-        let mut memory = memory.clone();
-        memory.fold(&decide(&setup, &observation, &memory, later).notes);
-        assert_eq!(memory.environments[0].batch_first_more > Span::ZERO, learned, "{there}");
+    let levels = observation.environments[0].value_mut().unwrap();
+    (levels.max_vcpus, levels.desired_vcpus) = (Vcpus::new(10_000), Vcpus::new(there));
+    let instances = observation.instances[0].value_mut().unwrap();
+    (instances.there, instances.used) = (Vcpus::new(there), Vcpus::new(used));
+    instances.rooms = vec![crate::observation::Room {
+        free: worlds::resources(idle, idle * 2048),
+        instances: 1,
+    }];
+    memory.fold(&decide(&setup, &observation, &memory, later).notes);
+    memory.environments[0].batch_first_more
+}
+
+#[test]
+fn capacity_that_batch_launched_besides_gives_it_more_time_to_act_first() {
+    let more = Span::from_seconds(20);
+    for (used, there, idle, expected) in [
+        (64, 96, 48, Span::ZERO), // less than an instance is rounding
+        (64, 128, 64, more),      // everything came twice
+        (64, 128, 32, more),
+        (1_024, 1_056, 48, Span::ZERO), // and the same beside much that was there before
+        (1_024, 1_088, 64, more),
+        (1_024, 1_040, 16, Span::ZERO), // what a launch may add anyhow
+    ] {
+        let found = learned(used, there, idle, Span::ZERO, 3);
+        assert_eq!(found, expected, "{there} for {used}, {idle} idle in one");
     }
+}
+
+#[test]
+fn raises_without_a_double_launch_take_back_half_of_what_was_learned() {
+    let cases = [(20_000, 3, 20_000), (20_000, 10, 10_000), (1_900, 10, 0), (0, 10, 0)];
+    for (before, minutes, after) in cases {
+        let found = learned(1_024, 1_024, 4, Span::from_millis(before), minutes);
+        assert_eq!(found, Span::from_millis(after), "{before} ms after {minutes} min");
+    }
+}
+
+/// A raise that was refused is asked for again, and an environment that grows in steps is raised again and again.
+#[test]
+fn raises_that_follow_each_other_are_watched_together() {
+    let setup = worlds::spot_then_on_demand();
+    let mut observation = worlds::quiet(&setup, NOW);
+    let mut memory = Memory::new(&setup, NOW - Span::from_minutes(60));
+    let mut watched = Vec::new();
+    for (second, jobs) in [(0, 16), (20, 0), (60, 0), (120, 16)] {
+        worlds::add_runnable(&mut observation, 0, worlds::shape(4), jobs);
+        let now = NOW + Span::from_seconds(second);
+        refresh(&mut observation, now);
+        let plan = decide(&setup, &observation, &memory, now);
+        memory.fold(&plan.notes);
+        watched.push(memory.environments[0].raised.map(|raised| raised.asked.get()));
+        if second == 60 {
+            apply(&mut observation, &plan.actions); // the second try is accepted
+        }
+    }
+    assert_eq!(watched, [None, Some(64), Some(64), Some(128)]);
+    let since = memory.environments[0].raised.map(|raised| raised.at);
+    assert_eq!(since, Some(NOW + Span::from_seconds(20)));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use crate::ids::EnvironmentIndex;
 use crate::observation::Seen;
+use crate::overrides::Order;
 use crate::planner::Inputs;
 use crate::planner::memory::Supply;
 use crate::planner::plan::{Limit, Plan};
@@ -77,7 +78,9 @@ fn own_limits(inputs: &Inputs<'_>, position: usize, setup: &EnvironmentSetup, pl
         Supply::Probing { .. } => Some(probe),
         Supply::Delivers => failing.then_some(probe),
     };
+    let stopped = matches!(pool.order, Some(Order::Pause | Order::Drain));
     let own = [
+        stopped.then_some((Vcpus::ZERO, Limit::Override)),
         (!pool.may_raise).then_some((Vcpus::ZERO, Limit::NotSteerable)),
         drought.map(|left| (left, Limit::Drought)),
         Some((levels.max_vcpus.minus_or_zero(pool.committed), Limit::MaxVcpus)),

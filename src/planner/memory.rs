@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::overrides::Override;
 use crate::planner::plan::Note;
 use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus};
@@ -41,6 +42,17 @@ pub enum Supply {
     },
 }
 
+/// Raises that are watched for capacity that AWS Batch launches besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Raised {
+    /// When the first was asked for.
+    pub at: Time,
+    /// The largest level wanted since.
+    pub wanted: Vcpus,
+    /// How much they asked for, beyond what was there or on its way.
+    pub asked: Vcpus,
+}
+
 /// What is remembered of an environment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EnvironmentMemory {
@@ -73,10 +85,12 @@ pub struct EnvironmentMemory {
     /// A release was refused while desired stood above max: Batch overshot, and may be unable to come down by itself while
     /// min is held. The next release lifts max to desired in the same call, and puts it back afterwards.
     pub release_refused: bool,
-    /// A raise that is watched for double launches: when, and the largest level wanted since.
-    pub raised: Option<(Time, Vcpus)>,
-    /// Added to the time that Batch may act first, learned from double launches.
+    /// Raises that are watched for double launches.
+    pub raised: Option<Raised>,
+    /// Added to the time that Batch may act first: longer with each double launch, half of it after raises without one.
     pub batch_first_more: Span,
+    /// What a person ordered for it.
+    pub overridden: Option<Override>,
     /// An update is being sent.
     pub in_flight: bool,
     /// When the last update was answered; older readings of the environment do not count.
@@ -88,6 +102,8 @@ pub struct EnvironmentMemory {
 pub struct QueueMemory {
     /// Per patience pair: since when at least that many jobs have been left without capacity by preferred environments.
     pub left_since: [Option<Time>; PATIENCE_PAIRS],
+    /// What a person ordered for it.
+    pub overridden: Option<Override>,
 }
 
 /// What is remembered of an SQS source.
@@ -105,6 +121,16 @@ impl Memory {
             environments: vec![EnvironmentMemory::default(); setup.environments.len()],
             queues: vec![QueueMemory::default(); setup.queues.len()],
             sqs: vec![SqsMemory::default(); setup.sqs_sources.len()],
+        }
+    }
+
+    /// Takes over what people ordered, from a memory of the same setup.
+    pub fn take_overrides(&mut self, from: &Self) {
+        for (slot, old) in self.environments.iter_mut().zip(&from.environments) {
+            slot.overridden = old.overridden;
+        }
+        for (slot, old) in self.queues.iter_mut().zip(&from.queues) {
+            slot.overridden = old.overridden;
         }
     }
 

@@ -18,6 +18,7 @@ mod scratch;
 mod sight;
 mod supply;
 
+use crate::forecast::Forecast;
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::observation::Observation;
 use crate::planner::memory::Memory;
@@ -25,47 +26,43 @@ use crate::planner::plan::{Note, Plan};
 use crate::setup::Setup;
 use crate::units::Time;
 
-/// What a step of the plan reads.
-#[derive(Clone, Copy)]
-pub(crate) struct Inputs<'a> {
-    pub(crate) setup: &'a Setup,
-    pub(crate) observation: &'a Observation,
-    pub(crate) memory: &'a Memory,
-    pub(crate) now: Time,
+/// Everything that a decision rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// What the operator wants.
+    pub setup: &'a Setup,
+    /// What is seen.
+    pub observation: &'a Observation,
+    /// What is remembered.
+    pub memory: &'a Memory,
+    /// What is foreseen.
+    pub forecast: &'a Forecast,
+    /// When it is decided.
+    pub now: Time,
 }
 
 /// Decides. `plan` is overwritten; its buffers are reused.
-///
-/// A forecast is not an input yet: schedules and known arrivals are all that is foreseen.
-pub fn plan(setup: &Setup, observation: &Observation, memory: &Memory, now: Time, plan: &mut Plan) {
-    let inputs = Inputs {
-        setup,
-        observation,
-        memory,
-        now,
-    };
-    plan.reset(
-        now,
-        observation.generation,
-        setup.environments.len(),
-        setup.queues.len(),
-    );
-    recall(&inputs, plan);
-    sight::look(&inputs, plan);
-    supply::judge(&inputs, plan);
-    limits::open(&inputs, plan);
-    for &queue in &setup.serve_order {
-        demand::of_queue(&inputs, queue, plan);
-        placement::serve(&inputs, queue, plan);
+pub fn plan(inputs: &Inputs<'_>, plan: &mut Plan) {
+    plan.reset(inputs);
+    recall(inputs, plan);
+    sight::look(inputs, plan);
+    supply::judge(inputs, plan);
+    limits::open(inputs, plan);
+    for &queue in &inputs.setup.serve_order {
+        demand::of_queue(inputs, queue, plan);
+        placement::serve(inputs, queue, plan);
     }
-    for &queue in &setup.serve_order {
-        demand::idle_wanted(&inputs, queue, plan);
+    for &queue in &inputs.setup.serve_order {
+        demand::idle_wanted(inputs, queue, plan);
         if !plan.scratch.rows.is_empty() {
-            placement::serve(&inputs, queue, plan);
+            placement::serve(inputs, queue, plan);
         }
     }
-    damping::act(&inputs, plan);
-    note(&inputs, plan);
+    for position in 0..inputs.setup.environments.len() {
+        placement::boost(inputs, EnvironmentIndex::at(position), plan);
+    }
+    damping::act(inputs, plan);
+    note(inputs, plan);
 }
 
 /// Copies memory to where the steps may change it.

@@ -6,11 +6,12 @@
 
 use crate::catalog::Purchase;
 use crate::ids::{EnvironmentIndex, QueueIndex};
+use crate::overrides::Order;
 use crate::planner::Inputs;
 use crate::planner::demand::{fits, size_on, wastes_room};
 use crate::planner::limits;
 use crate::planner::memory::{PATIENCE_PAIRS, QueueMemory, Supply};
-use crate::planner::plan::{Because, Plan, Subject};
+use crate::planner::plan::{Because, EnvironmentPlan, Plan, Subject};
 use crate::planner::scratch::{Row, Source, WHOLE};
 use crate::setup::QueueSetup;
 use crate::units::{Time, Vcpus};
@@ -183,8 +184,11 @@ fn remember_left(inputs: &Inputs<'_>, queue: QueueIndex, setup: &QueueSetup, pla
         .filter(|row| row.source == Source::Waiting)
         .map(|row| row.jobs)
         .sum();
-    let mut memory = QueueMemory::default();
     let before = plan.scratch.queues[queue.position()];
+    let mut memory = QueueMemory {
+        left_since: Default::default(),
+        ..before
+    };
     for (slot, pair) in setup.patience.iter().take(PATIENCE_PAIRS).enumerate() {
         if left >= pair.jobs {
             memory.left_since[slot] = before.left_since[slot].or(Some(inputs.now));
@@ -317,6 +321,40 @@ fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex,
     plan.scratch.pools[position].on_its_way = scraps;
     plan.environments[position].granted += granted_in_all;
     limits::book(inputs, environment, granted_in_all, plan);
+}
+
+/// Holds what a person wants held in an environment: idle room that is there, then what is on its way, then new capacity.
+pub(crate) fn boost(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan: &mut Plan) {
+    let position = environment.position();
+    let Some(Order::Boost(level)) = plan.scratch.pools[position].order else {
+        return;
+    };
+    let sums = &mut plan.environments[position];
+    let held = |sums: &EnvironmentPlan| {
+        sums.used + sums.claimed_idle + sums.claimed_on_its_way + sums.idle_wanted + sums.granted
+    };
+    let free = (sums.there - sums.used).minus_or_zero(sums.claimed_idle + sums.idle_kept);
+    let kept = level.minus_or_zero(held(sums)).min(free);
+    sums.idle_wanted += kept;
+    sums.idle_kept += kept;
+    let pool = &mut plan.scratch.pools[position];
+    let coming = level.minus_or_zero(held(sums)).min(pool.on_its_way);
+    sums.idle_wanted += coming;
+    pool.on_its_way -= coming;
+    let missing = level.minus_or_zero(held(sums));
+    let (allowed, limit) = limits::left(inputs, environment, plan);
+    let granted = missing.min(allowed);
+    let sums = &mut plan.environments[position];
+    sums.wanted += missing;
+    sums.idle_wanted += granted;
+    sums.granted += granted;
+    let pool = &mut plan.scratch.pools[position];
+    if granted < missing {
+        (pool.denied, pool.denied_by) = (pool.denied + (missing - granted), Some(limit));
+    }
+    pool.granted_for[source_slot(Source::Idle)] += granted;
+    pool.beyond_batch |= !granted.is_zero();
+    limits::book(inputs, environment, granted, plan);
 }
 
 /// Batch sees RUNNABLE jobs itself, but it asks the first environment for them: On-Demand behind it is our choice.

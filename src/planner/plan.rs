@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
+use crate::forecast::ForecastName;
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
+use crate::overrides::Order;
+use crate::planner::Inputs;
 use crate::planner::memory::{EnvironmentMemory, QueueMemory, SqsMemory};
 use crate::planner::scratch::Scratch;
 use crate::units::{Span, Time, Vcpus};
@@ -14,6 +17,8 @@ pub struct Plan {
     pub at: Time,
     /// The observation it was made from.
     pub generation: u64,
+    /// The forecast it was made with.
+    pub forecast: ForecastName,
     /// With an unchanged observation no action can follow before this moment.
     pub look_again_at: Time,
     /// Per environment: the sums.
@@ -31,14 +36,16 @@ pub struct Plan {
 
 impl Plan {
     /// Empties the plan for its next use.
-    pub fn reset(&mut self, at: Time, generation: u64, environments: usize, queues: usize) {
-        self.at = at;
-        self.generation = generation;
+    pub fn reset(&mut self, inputs: &Inputs<'_>) {
+        self.at = inputs.now;
+        self.generation = inputs.observation.generation;
+        self.forecast = inputs.forecast.name();
         self.look_again_at = Time::FAR_FUTURE;
         self.environments.clear();
-        self.environments.resize(environments, EnvironmentPlan::default());
+        self.environments
+            .resize(inputs.setup.environments.len(), EnvironmentPlan::default());
         self.queues.clear();
-        self.queues.resize(queues, QueuePlan::default());
+        self.queues.resize(inputs.setup.queues.len(), QueuePlan::default());
         self.actions.clear();
         self.reasons.clear();
         self.notes.clear();
@@ -262,6 +269,8 @@ pub enum Because {
     DoubleLaunch(Vcpus),
     /// A lease on raised capacity ran out.
     LeaseExpired,
+    /// A person ordered this, until then.
+    Ordered(Order, Time),
 }
 
 /// What limited a grant.
@@ -280,6 +289,8 @@ pub enum Limit {
     Quota(QuotaIndex),
     /// The ask that is allowed while an environment does not deliver.
     Drought,
+    /// A person's override: nothing new is asked of the environment.
+    Override,
     /// What cannot be steered (platform, not covered, not VALID or not ENABLED).
     NotSteerable,
 }

@@ -2,6 +2,7 @@
 
 use crate::catalog::Resources;
 use crate::observation::Shape;
+use crate::overrides::Order;
 use crate::planner::memory::{EnvironmentMemory, QueueMemory};
 use crate::planner::plan::{Limit, Part};
 use crate::units::{Span, Vcpus};
@@ -63,6 +64,8 @@ pub(crate) struct Pool {
     pub(crate) own_limit: Vcpus,
     /// Which of its own limits is the tightest.
     pub(crate) own_limit_kind: Option<Limit>,
+    /// What a person ordered for it.
+    pub(crate) order: Option<Order>,
     /// May anything new be asked for?
     pub(crate) may_raise: bool,
     /// What may still be asked for ahead of jobs in a shape that wastes room.

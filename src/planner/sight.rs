@@ -3,6 +3,7 @@
 use crate::account::Platform;
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::observation::Seen;
+use crate::overrides::{Order, Override};
 use crate::planner::Inputs;
 use crate::planner::plan::{Because, Part, Plan, Subject};
 use crate::planner::scratch::{Pool, RoomLeft, WHOLE};
@@ -44,10 +45,7 @@ fn look_at_environment(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan:
         first_room: plan.scratch.rooms.len(),
         ..Pool::default()
     };
-    let (Some(setup), Some(sums)) = (
-        inputs.setup.environments.get(position),
-        plan.environments.get_mut(position),
-    ) else {
+    let Some(setup) = inputs.setup.environments.get(position) else {
         return;
     };
     let levels = inputs.observation.environments.get(position);
@@ -58,6 +56,16 @@ fn look_at_environment(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan:
         (age_of_levels, Part::Environment)
     } else {
         (age_of_instances, Part::Instances)
+    };
+    let overridden = plan
+        .scratch
+        .environments
+        .get(position)
+        .and_then(|memory| memory.overridden);
+    pool.order = order(inputs, Subject::Environment(environment), overridden, plan);
+    let stopped = matches!(pool.order, Some(Order::Pause | Order::Drain));
+    let Some(sums) = plan.environments.get_mut(position) else {
+        return;
     };
     let blind = Because::Blind(pool.blind_part, pool.blind_for);
     let fresh = is_fresh(inputs, levels) && is_fresh(inputs, instances);
@@ -82,8 +90,8 @@ fn look_at_environment(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan:
         pool.on_its_way = sums.on_its_way;
         pool.committed = asked.max(sums.there);
         let steerable = matches!(setup.platform, Platform::Ec2 | Platform::Eks) && setup.covered;
-        pool.may_raise = fresh && steerable && levels.valid && levels.enabled;
-        pool.may_lower = fresh && steerable;
+        pool.may_raise = fresh && steerable && levels.valid && levels.enabled && !stopped;
+        pool.may_lower = fresh && steerable && pool.order != Some(Order::Pause);
         pool.may_retain = fresh;
     }
     pool.end_room = plan.scratch.rooms.len();
@@ -91,6 +99,16 @@ fn look_at_environment(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan:
     if !fresh {
         plan.say(Subject::Environment(environment), blind);
     }
+}
+
+/// What a person ordered, if it is in force; said, and timed.
+fn order(inputs: &Inputs<'_>, subject: Subject, overridden: Option<Override>, plan: &mut Plan) -> Option<Order> {
+    let overridden = overridden?;
+    plan.look_at(overridden.since);
+    let order = overridden.at(inputs.now)?;
+    plan.look_at(overridden.until);
+    plan.say(subject, Because::Ordered(order, overridden.until));
+    Some(order)
 }
 
 /// A queue that cannot be seen exactly keeps its environments from being lowered.
@@ -101,12 +119,18 @@ fn look_at_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) {
     ) else {
         return;
     };
+    let overridden = plan
+        .scratch
+        .queues
+        .get(queue.position())
+        .and_then(|memory| memory.overridden);
+    let paused = order(inputs, Subject::Queue(queue), overridden, plan) == Some(Order::Pause);
     let age = age(inputs.now, Some(&now.runnable)).max(age(inputs.now, Some(&now.placed)));
-    let fresh = may_ask(inputs, queue);
+    let fresh = is_seen(inputs, queue);
     let exact = now.runnable.is_exact() && now.placed.is_exact();
     for environment in &setup.environments {
         if let Some(pool) = plan.scratch.pools.get_mut(environment.position()) {
-            pool.may_lower &= fresh && exact;
+            pool.may_lower &= fresh && exact && !paused;
             pool.may_retain &= fresh;
             if age > pool.blind_for {
                 (pool.blind_for, pool.blind_part) = (age, Part::Jobs);
@@ -119,8 +143,20 @@ fn look_at_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) {
     }
 }
 
-/// Whether a queue's jobs are seen recently enough to ask for capacity.
+/// What a person ordered for a queue, if it is in force.
+pub(crate) fn queue_order(inputs: &Inputs<'_>, queue: QueueIndex) -> Option<Order> {
+    let memory = inputs.memory.queues.get(queue.position())?;
+    memory.overridden?.at(inputs.now)
+}
+
+/// Whether capacity may be asked for on behalf of a queue: its jobs are seen recently, and nobody stopped it.
 pub(crate) fn may_ask(inputs: &Inputs<'_>, queue: QueueIndex) -> bool {
+    let stopped = matches!(queue_order(inputs, queue), Some(Order::Pause | Order::Drain));
+    !stopped && is_seen(inputs, queue)
+}
+
+/// Whether a queue's jobs are seen recently enough to act on.
+fn is_seen(inputs: &Inputs<'_>, queue: QueueIndex) -> bool {
     inputs
         .observation
         .queues

@@ -63,8 +63,6 @@ pub(crate) fn queue(name: &str, environments: &[u16]) -> QueueSetup {
         headroom_slots: 0,
         reference: shape(4),
         idle_time: Span::ZERO,
-        windows: Vec::new(),
-        longest_window: Span::ZERO,
         sqs_sources: Vec::new(),
         fair_share: false,
     }

@@ -9,13 +9,12 @@ pub mod schedules;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use file::PolicyFile;
 use file::TempoPolicy;
 
-use crate::input::{self, Document, Problem, key_path, read_toml_and_check};
+use crate::input::{self, Document, FileKind, Problem, key_path, read_toml_and_check};
 
 /// One or more policy files that hold together.
 #[derive(Clone, Debug, Default)]
@@ -57,46 +56,55 @@ pub fn parse(name: &str, text: &str) -> Result<Policy, Vec<Problem>> {
 }
 
 /// Reads a policy file, all `*.toml` files of a folder (not of folders within it), or a shipped policy by its name where no
-/// such path exists. Fails with every problem of every file.
+/// such path exists. Fails with every problem of every file. A scenario among the files of a folder is a problem too: it may be
+/// a policy with a mistake, and no policy is left out in silence.
 pub fn load(path: &Path) -> Result<Policy, Vec<Problem>> {
     if !path.exists()
         && let Some((name, text)) = SHIPPED.iter().find(|(name, _)| path.as_os_str() == *name)
     {
         return parse(name, text);
     }
+    let name = path.display().to_string();
     if !path.is_dir() {
-        return parse(&path.display().to_string(), &read_text(path)?);
+        return parse(&name, &read_text(path)?);
     }
+    let files = input::toml_files(path).map_err(|error| unreadable(&name, &error))?;
+    if files.is_empty() {
+        let found = "a folder without `*.toml` files";
+        return Err(vec![Problem::of_file(&name, found, "at least one policy file")]);
+    }
+    let is_scenario = |file: &PathBuf| read_text(file).is_ok_and(|text| FileKind::of(&text) == FileKind::Scenario);
+    let (scenarios, policies): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(is_scenario);
+    let stray = |file: &PathBuf| {
+        Problem::of_file(
+            &file.display().to_string(),
+            "a scenario",
+            "a policy, as all files of this folder",
+        )
+        .with_hint("keep scenarios elsewhere; in a policy, queues and environments are tables such as `[queues.NAME]`")
+    };
+    let mut problems: Vec<Problem> = scenarios.iter().map(stray).collect();
+    match load_files(&policies) {
+        Ok(policy) if problems.is_empty() => return Ok(policy),
+        Ok(_) => {}
+        Err(found) => problems.extend(found),
+    }
+    Err(problems)
+}
+
+/// Reads several files as one policy. Fails with every problem of every file.
+pub fn load_files(files: &[PathBuf]) -> Result<Policy, Vec<Problem>> {
     let mut policy = Policy::default();
     let mut problems = Vec::new();
-    for file in files_of(path)? {
+    for file in files {
         let name = file.display().to_string();
-        match read_text(&file).and_then(|text| read_toml_and_check(&name, &text, check::within_file)) {
+        match read_text(file).and_then(|text| read_toml_and_check(&name, &text, check::within_file)) {
             Ok(document) => policy.files.push(document),
             Err(found) => problems.extend(found),
         }
     }
     problems.extend(check::between_files(&policy));
     if problems.is_empty() { Ok(policy) } else { Err(problems) }
-}
-
-/// The `*.toml` files of a folder, sorted by name.
-fn files_of(path: &Path) -> Result<Vec<PathBuf>, Vec<Problem>> {
-    let name = path.display().to_string();
-    let entries = fs::read_dir(path).map_err(|error| unreadable(&name, &error))?;
-    let mut files = Vec::new();
-    for entry in entries {
-        let file = entry.map_err(|error| unreadable(&name, &error))?.path();
-        if file.extension().is_some_and(|extension| extension == "toml") && !file.is_dir() {
-            files.push(file);
-        }
-    }
-    if files.is_empty() {
-        let found = "a folder without `*.toml` files";
-        return Err(vec![Problem::of_file(&name, found, "at least one policy file")]);
-    }
-    files.sort();
-    Ok(files)
 }
 
 fn read_text(path: &Path) -> Result<String, Vec<Problem>> {

@@ -6,14 +6,12 @@
 
 mod csv;
 mod json;
-mod partial;
 #[cfg(test)]
 mod samples;
 mod table;
 mod timeline;
 
 pub use json::schema;
-pub use partial::Unwritten;
 pub use timeline::Timeline;
 
 use crate::simulate::compare::Compared;

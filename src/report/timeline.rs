@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::partial::{Partial, Unwritten};
+use crate::files::{Partial, Unwritten};
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::simulate::scenario::Scenario;
 use crate::simulate::world::World;

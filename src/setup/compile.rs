@@ -9,6 +9,7 @@ use super::parts::{
 use super::{QueueSetup, QuotaSetup, Setup, Tempo};
 use crate::account::{JobQueue, Topology};
 use crate::catalog::Purchase;
+use crate::forecast::{Forecast, Window};
 use crate::ids::{EnvironmentIndex, QueueIndex, SqsIndex};
 use crate::input::{Problem, key_path};
 use crate::policy::Policy;
@@ -20,6 +21,8 @@ use crate::units::{Time, Vcpus};
 pub struct Compiled {
     /// What the planner knows.
     pub setup: Setup,
+    /// What the schedules foresee.
+    pub forecast: Forecast,
     /// Queues that no policy covers, environments that no queue uses, entries that choose nothing, and the like.
     pub notes: Vec<String>,
 }
@@ -37,6 +40,7 @@ pub fn compile(policy: &Policy, topology: &Topology, horizon: (Time, Time)) -> R
         problems: Vec::new(),
         notes: Vec::new(),
         setup: Setup::default(),
+        windows: Vec::new(),
     };
     compiler.account(policy);
     let queues = compiler.chosen_queues();
@@ -48,11 +52,16 @@ pub fn compile(policy: &Policy, topology: &Topology, horizon: (Time, Time)) -> R
         mut problems,
         notes,
         setup,
+        windows,
         ..
     } = compiler;
     problems.sort();
     if problems.is_empty() {
-        Ok(Compiled { setup, notes })
+        Ok(Compiled {
+            setup,
+            forecast: Forecast::new(1, windows),
+            notes,
+        })
     } else {
         Err(problems)
     }
@@ -65,6 +74,8 @@ struct Compiler<'p> {
     problems: Vec<Problem>,
     notes: Vec<String>,
     setup: Setup,
+    /// Per queue: what its schedules foresee.
+    windows: Vec<Vec<Window>>,
 }
 
 impl<'p> Compiler<'p> {
@@ -210,14 +221,17 @@ impl<'p> Compiler<'p> {
             }
             let Some(entry) = entry.and_then(|position| self.entries.queues.get(position)) else {
                 self.setup.queues.push(uncovered_queue(queue, environments));
+                self.windows.push(Vec::new());
                 continue;
             };
             let policy = entry.value;
             let counts = |signal: Signal| policy.signals.contains(&signal);
             let mut setup = queue_setup(queue, policy, environments);
-            if counts(Signal::Schedules) {
-                setup.set_windows(windows_of(policy, self.horizon));
-            }
+            self.windows.push(if counts(Signal::Schedules) {
+                windows_of(policy, self.horizon)
+            } else {
+                Vec::new()
+            });
             if counts(Signal::Headroom) {
                 setup.headroom_slots = i64::from(policy.headroom_slots);
             }

@@ -1,5 +1,5 @@
-//! Policy compiled against topology: names have become dense indices, defaults have been filled in, schedules have become
-//! windows. This is all the planner knows of what the operator wants.
+//! Policy compiled against topology: names have become dense indices, defaults have been filled in. With the forecast, which
+//! schedules fill, this is all the planner knows of what the operator wants.
 
 mod compile;
 mod entries;
@@ -15,7 +15,7 @@ use crate::catalog::{Purchase, Resources};
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
 use crate::observation::Shape;
 use crate::policy::file::TempoPolicy;
-use crate::units::{Span, Time, Vcpus};
+use crate::units::{Span, Vcpus};
 
 /// Everything the planner knows of policy and account shape.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -93,23 +93,10 @@ pub struct QueueSetup {
     pub reference: Shape,
     /// How long capacity that jobs have used is kept after they stopped using it.
     pub idle_time: Span,
-    /// Times with a floor, sorted by start; overlapping windows: the largest floor holds.
-    pub windows: Vec<Window>,
-    /// The longest of them: how far back the start of an open one can lie.
-    pub longest_window: Span,
     /// Its SQS sources.
     pub sqs_sources: Vec<SqsIndex>,
     /// Whether a fair-share policy orders it.
     pub fair_share: bool,
-}
-
-impl QueueSetup {
-    /// Sets the windows, which must be sorted by start.
-    pub fn set_windows(&mut self, windows: Vec<Window>) {
-        let lengths = windows.iter().map(|window| window.end.since(window.start));
-        self.longest_window = lengths.max().unwrap_or_default();
-        self.windows = windows;
-    }
 }
 
 /// One pair of the patience table.
@@ -119,19 +106,6 @@ pub struct Patience {
     pub jobs: i64,
     /// ...for this long.
     pub after: Span,
-}
-
-/// A scheduled floor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// First moment.
-    pub start: Time,
-    /// First moment after.
-    pub end: Time,
-    /// Capacity, used and idle together, that the queue's environments hold during the window.
-    pub floor_vcpus: Vcpus,
-    /// Idle slots of the reference job held during the window.
-    pub headroom_slots: i64,
 }
 
 /// An SQS queue whose messages become jobs.

@@ -2,16 +2,17 @@
 
 use super::entries::Entry;
 use super::types::figures;
-use super::{EnvironmentSetup, HandOff, Patience, QueueSetup, QuotaSetup, SqsSetup, Window};
+use super::{EnvironmentSetup, HandOff, Patience, QueueSetup, QuotaSetup, SqsSetup};
 use crate::account::{ComputeEnvironment, JobQueue, Platform};
 use crate::catalog::Resources;
+use crate::forecast::Window;
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex};
 use crate::input::values::Share;
 use crate::input::{Problem, key_path};
 use crate::observation::Shape;
 use crate::policy::file::{EnvironmentPolicy, HandOffPolicy, JobSize, Limits, QueuePolicy, Signal, SqsPolicy};
 use crate::policy::schedules;
-use crate::units::{Span, Time, Vcpus, f64_to_i64};
+use crate::units::{Time, Vcpus, f64_to_i64};
 
 pub(super) const fn steerable(platform: Platform) -> bool {
     matches!(platform, Platform::Ec2 | Platform::Eks)
@@ -111,7 +112,7 @@ pub(super) fn uncovered_queue(queue: &JobQueue, environments: Vec<EnvironmentInd
     queue_setup(queue, &nothing, environments)
 }
 
-/// Everything but windows, headroom and SQS sources, which count only with their signals.
+/// Everything but headroom and SQS sources, which count only with their signals.
 pub(super) fn queue_setup(queue: &JobQueue, policy: &QueuePolicy, environments: Vec<EnvironmentIndex>) -> QueueSetup {
     let mut patience: Vec<Patience> = policy
         .patience
@@ -131,8 +132,6 @@ pub(super) fn queue_setup(queue: &JobQueue, policy: &QueuePolicy, environments: 
         headroom_slots: 0,
         reference: shape_of(policy.reference_job),
         idle_time: policy.idle_time.0,
-        windows: Vec::new(),
-        longest_window: Span::ZERO,
         sqs_sources: Vec::new(),
         fair_share: queue.fair_share,
     }
@@ -152,7 +151,6 @@ pub(super) fn windows_of(policy: &QueuePolicy, horizon: (Time, Time)) -> Vec<Win
                 }),
         );
     }
-    windows.sort_by_key(|window| (window.start, window.end));
     windows
 }
 

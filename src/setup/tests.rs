@@ -11,7 +11,7 @@ use crate::account::{ComputeEnvironment, JobQueue, OfferedType, Topology};
 use crate::catalog::Resources;
 use crate::input::render;
 use crate::policy::{self, Policy};
-use crate::units::{Mebibytes, MicroUsd};
+use crate::units::{Mebibytes, MicroUsd, Time};
 
 fn resources(vcpus: i64, gibibytes: i64, gpus: u32) -> Resources {
     Resources {
@@ -230,7 +230,7 @@ fn what_is_not_covered_is_watched_and_said() {
     topology.environments.push(environment("unused-1", Purchase::Spot, 9));
     topology.queues.push(queue("serverless", 0, &["f-1"]));
     let text = "[queues.nightly]\n[queues.serverless]\n[queues.gone]\n[environments.\"old-*\"]\n";
-    let Compiled { setup, notes } = compiled(&[("p.toml", text)], &topology).unwrap();
+    let Compiled { setup, notes, .. } = compiled(&[("p.toml", text)], &topology).unwrap();
     let covered: Vec<bool> = setup
         .environments
         .iter()
@@ -307,14 +307,14 @@ fn signals_that_do_not_count_leave_nothing_behind() {
     let all = "headroom_slots = 3\n[[queues.nightly.schedules]]\ncron = \"0 0 * * *\"\nduration = \"1h\"\ntime_zone = \"UTC\"\nfloor_vcpus = 32\n\
                [[queues.nightly.schedules]]\ncron = \"30 0 * * MON\"\nduration = \"1h\"\ntime_zone = \"UTC\"\nheadroom_slots = 7\n\
                [queues.nightly.sqs.in]\nhand_off = \"dispatcher\"\njobs_per_message = 0.1\n";
-    let setup = one(&format!("[queues.nightly]\n{all}")).unwrap().setup;
-    let nightly = &setup.queues[0];
+    let Compiled { setup, forecast, .. } = one(&format!("[queues.nightly]\n{all}")).unwrap();
+    let (nightly, windows) = (&setup.queues[0], forecast.windows(QueueIndex(0)));
     assert_eq!(
-        (nightly.headroom_slots, nightly.windows.len(), nightly.sqs_sources.len()),
+        (nightly.headroom_slots, windows.len(), nightly.sqs_sources.len()),
         (3, 8, 1)
     );
-    assert!(nightly.windows.is_sorted_by_key(|window| window.start));
-    assert_eq!(nightly.windows[0].floor_vcpus, Vcpus::new(32));
+    assert!(windows.is_sorted_by_key(|window| window.start));
+    assert_eq!(windows[0].floor_vcpus, Vcpus::new(32));
     assert_eq!(
         setup.sqs_sources[0].hand_off,
         HandOff::Dispatcher {

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::catalog::Purchase;
-use crate::control::{Decide, Planner};
+use crate::control::Planner;
 use crate::policy::{self, Policy};
-use crate::setup::{self, Setup};
+use crate::setup::{self, Compiled};
 use crate::simulate::drive::{self, Drive, Steering};
 use crate::simulate::ledger::RunResult;
 use crate::simulate::model::Lasting;
@@ -92,7 +92,8 @@ pub struct Compared {
     pub notes: Vec<String>,
 }
 
-/// Runs everything. `progress` is called from worker threads with the number of finished runs.
+/// Runs everything. `progress` is called from worker threads with how many more jobs have ended; in all that comes to the jobs
+/// of the trace once for every candidate and seed, less those that wait for ever.
 ///
 /// Fails with every problem of scenario and policies before anything runs.
 pub fn compare(
@@ -109,7 +110,6 @@ pub fn compare(
         .flat_map(|seed| (0..candidates.len()).map(move |candidate| (candidate, *seed)))
         .collect();
     let next = AtomicUsize::new(0);
-    let done = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<Ran>>> = Mutex::new(vec![None; runs.len()]);
     std::thread::scope(|scope| {
         for _ in 0..settings.threads.clamp(1, runs.len().max(1)) {
@@ -118,14 +118,15 @@ pub fn compare(
                     Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|run| Some((run, runs.get(run)?)))
                 {
                     let result = prepared.get(candidate).map(|prepared| {
-                        let (result, steering) =
-                            run_one(prepared, trace, settings.view, seed, Span::ZERO, &mut |_| {})?;
+                        let mut world = World::new(&prepared.scenario, trace, seed)?;
+                        world.tell_progress(progress);
+                        let unwatched: Watched<'_> = (Span::ZERO, &mut |_| {});
+                        let (result, steering) = run_one(prepared, world, trace, settings.view, seed, unwatched);
                         Ok(Summary::of(&result, &steering))
                     });
                     if let Some(slot) = results.lock().unwrap_or_else(PoisonError::into_inner).get_mut(run) {
                         *slot = result;
                     }
-                    progress(done.fetch_add(1, Ordering::Relaxed) + 1);
                 }
             });
         }
@@ -146,17 +147,21 @@ pub fn compare(
     Ok(compared)
 }
 
-/// Replays one candidate with one seed, calling `watch` every `watch_every` of replayed time.
+/// Who looks at a world in passing, and how often in replayed time; zero: never.
+pub type Watched<'a> = (Span, &'a mut dyn FnMut(&World<'_>));
+
+/// Replays one candidate with one seed.
 pub fn watch_one(
     scenario: &Scenario,
     trace: &Trace,
     candidate: &Candidate,
     view: ViewModel,
     seed: u64,
-    (watch_every, watch): (Span, &mut dyn FnMut(&World<'_>)),
+    watched: Watched<'_>,
 ) -> Result<Summary, Vec<String>> {
     let prepared = prepare(scenario, trace, candidate)?;
-    let (result, steering) = run_one(&prepared, trace, view, seed, watch_every, watch)?;
+    let world = World::new(&prepared.scenario, trace, seed)?;
+    let (result, steering) = run_one(&prepared, world, trace, view, seed, watched);
     Ok(Summary::of(&result, &steering))
 }
 
@@ -166,7 +171,7 @@ type Ran = Result<Summary, Vec<String>>;
 /// A candidate ready to run: its scenario, and what its controller knows.
 struct Prepared {
     scenario: Scenario,
-    controller: Option<(Setup, Controller)>,
+    controller: Option<(Compiled, Controller)>,
     notes: Vec<String>,
 }
 
@@ -202,8 +207,8 @@ fn prepare(scenario: &Scenario, trace: &Trace, candidate: &Candidate) -> Result<
     let mut compiled = |policy: &Policy, scenario: &Scenario| {
         let compiled = setup::compile(policy, &scenario.topology(), horizon(trace));
         let compiled = compiled.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        notes = compiled.notes;
-        Ok::<Setup, Vec<String>>(compiled.setup)
+        notes.clone_from(&compiled.notes);
+        Ok::<Compiled, Vec<String>>(compiled)
     };
     let controller = match &candidate.steers {
         Steers::Stock => None,
@@ -222,13 +227,13 @@ fn prepare(scenario: &Scenario, trace: &Trace, candidate: &Candidate) -> Result<
         Steers::TargetTracking => Some((compiled(&plain()?, &scenario)?, Controller::TargetTracking)),
         Steers::Policy(policy) => Some((compiled(policy, &scenario)?, Controller::Planner)),
         Steers::Oracle(policy) => {
-            let mut setup = compiled(policy, &scenario)?;
+            let mut compiled = compiled(policy, &scenario)?;
             let mut longest = Span::ZERO;
-            for (position, environment) in setup.environments.iter_mut().enumerate() {
+            for (position, environment) in compiled.setup.environments.iter_mut().enumerate() {
                 environment.launch_expected = launch_p90(&scenario, position);
                 longest = longest.max(environment.launch_expected);
             }
-            Some((setup, Controller::Oracle(longest + ORACLE_MARGIN)))
+            Some((compiled, Controller::Oracle(longest + ORACLE_MARGIN)))
         }
     };
     Ok(Prepared {
@@ -290,7 +295,7 @@ fn plain() -> Result<Policy, Vec<String>> {
 
 /// From a day before the first submission to two weeks after the last: schedules count in between.
 fn horizon(trace: &Trace) -> (Time, Time) {
-    let submits = trace.jobs.iter().filter(|job| !job.spawned).map(|job| job.submit);
+    let submits = trace.jobs.iter().filter(|job| !job.is_spawned()).map(|job| job.submit);
     let first = submits.clone().min().unwrap_or(Time::EPOCH);
     let last = submits.max().unwrap_or(first);
     (
@@ -307,51 +312,29 @@ fn mean_size(trace: &Trace) -> Vcpus {
 
 fn run_one(
     prepared: &Prepared,
+    world: World<'_>,
     trace: &Trace,
     view: ViewModel,
     seed: u64,
-    watch_every: Span,
-    watch: &mut dyn FnMut(&World<'_>),
-) -> Result<(RunResult, Steering), Vec<String>> {
+    (watch_every, watch): Watched<'_>,
+) -> (RunResult, Steering) {
+    let Some((setup, controller)) = prepared.controller.clone() else {
+        return (drive::run_alone(world, watch_every, watch), Steering::default());
+    };
     let drive = Drive {
         view,
         watch_every,
+        foresight: match controller {
+            Controller::Oracle(foresight) => foresight,
+            Controller::Planner | Controller::MinFollowsDemand(_) | Controller::TargetTracking => Span::ZERO,
+        },
         ..Drive::default()
     };
-    let scenario = &prepared.scenario;
-    let Some((setup, controller)) = prepared.controller.clone() else {
-        let result = drive::replay_alone(scenario, trace, seed, watch_every, watch)?;
-        return Ok((result, Steering::default()));
-    };
     match controller {
-        Controller::Planner => steer(scenario, trace, (setup, Planner), drive, seed, watch),
-        Controller::Oracle(foresight) => steer(
-            scenario,
-            trace,
-            (setup, Planner),
-            Drive { foresight, ..drive },
-            seed,
-            watch,
-        ),
-        Controller::MinFollowsDemand(size) => steer(
-            scenario,
-            trace,
-            (setup, MinFollowsDemand::new(size)),
-            drive,
-            seed,
-            watch,
-        ),
-        Controller::TargetTracking => steer(scenario, trace, (setup, TargetTracking::default()), drive, seed, watch),
+        Controller::Planner | Controller::Oracle(_) => drive::run(world, trace, (setup, Planner), drive, seed, watch),
+        Controller::MinFollowsDemand(size) => {
+            drive::run(world, trace, (setup, MinFollowsDemand::new(size)), drive, seed, watch)
+        }
+        Controller::TargetTracking => drive::run(world, trace, (setup, TargetTracking::default()), drive, seed, watch),
     }
-}
-
-fn steer<D: Decide>(
-    scenario: &Scenario,
-    trace: &Trace,
-    controller: (Setup, D),
-    drive: Drive,
-    seed: u64,
-    watch: &mut dyn FnMut(&World<'_>),
-) -> Result<(RunResult, Steering), Vec<String>> {
-    drive::replay(scenario, trace, controller, drive, seed, watch)
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::control::{Controller, Decide, Effect, Input, Outcome};
 use crate::ids::EnvironmentIndex;
 use crate::planner::plan::Action;
-use crate::setup::Setup;
+use crate::setup::Compiled;
 use crate::simulate::ledger::RunResult;
 use crate::simulate::scenario::Scenario;
 use crate::simulate::view::{Part, Parts, View, ViewModel};
@@ -101,10 +101,14 @@ pub fn replay_alone(
     watch_every: Span,
     watch: &mut dyn FnMut(&World<'_>),
 ) -> Result<RunResult, Vec<String>> {
-    let mut world = World::new(scenario, trace, seed)?;
+    Ok(run_alone(World::new(scenario, trace, seed)?, watch_every, watch))
+}
+
+/// Runs a world with nobody but Batch itself.
+pub(super) fn run_alone(mut world: World<'_>, watch_every: Span, watch: &mut dyn FnMut(&World<'_>)) -> RunResult {
     if watch_every.is_zero() {
         world.run_to_end();
-        return Ok(world.into_result());
+        return world.into_result();
     }
     let mut at = world.next_event().unwrap_or(Time::EPOCH);
     while !world.settled() && world.next_event().is_some() {
@@ -112,27 +116,39 @@ pub fn replay_alone(
         watch(&world);
         at = at + watch_every;
     }
-    Ok(world.into_result())
+    world.into_result()
 }
 
 /// Replays a trace with a controller.
 pub fn replay<D: Decide>(
     scenario: &Scenario,
     trace: &Trace,
-    (setup, decide): (Setup, D),
+    (compiled, decide): (Compiled, D),
     drive: Drive,
     seed: u64,
     watch: &mut dyn FnMut(&World<'_>),
 ) -> Result<(RunResult, Steering), Vec<String>> {
-    let mut world = World::new(scenario, trace, seed)?;
+    let world = World::new(scenario, trace, seed)?;
+    Ok(run(world, trace, (compiled, decide), drive, seed, watch))
+}
+
+/// Runs a world with a controller. `seed` is that of its view.
+pub(super) fn run<D: Decide>(
+    mut world: World<'_>,
+    trace: &Trace,
+    (compiled, decide): (Compiled, D),
+    drive: Drive,
+    seed: u64,
+    watch: &mut dyn FnMut(&World<'_>),
+) -> (RunResult, Steering) {
     world.lag_summaries(drive.view.summary_lag);
     let start = world.next_event().unwrap_or(Time::EPOCH) - Span::from_minutes(5);
-    let view = View::new(&setup, trace, drive.view, drive.foresight, (seed, start));
+    let view = View::new(&compiled.setup, trace, drive.view, drive.foresight, (seed, start));
     let mut driver = Driver {
         drive,
         world,
         view,
-        controller: Controller::new(decide, setup, start),
+        controller: Controller::new(decide, compiled.setup, compiled.forecast, start),
         agenda: BTreeMap::new(),
         serial: 0,
         wake: 0,
@@ -158,7 +174,7 @@ pub fn replay<D: Decide>(
     driver.run();
     let expired = driver.controller.sent().iter().map(|sent| sent.expired).sum();
     driver.steering.leases_expired = expired;
-    Ok((driver.world.into_result(), driver.steering))
+    (driver.world.into_result(), driver.steering)
 }
 
 impl<D: Decide> Driver<'_, '_, D> {
@@ -391,7 +407,7 @@ impl<D: Decide> Driver<'_, '_, D> {
                 self.wake += 1;
                 self.at(time, Due::Wake(self.wake));
             }
-            Effect::Commit(..) | Effect::Disarm(_) => {}
+            Effect::Commit(..) | Effect::Disarm(_) | Effect::Renumbered => {}
             Effect::Arm(guard) => self.at(now + self.drive.view.arming, Due::Armed(guard.environment)),
             Effect::Send(action) => self.at(now + self.drive.view.sending, Due::Arrives(action)),
         }

@@ -105,6 +105,10 @@ pub struct Release {
     pub min: Vcpus,
     /// Whether it had run a job.
     pub ran: bool,
+    /// What draws know it by.
+    pub instance: u64,
+    /// How often it had become idle.
+    pub idle_periods: u64,
 }
 
 /// The result of a replay.
@@ -163,7 +167,7 @@ pub(crate) fn makespans(trace: &Trace, jobs: &[JobOutcome]) -> Vec<Span> {
     }
     let mut spans: std::collections::BTreeMap<usize, (Time, Time, usize)> = std::collections::BTreeMap::new();
     for (position, (job, outcome)) in trace.jobs.iter().zip(jobs).enumerate() {
-        let begin = if job.spawned { outcome.ready } else { job.submit };
+        let begin = if job.is_spawned() { outcome.ready } else { job.submit };
         let span = spans.entry(groups.root(position)).or_insert((begin, Time::FAR_PAST, 0));
         span.0 = span.0.min(begin);
         if outcome.ended != Time::FAR_FUTURE {

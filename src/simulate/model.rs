@@ -3,7 +3,7 @@
 //! Nobody outside AWS knows these for sure. A value that no recording and no document supports says *assumed*; a result is
 //! worth as much as its order of policies holds when such a value is changed.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
 pub use crate::input::values::Duration as Lasting;
@@ -21,10 +21,10 @@ macro_rules! parameters {
         }
 
         /// What a scenario changes of the named model.
-        #[derive(Clone, Debug, Default, PartialEq, Deserialize, schemars::JsonSchema)]
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
         #[serde(deny_unknown_fields, default)]
         pub struct Overrides {
-            $($(#[doc = $doc])+ pub $name: Option<$kind>,)+
+            $($(#[doc = $doc])+ #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<$kind>,)+
         }
 
         impl BatchModel {
@@ -32,6 +32,11 @@ macro_rules! parameters {
             pub fn with(mut self, overrides: &Overrides) -> Self {
                 $(if let Some(value) = &overrides.$name { self.$name = value.clone(); })+
                 self
+            }
+
+            /// Every parameter, as overrides that make this model of any other.
+            pub fn into_overrides(self) -> Overrides {
+                Overrides { $($name: Some(self.$name)),+ }
             }
 
             /// Each parameter and where its default comes from.

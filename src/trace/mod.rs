@@ -31,7 +31,7 @@ pub use self::detect::Format;
 pub use self::input::{Compression, Limits};
 pub use self::read::{Loaded, ReadOptions, read};
 pub use self::report::{Count, FileReport, Problem, ReadReport, Remark};
-pub use self::save::{Unsaved, save};
+pub use self::save::save;
 pub use self::size::Sizes;
 pub use self::summary::{Quantiles, Summary};
 pub use self::table::{BadColumns, Columns};
@@ -67,7 +67,7 @@ pub struct Trace {
 /// One job, or one child of an array job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job {
-    /// When it is submitted. For a job with `spawned`, not before all its dependencies have ended, see there.
+    /// When it is submitted. For a job with `spawners`: its think time, see there.
     pub submit: Time,
     /// RUNNING to the end.
     pub run: Span,
@@ -81,24 +81,30 @@ pub struct Job {
     pub dependencies_start: u32,
     /// How many dependencies.
     pub dependencies_count: u32,
+    /// How many of its dependencies, the first ones, submit it: it does not exist before they have ended, and is then
+    /// submitted after the think time that `submit` holds as milliseconds since the epoch. For the others it waits visibly
+    /// as PENDING. None: it is submitted at a time of its own.
+    pub spawners: u32,
     /// The array it is a child of.
     pub array: Option<ArrayIndex>,
     /// Position in `Trace::queues`.
     pub queue: u16,
     /// How it ended in the recording.
     pub ending: Ending,
-    /// Submitted by another job: it does not exist before its dependencies have ended, and is then submitted after the
-    /// think time that `submit` holds as milliseconds since the epoch. (Other jobs wait visibly as PENDING.)
-    pub spawned: bool,
 }
 
 impl Job {
     /// What `recorded_wait` holds where no wait is recorded.
     pub const UNKNOWN_WAIT: Span = Span::from_millis(-1);
 
+    /// Whether other jobs submit it.
+    pub const fn is_spawned(&self) -> bool {
+        self.spawners > 0
+    }
+
     /// For a job that other jobs submit: how long after the last of them ended.
     pub fn think_time(&self) -> Option<Span> {
-        self.spawned.then(|| self.submit.since(Time::EPOCH))
+        self.is_spawned().then(|| self.submit.since(Time::EPOCH))
     }
 
     /// The recorded wait from submission to RUNNING.
@@ -150,11 +156,17 @@ pub struct Message {
 }
 
 impl Trace {
-    /// The dependencies of a job.
+    /// The dependencies of a job, those that submit it first.
     pub fn dependencies_of(&self, job: &Job) -> &[Dependency] {
         let start = to_usize(job.dependencies_start);
         let end = start.saturating_add(to_usize(job.dependencies_count));
         self.dependencies.get(start..end).unwrap_or(&[])
+    }
+
+    /// The dependencies of a job by what they are to it: those that submit it, and those that it then waits for as PENDING.
+    pub fn spawners_and_others(&self, job: &Job) -> (&[Dependency], &[Dependency]) {
+        let all = self.dependencies_of(job);
+        all.split_at(to_usize(job.spawners).min(all.len()))
     }
 
     /// The size of a job.
@@ -165,7 +177,7 @@ impl Trace {
     /// The same work, this much later (or earlier, with a negative span). Think times and waits stay as they are.
     pub fn shifted_by(&self, span: Span) -> Self {
         let mut shifted = self.clone();
-        for job in shifted.jobs.iter_mut().filter(|job| !job.spawned) {
+        for job in shifted.jobs.iter_mut().filter(|job| !job.is_spawned()) {
             job.submit = job.submit + span;
         }
         for message in &mut shifted.messages {
@@ -234,7 +246,9 @@ impl Trace {
                 },
             ));
             if let Some(own) = dependencies.get_mut(first..) {
-                own.sort_unstable();
+                let (spawners, others) = own.split_at_mut(to_usize(job.spawners).min(own.len()));
+                spawners.sort_unstable();
+                others.sort_unstable();
             }
             job.dependencies_start = to_u32(first);
             job.dependencies_count = to_u32(dependencies.len() - first);

@@ -7,7 +7,7 @@
 //! {"autotune_trace":{"version":1,"jobs":3}}
 //! {"job":{"id":0,"submit_ms":1700000000000,"run_ms":60000,"wait_ms":9000,"vcpus":4,"memory_mib":8192,"queue":"main","name":"align"}}
 //! {"job":{"id":1,"submit_ms":1700000000000,"run_ms":5000,"vcpus":1,"memory_mib":2048,"queue":"main","name":"split","array":0}}
-//! {"job":{"id":2,"think_ms":500,"run_ms":9000,"vcpus":1,"memory_mib":2048,"queue":"main","name":"merge","after":[0],"after_arrays":[0]}}
+//! {"job":{"id":2,"think_ms":500,"run_ms":9000,"vcpus":1,"memory_mib":2048,"queue":"main","name":"merge","spawned_by":[0],"after_arrays":[0]}}
 //! {"array":{"id":0,"children":1,"sequential":false}}
 //! {"message":{"sqs_queue":"incoming","sent_ms":1699999990000,"received_ms":1699999999000}}
 //! ```
@@ -18,7 +18,8 @@
 //! | | `jobs` | count | how many job lines follow; a file cut short is noticed. Optional |
 //! | `job` | `id` | | unique in the file, below 2^32; orders jobs with the same submit time. Children of an array have ids that no other job with their submit time lies between |
 //! | | `submit_ms` | ms since 1970 UTC | when it is submitted |
-//! | | `think_ms` | ms | in place of `submit_ms`: it is submitted by other jobs, this long after the last job that it comes after has ended |
+//! | | `think_ms` | ms | in place of `submit_ms`: it is submitted by other jobs, this long after the last of them has ended |
+//! | | `spawned_by`, `spawned_by_arrays` | ids | the jobs, and arrays with all their children, that submit it. Default: all of `after` and `after_arrays`, which it then does not wait for as PENDING |
 //! | | `run_ms` | ms | RUNNING to the end |
 //! | | `wait_ms` | ms | recorded wait from submission to RUNNING. Optional |
 //! | | `vcpus`, `memory_mib` | vCPUs, MiB | what it asks for, per node. Optional for looking, not for replay |
@@ -31,12 +32,12 @@
 //! | `message` | `sqs_queue`, `sent_ms`, `received_ms` | ms since 1970 UTC | an SQS message that became jobs |
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::build::{Builder, Draft};
+use super::build::{Builder, Draft, Role};
 use super::input::{Input, unreadable};
 use super::report::{Problem, Remark, excerpt};
 use super::size::Ask;
@@ -53,6 +54,10 @@ pub const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and nearly all are jobs"
+)]
 enum Line<'a> {
     AutotuneTrace(Header),
     #[serde(borrow)]
@@ -96,6 +101,10 @@ struct JobLine<'a> {
     failed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     array: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    spawned_by: Vec<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    spawned_by_arrays: Vec<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     after: Vec<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -171,10 +180,16 @@ pub fn write(trace: &Trace, out: &mut impl Write) -> io::Result<()> {
 fn job_line<'a>(trace: &'a Trace, job: &Job, id: u32) -> JobLine<'a> {
     let shape = trace.shape_of(job);
     let positive = |number: i64| (number > 0).then_some(number);
-    let dependencies = trace.dependencies_of(job).iter();
+    // Files without `spawned_by`, where nothing needs it, are understood by readers that do not know it.
+    let (spawners, others) = match trace.spawners_and_others(job) {
+        (all, []) => (&[][..], all),
+        split => split,
+    };
+    let (spawned_by, spawned_by_arrays) = jobs_and_arrays(spawners);
+    let (after, after_arrays) = jobs_and_arrays(others);
     JobLine {
         id,
-        submit_ms: (!job.spawned).then(|| job.submit.millis()),
+        submit_ms: (!job.is_spawned()).then(|| job.submit.millis()),
         think_ms: job.think_time().map(Span::millis),
         run_ms: job.run.millis(),
         wait_ms: job.recorded_wait().map(Span::millis),
@@ -186,20 +201,22 @@ fn job_line<'a>(trace: &'a Trace, job: &Job, id: u32) -> JobLine<'a> {
         name: Cow::Borrowed(trace.names.get(to_usize(job.name)).map_or("", String::as_str)),
         failed: job.ending == Ending::Failed,
         array: job.array.map(|array| array.0),
-        after: dependencies
-            .clone()
-            .filter_map(|dependency| match dependency {
-                Dependency::Job(parent) => Some(parent.0),
-                Dependency::Array(_) => None,
-            })
-            .collect(),
-        after_arrays: dependencies
-            .filter_map(|dependency| match dependency {
-                Dependency::Array(array) => Some(array.0),
-                Dependency::Job(_) => None,
-            })
-            .collect(),
+        spawned_by,
+        spawned_by_arrays,
+        after,
+        after_arrays,
     }
+}
+
+fn jobs_and_arrays(dependencies: &[Dependency]) -> (Vec<u32>, Vec<u32>) {
+    let (mut jobs, mut arrays) = (Vec::new(), Vec::new());
+    for dependency in dependencies {
+        match dependency {
+            Dependency::Job(parent) => jobs.push(parent.0),
+            Dependency::Array(array) => arrays.push(array.0),
+        }
+    }
+    (jobs, arrays)
 }
 
 /// Reads a whole file.
@@ -214,8 +231,7 @@ pub(super) fn read(input: Input, into: &mut Builder) -> Result<(), Problem> {
             Err(error) => return Err(unreadable(into.path(), lines.line(), &error)),
         }
     }
-    file.finish(into);
-    Ok(())
+    file.finish(into)
 }
 
 #[derive(Default)]
@@ -227,7 +243,9 @@ struct Native {
     arrays: HashMap<u32, ArrayIndex>,
     /// Children per array: announced less seen.
     children: HashMap<u32, i64>,
-    edges: Vec<(u32, Dependency, u64)>,
+    edges: Vec<(u32, Role, Dependency, u64)>,
+    /// Jobs that others submit and none of those is known yet, with their lines.
+    unsubmitted: BTreeMap<u32, u64>,
 }
 
 impl Native {
@@ -279,9 +297,11 @@ impl Native {
         let think = job
             .think_ms
             .and_then(|millis| plausible_span(Span::from_millis(millis)));
+        let named = !(job.spawned_by.is_empty() && job.spawned_by_arrays.is_empty());
+        let waits = !(job.after.is_empty() && job.after_arrays.is_empty());
         let submit = match (job.submit_ms, job.think_ms) {
-            (Some(millis), None) => time_from_millis(millis),
-            (None, Some(_)) if !(job.after.is_empty() && job.after_arrays.is_empty()) => think.map(|_| Time::EPOCH),
+            (Some(millis), None) if !named => time_from_millis(millis),
+            (None, Some(_)) if named || waits => think.map(|_| Time::EPOCH),
             _ => None,
         };
         let Some(submit) = submit else {
@@ -308,6 +328,9 @@ impl Native {
             line,
         };
         let position = into.push(&draft)?;
+        if think.is_some() {
+            self.unsubmitted.insert(position, line);
+        }
         if let Some(array) = job.array {
             *self.children.entry(array).or_default() -= 1;
         }
@@ -315,26 +338,36 @@ impl Native {
             into.remark(Remark::DuplicateId, line, text);
         }
         self.ids.entry(job.id).or_insert(position);
-        self.edges.extend(
-            job.after
-                .iter()
-                .map(|id| (position, Dependency::Job(JobIndex(*id)), line)),
-        );
-        self.edges.extend(
-            job.after_arrays
-                .iter()
-                .map(|id| (position, Dependency::Array(ArrayIndex(*id)), line)),
-        );
+        let after = if think.is_some() && !named {
+            Role::Spawner
+        } else {
+            Role::Parent
+        };
+        for (role, jobs, arrays) in [
+            (Role::Spawner, &job.spawned_by, &job.spawned_by_arrays),
+            (after, &job.after, &job.after_arrays),
+        ] {
+            let jobs = jobs.iter().map(|id| Dependency::Job(JobIndex(*id)));
+            let arrays = arrays.iter().map(|id| Dependency::Array(ArrayIndex(*id)));
+            self.edges
+                .extend(jobs.chain(arrays).map(|dependency| (position, role, dependency, line)));
+        }
         Ok(())
     }
 
     /// Ids become positions; what is announced is compared with what came.
-    fn finish(self, into: &mut Builder) {
-        for (child, dependency, line) in self.edges {
+    fn finish(mut self, into: &mut Builder) -> Result<(), Problem> {
+        for (child, role, dependency, line) in self.edges {
             let known = match dependency {
-                Dependency::Job(id) => self.ids.get(&id.0).map(|parent| into.depend(child, *parent)),
-                Dependency::Array(id) => self.arrays.get(&id.0).map(|array| into.depend_on_array(child, *array)),
+                Dependency::Job(id) => self.ids.get(&id.0).map(|parent| into.depend(child, role, *parent)),
+                Dependency::Array(id) => self
+                    .arrays
+                    .get(&id.0)
+                    .map(|array| into.depend_on_array(child, role, *array)),
             };
+            if known.is_some() && role == Role::Spawner {
+                self.unsubmitted.remove(&child);
+            }
             if known.is_none() {
                 into.remark(Remark::UnknownDependency, line, format!("{dependency:?}").as_bytes());
             }
@@ -346,6 +379,19 @@ impl Native {
         let torn = self.children.values().filter(|difference| **difference != 0).count();
         for _ in 0..torn {
             into.remark(Remark::Incomplete, 1, b"an array job without all of its children");
+        }
+        // They have no time of their own: in a replay they would all come at the beginning of 1970.
+        match self.unsubmitted.first_key_value() {
+            None => Ok(()),
+            Some((_, line)) => {
+                let found = format!(
+                    "{} jobs that others submit, without any of those",
+                    self.unsubmitted.len()
+                );
+                Err(Problem::new(into.path(), found, "the jobs that submit them")
+                    .at(*line)
+                    .hint("the file may have been cut short: convert the recording again"))
+            }
         }
     }
 }

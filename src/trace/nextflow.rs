@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::Ending;
-use super::build::{Builder, Draft};
+use super::build::{Builder, Draft, Role};
 use super::input::{Exceeded, Input, unreadable};
 use super::rebuild;
 use super::report::{Problem, Remark};
@@ -233,7 +233,7 @@ impl Tasks {
         }
         for edge in inferred {
             if let (Some(child), Some(parent)) = (positions.get(edge.child), positions.get(edge.parent)) {
-                into.depend(*child, *parent);
+                into.depend(*child, Role::Spawner, *parent);
                 let line = tasks.get(edge.child).map_or(0, |task| task.line);
                 let name = tasks.get(edge.child).map_or("", |task| task.name.as_str());
                 into.remark(Remark::Inferred, line, name.as_bytes());

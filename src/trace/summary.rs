@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::graph::Graph;
-use super::{Ending, Trace};
+use super::{Dependency, Ending, Trace};
 use crate::units::{Span, Time, i64_to_f64, to_i64, to_u64, to_usize, usize_to_f64};
 
 /// What is in a trace.
@@ -103,9 +103,10 @@ impl Trace {
         let mut ready = vec![Time::FAR_PAST; jobs + self.arrays.len()];
         graph.walk(|node| {
             let at = ready.get(node).copied().unwrap_or(Time::FAR_PAST);
-            let end = match (self.jobs.get(node), starts.get_mut(node)) {
-                (Some(job), Some(start)) => {
-                    *start = job.think_time().map_or(job.submit.max(at), |think| at + think);
+            let submitted = self.jobs.get(node).map(|job| self.submitted(job, &starts, &ready));
+            let end = match (self.jobs.get(node), submitted, starts.get_mut(node)) {
+                (Some(job), Some(submitted), Some(start)) => {
+                    *start = submitted.max(at);
                     *start + job.run
                 }
                 _ => at,
@@ -117,6 +118,22 @@ impl Trace {
             }
         });
         starts
+    }
+
+    /// When a job is submitted, given when the jobs that submit it start, and when arrays have ended.
+    fn submitted(&self, job: &super::Job, starts: &[Time], ready: &[Time]) -> Time {
+        let Some(think) = job.think_time() else {
+            return job.submit;
+        };
+        let end = |spawner: &Dependency| match spawner {
+            Dependency::Job(parent) => {
+                let position = parent.position();
+                Some(*starts.get(position)? + self.jobs.get(position)?.run)
+            }
+            Dependency::Array(array) => ready.get(self.jobs.len() + array.position()).copied(),
+        };
+        let spawners = self.spawners_and_others(job).0;
+        spawners.iter().filter_map(end).max().unwrap_or(Time::EPOCH) + think
     }
 
     /// What is in this trace. It must be sound (see [`Trace::validate`]).
@@ -155,7 +172,7 @@ impl Trace {
             jobs_with_wait: to_u64(waits.count()),
             dependent_jobs: count(&|job| job.dependencies_count > 0),
             dependencies: to_u64(self.dependencies.len()),
-            spawned_jobs: count(&|job| job.spawned),
+            spawned_jobs: count(&|job| job.is_spawned()),
             arrays: to_u64(self.arrays.len()),
             array_children: count(&|job| job.array.is_some()),
             messages: to_u64(self.messages.len()),

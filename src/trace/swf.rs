@@ -19,7 +19,7 @@
 use std::collections::HashMap;
 
 use super::Ending;
-use super::build::{Builder, Draft};
+use super::build::{Builder, Draft, Role};
 use super::input::{Input, unreadable};
 use super::report::{Problem, Remark};
 use super::size::Ask;
@@ -192,7 +192,7 @@ impl Swf {
         for (child, parent, line) in self.followers {
             let at = self.numbers.partition_point(|(number, _)| *number < parent);
             match self.numbers.get(at) {
-                Some((number, position)) if *number == parent => into.depend(child, *position),
+                Some((number, position)) if *number == parent => into.depend(child, Role::Spawner, *position),
                 _ => into.remark(Remark::UnknownDependency, line, parent.to_string().as_bytes()),
             }
         }

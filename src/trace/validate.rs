@@ -32,11 +32,6 @@ pub enum Fault {
         /// Position in [`Trace::messages`].
         message: usize,
     },
-    /// A job that is submitted by others has no dependency, so nothing ever submits it.
-    NeverSpawned {
-        /// The job.
-        job: usize,
-    },
     /// Jobs wait for each other in a circle and none can ever start.
     Cycle {
         /// Names and positions of the jobs on one such circle, each waiting for the next; at most ten are named.
@@ -58,7 +53,6 @@ impl fmt::Display for Fault {
                 f,
                 "message {message} has no SQS queue, or was received before it was sent"
             ),
-            Self::NeverSpawned { job } => write!(f, "job {job} is submitted by other jobs, but depends on none"),
             Self::Cycle { jobs, length } => {
                 let more = if jobs.len() < *length { ", ..." } else { "" };
                 write!(f, "{length} jobs that wait for each other: {}{more}", jobs.join(", "))
@@ -88,11 +82,6 @@ impl Trace {
                 .position(bad)
                 .map(|message| Fault::BadMessage { message }),
         );
-        let orphan = self
-            .jobs
-            .iter()
-            .position(|job| job.spawned && job.dependencies_count == 0);
-        faults.extend(orphan.map(|job| Fault::NeverSpawned { job }));
         // The search for cycles follows indices, which must be sound before.
         if faults.is_empty() {
             faults.extend(self.cycle());
@@ -115,7 +104,10 @@ impl Trace {
                 "queues"
             } else if job.array.is_some_and(|array| array.position() >= self.arrays.len()) {
                 "arrays"
-            } else if bad_dependency || (job.dependencies_count > 0 && end > self.dependencies.len()) {
+            } else if bad_dependency
+                || job.spawners > job.dependencies_count
+                || (job.dependencies_count > 0 && end > self.dependencies.len())
+            {
                 "dependencies"
             } else {
                 return None;

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::Ending;
-use super::build::{Builder, Draft};
+use super::build::{Builder, Draft, Role};
 use super::input::{Input, unreadable};
 use super::report::{Problem, Remark};
 use super::size::Ask;
@@ -281,12 +281,17 @@ fn push(mut graphs: Vec<Graph>, into: &mut Builder) -> Result<(), Problem> {
                 into.remark(Remark::UnknownDependency, graph.line, node.name.as_bytes());
             }
             let Some(child) = child else { continue };
+            let role = if into.options.submit_ahead {
+                Role::Parent
+            } else {
+                Role::Spawner
+            };
             for parent in node
                 .parents
                 .iter()
                 .filter_map(|parent| positions.get(*parent).copied().flatten())
             {
-                into.depend(*child, parent);
+                into.depend(*child, role, parent);
             }
         }
     }

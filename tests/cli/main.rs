@@ -1,10 +1,13 @@
-//! The command line as a script sees it: bad input of every kind, made-up recordings, schemas.
+//! The command line as a script sees it: bad input of every kind, made-up recordings, replays, interruption, schemas.
 
 #![expect(clippy::unwrap_used, reason = "a test binary: to panic is to fail")]
 
 mod generate;
 mod inputs;
+#[cfg(unix)]
+mod interrupt;
 mod recordings;
+mod simulate;
 
 use std::path::Path;
 

@@ -3,11 +3,12 @@
 
 use autotune::account::Platform;
 use autotune::catalog::{Purchase, Resources};
+use autotune::forecast::Forecast;
 use autotune::ids::{EnvironmentIndex, QueueIndex};
 use autotune::observation::{EnvironmentNow, InstancesNow, NotDemand, Observation, QueueNow, Room, Seen, Shape, Tally};
 use autotune::planner::memory::Memory;
-use autotune::planner::plan;
 use autotune::planner::plan::Plan;
+use autotune::planner::{Inputs, plan};
 use autotune::setup::{EnvironmentSetup, Patience, QueueSetup, Setup};
 use autotune::units::{Mebibytes, Span, Time, Vcpus, to_usize};
 
@@ -75,8 +76,6 @@ pub(crate) fn setup() -> Setup {
         headroom_slots: 2,
         reference: shape(4, 8_000),
         idle_time: Span::from_minutes(5),
-        windows: Vec::new(),
-        longest_window: Span::ZERO,
         sqs_sources: Vec::new(),
         fair_share: false,
     });
@@ -145,7 +144,7 @@ pub(crate) fn settle(setup: &Setup, observation: &mut Observation) -> (Memory, T
     let mut decision = Plan::default();
     let mut now = NOW;
     for _ in 0..20 {
-        plan(setup, observation, &memory, now, &mut decision);
+        decide(setup, observation, &memory, now, &mut decision);
         memory.fold(&decision.notes);
         if decision.actions.is_empty() {
             break;
@@ -162,4 +161,16 @@ pub(crate) fn settle(setup: &Setup, observation: &mut Observation) -> (Memory, T
     }
     assert_eq!(decision.actions, [], "it never settles");
     (memory, now)
+}
+
+/// Plans with nothing foreseen.
+pub(crate) fn decide(setup: &Setup, observation: &Observation, memory: &Memory, now: Time, decision: &mut Plan) {
+    let inputs = Inputs {
+        setup,
+        observation,
+        memory,
+        forecast: &Forecast::default(),
+        now,
+    };
+    plan(&inputs, decision);
 }

@@ -2,11 +2,8 @@
 //! jobs on idle capacity of a later environment although an earlier one could still grow?
 
 use autotune::control::{Decide, Planner};
-use autotune::observation::Observation;
-use autotune::planner;
-use autotune::planner::memory::Memory;
 use autotune::planner::plan::{Action, Because, Plan};
-use autotune::setup::Setup;
+use autotune::planner::{self, Inputs};
 use autotune::simulate::drive::Drive;
 use autotune::simulate::ledger::RunResult;
 use autotune::simulate::model::Lasting;
@@ -53,10 +50,10 @@ struct Listening<'a> {
 }
 
 impl Decide for Listening<'_> {
-    fn decide(&mut self, setup: &Setup, observation: &Observation, memory: &Memory, now: Time, plan: &mut Plan) {
-        planner::plan(setup, observation, memory, now, plan);
+    fn decide(&mut self, inputs: &Inputs<'_>, plan: &mut Plan) {
+        planner::plan(inputs, plan);
         if plan.reasons.iter().any(|reason| reason.because == Because::NotPlaced) {
-            self.said.push(now);
+            self.said.push(inputs.now);
         }
     }
 }

@@ -12,7 +12,9 @@ mod droughts;
 #[cfg(test)]
 mod metamorphic;
 #[cfg(test)]
-mod releases;
+mod progress;
+#[cfg(test)]
+mod scores;
 #[cfg(test)]
 mod skipping;
 #[cfg(test)]

@@ -37,7 +37,7 @@ fn whole_weeks_later_everything_happens_whole_weeks_later() {
                 let (then, later_steering) = steered(&spot(), &later, &policy, Drive::default(), 3);
                 let what = format!("{name} {policy_name} {days} days later");
                 let (mut was, mut is) = (dateless(&now), dateless(&then));
-                if trace.jobs.iter().any(|job| job.spawned) {
+                if trace.jobs.iter().any(autotune::trace::Job::is_spawned) {
                     // Jobs that others submit stand before those with times or between them, depending on the date.
                     was.sort_unstable();
                     is.sort_unstable();

@@ -38,8 +38,8 @@ fn skipping_changes_no_byte_of_the_journal() {
                                 ..Drive::default()
                             };
                             let (result, steering) = steered(&scenario, &trace, &policy, drive, seed);
-                            let setup = compiled(&policy, &scenario, &trace);
-                            (journal(&setup, &result, &steering), steering)
+                            let compiled = compiled(&policy, &scenario, &trace);
+                            (journal(&compiled.setup, &result, &steering), steering)
                         };
                         let ((skipping, steering), (looking, watchful)) = (run(true), run(false));
                         updates += steering.updates.len();

@@ -3,7 +3,7 @@
 use autotune::control::{Decide, Planner};
 use autotune::explain;
 use autotune::policy::{self, Policy};
-use autotune::setup::{self, Setup};
+use autotune::setup::{self, Compiled, Setup};
 use autotune::simulate::distribution::Distribution;
 use autotune::simulate::drive::{self, Drive, Steering};
 use autotune::simulate::ledger::RunResult;
@@ -77,13 +77,13 @@ pub(crate) fn without_delays(mut scenario: Scenario) -> Scenario {
 }
 
 /// What the planner knows of an account; schedules are known for the days around the trace.
-pub(crate) fn compiled(policy: &Policy, scenario: &Scenario, trace: &Trace) -> Setup {
+pub(crate) fn compiled(policy: &Policy, scenario: &Scenario, trace: &Trace) -> Compiled {
     let month = Span::from_minutes(30 * 24 * 60);
-    let submits = trace.jobs.iter().filter(|job| !job.spawned).map(|job| job.submit);
+    let submits = trace.jobs.iter().filter(|job| !job.is_spawned()).map(|job| job.submit);
     let first = submits.clone().min().unwrap_or(Time::EPOCH);
     let last = submits.max().unwrap_or(first);
     let horizon = (first - month, last + month);
-    setup::compile(policy, &scenario.topology(), horizon).unwrap().setup
+    setup::compile(policy, &scenario.topology(), horizon).unwrap()
 }
 
 /// Replays with our planner.
@@ -106,8 +106,8 @@ pub(crate) fn steered_by<D: Decide>(
     drive: Drive,
     seed: u64,
 ) -> (RunResult, Steering) {
-    let setup = compiled(policy, scenario, trace);
-    drive::replay(scenario, trace, (setup, decide), drive, seed, &mut |_| {}).unwrap()
+    let compiled = compiled(policy, scenario, trace);
+    drive::replay(scenario, trace, (compiled, decide), drive, seed, &mut |_| {}).unwrap()
 }
 
 /// Replays without anybody.

@@ -9,25 +9,28 @@ const ROOMS: &str = "
   units:
   ids:
   clock:       units
+  files:
   catalog:     units
   observation: units ids catalog
   account:     units ids catalog
   input:       units catalog
   policy:      units ids catalog observation input
-  setup:       units ids catalog observation account input policy
-  trace:       units ids catalog observation input
-  planner:     units ids catalog observation account setup
-  explain:     units ids catalog observation account setup planner
-  control:     units ids catalog observation account setup planner
-  simulate:    units ids catalog observation account input policy setup trace planner explain control
-  report:      units ids catalog observation account input policy setup trace planner explain control simulate
-  cli:         units ids catalog observation account input policy setup trace planner explain control simulate report clock
+  forecast:    units ids
+  overrides:   units
+  setup:       units ids catalog observation account input policy forecast
+  trace:       units ids catalog observation input files
+  planner:     units ids catalog observation account forecast overrides setup
+  explain:     units ids catalog observation account forecast overrides setup planner
+  control:     units ids catalog observation account forecast overrides setup planner
+  simulate:    units ids catalog observation account input policy forecast overrides setup trace planner explain control
+  report:      units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate files
+  cli:         units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate report clock files
 ";
 
 /// What rooms without input and output, clock and chance must not name. Maps without an order count as chance.
 const IMPURE: &str = "tokio tracing log rand rand_chacha jiff std::time std::fs std::io std::net std::env std::thread \
                       std::process std::collections::HashMap std::collections::HashSet";
-const PURE_ROOMS: &str = "units ids catalog observation account setup planner explain control";
+const PURE_ROOMS: &str = "units ids catalog observation account forecast overrides setup planner explain control";
 
 /// Names a pure room may use all the same, each with its reason.
 const EXCEPTIONS: &[(&str, &str)] = &[

@@ -63,3 +63,97 @@ fn the_schema_is_json_on_standard_output() {
     let schema: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(schema["title"], "PolicyFile");
 }
+
+const SCENARIO: &str = r#"version = 1
+[[environments]]
+name = "a"
+max_vcpus = 64
+[[queues]]
+name = "q"
+environments = ["a"]
+"#;
+
+#[test]
+fn files_of_a_folder_are_told_apart_by_their_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("a.toml"), SCENARIO).unwrap();
+    let only_scenario = autotune(&["validate", &path("")]);
+    assert_eq!(
+        only_scenario.1,
+        format!("{}: ok, a scenario\n", path("a.toml")),
+        "{}",
+        only_scenario.2
+    );
+    std::fs::write(path("b.toml"), "version = 1\n[queues.q]\n").unwrap();
+    let (code, out, err) = autotune(&["validate", &path(""), "spot-128"]);
+    let expected = format!(
+        "{}: ok\n{}: ok, a scenario\nspot-128: ok, a scenario\n",
+        path("b.toml"),
+        path("a.toml")
+    );
+    assert_eq!((code, out, err), (Some(0), expected, String::new()));
+    // As a policy the folder is refused: the scenario could be a policy with a mistake, and none is left out in silence.
+    let replay = ["simulate", "--trace", "tests/traces/nightly.jsonl.gz", "--scenario"];
+    let (code, out, err) = autotune(&[&replay[..], &["spot-128", "--policy", &path("")]].concat());
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(err.contains("a.toml: found a scenario, expected a policy"), "{err}");
+}
+
+#[test]
+fn every_problem_of_policies_and_scenarios_is_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let bad = SCENARIO
+        .replace("max_vcpus = 64", "max_vcpus = 64\nzones = 0\nzone = 3")
+        .replace("[\"a\"]", "[\"b\"]");
+    std::fs::write(path("a.toml"), bad).unwrap();
+    std::fs::write(path("b.toml"), "version = 1\n[tempo]\nlease = 5\n").unwrap();
+    let (code, out, err) = autotune(&["validate", &path("")]);
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    for words in [
+        "a.toml:5:9: environments[0].zones: found 0, expected ",
+        "a.toml:6:1: environments[0].zone: found an unknown key",
+        "did you mean `zones`?",
+        "a.toml:9:17: queues[0].environments[0]: found \"b\", expected an environment of this file: \"a\"",
+        "b.toml:3:9: tempo.lease: found 5",
+        "4 problems\n",
+    ] {
+        assert!(err.contains(words), "`{words}` is missing in\n{err}");
+    }
+}
+
+#[test]
+fn what_is_shown_of_a_shipped_scenario_replays_like_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["spot-128", "folk-2020", "two-queues", "on-demand-500"] {
+        let (code, shown, err) = autotune(&["validate", name, "--show-effective"]);
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        assert!(
+            shown
+                .lines()
+                .any(|line| line.starts_with("launch_retry = ") && line.ends_with("# default")),
+            "{shown}"
+        );
+        let path = folder.path().join("shown.toml");
+        std::fs::write(&path, shown).unwrap();
+        let replay = |scenario: &str| {
+            let trace = "tests/traces/nightly.jsonl.gz";
+            let arguments = [
+                "simulate",
+                "--trace",
+                trace,
+                "--scenario",
+                scenario,
+                "--policy",
+                "reactive",
+                "--output",
+                "json",
+            ];
+            let (code, out, err) = autotune(&arguments);
+            assert_eq!(code, Some(0), "{err}");
+            serde_json::from_str::<serde_json::Value>(&out).unwrap()["policies"].clone()
+        };
+        assert_eq!(replay(path.to_str().unwrap()), replay(name), "{name}");
+    }
+}

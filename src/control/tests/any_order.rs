@@ -23,6 +23,8 @@ enum Event {
     Answer(usize, bool),
     /// A hint.
     Wake,
+    /// Leadership is gained or lost.
+    Lead(bool),
 }
 
 fn any_event() -> impl Strategy<Value = (i64, Event)> {
@@ -33,6 +35,7 @@ fn any_event() -> impl Strategy<Value = (i64, Event)> {
         2 => (0_usize..2, 0_i64..4, 1_i64..5).prop_map(|(of, min, max)| Event::Wish(of, min * 32, max * 64)),
         6 => (0_usize..2, prop::bool::weighted(0.8)).prop_map(|(of, well)| Event::Answer(of, well)),
         1 => Just(Event::Wake),
+        1 => prop::bool::weighted(0.7).prop_map(Event::Lead),
     ];
     (prop_oneof![4 => 0_i64..30, 1 => 30_i64..600], event)
 }
@@ -77,7 +80,7 @@ fn follow(desk: &Desk<Script>, stages: &mut [Stage; 2], sent: &mut [Option<Actio
             Effect::Disarm(of) => {
                 prop_assert_eq!(desk.controller.lease(of), None, "{}", desk.told);
             }
-            Effect::Observe | Effect::WakeAt(_) => {}
+            Effect::Observe | Effect::Renumbered | Effect::WakeAt(_) => {}
         }
     }
     Ok(())
@@ -94,14 +97,14 @@ fn answer(desk: &mut Desk<Script>, stages: &mut [Stage; 2], sent: &mut [Option<A
         Stage::Send if well => Input::Finished(environment, Outcome::Accepted),
         Stage::Send => Input::Finished(environment, Outcome::Failed),
     };
-    if let (Input::Finished(_, Outcome::Accepted), Some(action)) = (input, sent[of]) {
+    if let (Input::Finished(_, Outcome::Accepted), Some(action)) = (&input, sent[of]) {
         apply(&mut desk.observation, &[action]);
     }
     desk.step(input);
     let goes_on = desk.effects.iter().any(|effect| match effect {
         Effect::Arm(guard) => guard.environment == environment,
         Effect::Send(action) => action.environment() == environment,
-        Effect::Observe | Effect::Commit(..) | Effect::Disarm(_) | Effect::WakeAt(_) => false,
+        Effect::Observe | Effect::Commit(..) | Effect::Disarm(_) | Effect::Renumbered | Effect::WakeAt(_) => false,
     });
     if !goes_on {
         stages[of] = Stage::None;
@@ -130,6 +133,10 @@ proptest! {
                 }
                 Event::Wake => {
                     desk.step(Input::Woken);
+                }
+                Event::Lead(leads) => {
+                    let until = desk.now + crate::units::Span::from_minutes(5);
+                    desk.step(Input::Leadership(leads.then_some(until)));
                 }
             }
             follow(&desk, &mut stages, &mut sent)?;

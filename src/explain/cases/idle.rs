@@ -3,7 +3,8 @@
 use insta::assert_snapshot;
 
 use super::{Story, spot_only};
-use crate::setup::{QueueSetup, Setup, Window};
+use crate::forecast::{Forecast, Window};
+use crate::setup::{QueueSetup, Setup};
 use crate::units::{Span, Vcpus};
 
 fn with_queue(change: impl FnOnce(&mut QueueSetup)) -> Setup {
@@ -19,6 +20,12 @@ fn window(from_minutes: i64, to_minutes: i64, floor: i64, slots: i64) -> Window 
         floor_vcpus: Vcpus::new(floor),
         headroom_slots: slots,
     }
+}
+
+fn foreseen(windows: Vec<Window>) -> Story {
+    let mut story = Story::of(spot_only());
+    story.forecast = Forecast::new(1, vec![windows]);
+    story
 }
 
 #[test]
@@ -56,7 +63,7 @@ fn a_slot_that_comes_and_goes_is_not_launched_for() {
 
 #[test]
 fn a_scheduled_floor_is_launched_ahead_and_let_go_when_it_ends() {
-    let mut story = Story::of(with_queue(|queue| queue.set_windows(vec![window(10, 60, 128, 0)])));
+    let mut story = foreseen(vec![window(10, 60, 128, 0)]);
     story.plan();
     // A launch takes 150 s here.
     assert_eq!(story.plan.look_again_at, super::START + Span::from_seconds(600 - 150));
@@ -82,7 +89,7 @@ fn a_scheduled_floor_is_launched_ahead_and_let_go_when_it_ends() {
 #[test]
 fn of_overlapping_windows_the_largest_holds() {
     let windows = vec![window(-60, 60, 64, 0), window(-30, 30, 128, 0), window(-10, 90, 32, 4)];
-    let mut story = Story::of(with_queue(|queue| queue.set_windows(windows)));
+    let mut story = foreseen(windows);
     story.plan();
     story.wait(1).plan();
     assert_snapshot!(story.told, @"

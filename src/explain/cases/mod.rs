@@ -9,17 +9,20 @@ mod droughts;
 mod idle;
 mod limits;
 mod messages;
+mod orders;
 mod tempo;
 
 use std::fmt::Write as _;
 
 use crate::catalog::Purchase;
 use crate::explain;
+use crate::forecast::Forecast;
 use crate::ids::QueueIndex;
 use crate::observation::{EnvironmentNow, InstancesNow, Observation, Room, Seen, Tally};
 use crate::planner::memory::Memory;
 use crate::planner::plan::{Plan, Subject};
 use crate::planner::worlds::{self, environment, queue, resources, shape};
+use crate::planner::{self, Inputs};
 use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus, to_u32};
 
@@ -34,6 +37,7 @@ struct Story {
     setup: Setup,
     observation: Observation,
     memory: Memory,
+    forecast: Forecast,
     now: Time,
     plan: Plan,
     told: String,
@@ -47,6 +51,7 @@ impl Story {
         Self {
             observation,
             memory: Memory::new(&setup, START - Span::from_minutes(60)),
+            forecast: Forecast::default(),
             now: START,
             plan: Plan::default(),
             told: String::new(),
@@ -129,7 +134,14 @@ impl Story {
 
     /// The same with everything as it was seen before.
     fn plan_again(&mut self) -> &mut Self {
-        crate::planner::plan(&self.setup, &self.observation, &self.memory, self.now, &mut self.plan);
+        let inputs = Inputs {
+            setup: &self.setup,
+            observation: &self.observation,
+            memory: &self.memory,
+            forecast: &self.forecast,
+            now: self.now,
+        };
+        planner::plan(&inputs, &mut self.plan);
         self.tell();
         self.memory.fold(&self.plan.notes);
         worlds::apply(&mut self.observation, &self.plan.actions);

@@ -2,10 +2,8 @@
 //! `batch_autoscaling.py` (Chan Zuckerberg Initiative, 2019-2020).
 
 use crate::control::Decide;
-use crate::observation::Observation;
-use crate::planner::memory::Memory;
+use crate::planner::Inputs;
 use crate::planner::plan::Plan;
-use crate::setup::Setup;
 use crate::simulate::rules;
 use crate::units::{Span, Time, Vcpus};
 
@@ -25,16 +23,16 @@ impl MinFollowsDemand {
 }
 
 impl Decide for MinFollowsDemand {
-    fn decide(&mut self, setup: &Setup, observation: &Observation, _: &Memory, now: Time, plan: &mut Plan) {
-        if !rules::tick(&mut self.next, Span::from_minutes(1), observation, now, setup, plan) {
+    fn decide(&mut self, inputs: &Inputs<'_>, plan: &mut Plan) {
+        if !rules::tick(&mut self.next, Span::from_minutes(1), inputs, plan) {
             return;
         }
-        for (position, queue) in setup.queues.iter().enumerate() {
+        for (position, queue) in inputs.setup.queues.iter().enumerate() {
             let Some(&environment) = queue.environments.first() else {
                 continue;
             };
-            if let Some(levels) = rules::updatable(observation, environment) {
-                let (jobs, _) = rules::demand(observation, position);
+            if let Some(levels) = rules::updatable(inputs.observation, environment) {
+                let (jobs, _) = rules::demand(inputs.observation, position);
                 rules::set_min(&levels, environment, self.job_vcpus.times(jobs), false, plan);
             }
         }

@@ -9,28 +9,16 @@ pub use tracking::TargetTracking;
 
 use crate::ids::EnvironmentIndex;
 use crate::observation::{EnvironmentNow, Observation, Seen, Tally};
+use crate::planner::Inputs;
 use crate::planner::plan::{Action, Because, Levels, Plan};
-use crate::setup::Setup;
-use crate::units::{Time, Vcpus};
+use crate::units::{Span, Time, Vcpus};
 
 /// Opens an empty plan and returns whether the rule's next tick has come.
-fn tick(
-    next: &mut Option<Time>,
-    every: crate::units::Span,
-    observation: &Observation,
-    now: Time,
-    setup: &Setup,
-    plan: &mut Plan,
-) -> bool {
-    plan.reset(
-        now,
-        observation.generation,
-        setup.environments.len(),
-        setup.queues.len(),
-    );
-    let due = next.is_none_or(|next| next <= now);
+fn tick(next: &mut Option<Time>, every: Span, inputs: &Inputs<'_>, plan: &mut Plan) -> bool {
+    plan.reset(inputs);
+    let due = next.is_none_or(|next| next <= inputs.now);
     if due {
-        *next = Some(now + every);
+        *next = Some(inputs.now + every);
     }
     if let Some(next) = *next {
         plan.look_at(next);

@@ -2,10 +2,8 @@
 //! (KEDA's defaults are 30 s and 300 s; Application Auto Scaling's metrics come once a minute).
 
 use crate::control::Decide;
-use crate::observation::Observation;
-use crate::planner::memory::Memory;
+use crate::planner::Inputs;
 use crate::planner::plan::Plan;
-use crate::setup::Setup;
 use crate::simulate::rules;
 use crate::units::{Span, Time, Vcpus};
 
@@ -21,18 +19,18 @@ const POLL: Span = Span::from_seconds(60);
 const COOLDOWN: Span = Span::from_seconds(300);
 
 impl Decide for TargetTracking {
-    fn decide(&mut self, setup: &Setup, observation: &Observation, _: &Memory, now: Time, plan: &mut Plan) {
-        if !rules::tick(&mut self.next, POLL, observation, now, setup, plan) {
+    fn decide(&mut self, inputs: &Inputs<'_>, plan: &mut Plan) {
+        if !rules::tick(&mut self.next, POLL, inputs, plan) {
             return;
         }
-        self.held.resize(setup.queues.len(), (Vcpus::ZERO, None));
-        for (position, (queue, held)) in setup.queues.iter().zip(&mut self.held).enumerate() {
-            let (_, wanted) = rules::demand(observation, position);
-            if wanted >= held.0 || held.1.is_none_or(|seen| seen + COOLDOWN <= now) {
-                *held = (wanted, Some(now));
+        self.held.resize(inputs.setup.queues.len(), (Vcpus::ZERO, None));
+        for (position, (queue, held)) in inputs.setup.queues.iter().zip(&mut self.held).enumerate() {
+            let (_, wanted) = rules::demand(inputs.observation, position);
+            if wanted >= held.0 || held.1.is_none_or(|seen| seen + COOLDOWN <= inputs.now) {
+                *held = (wanted, Some(inputs.now));
             }
             if let Some(&environment) = queue.environments.first()
-                && let Some(levels) = rules::updatable(observation, environment)
+                && let Some(levels) = rules::updatable(inputs.observation, environment)
             {
                 rules::set_min(&levels, environment, held.0, true, plan);
             }

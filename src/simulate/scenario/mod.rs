@@ -7,18 +7,18 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
 use super::model::{BatchModel, Lasting, Overrides};
 use crate::account::{ComputeEnvironment, JobQueue, OfferedType, Platform, Topology};
 use crate::catalog::{self, Catalog, InstanceType, Purchase, Resources, UnknownType};
 use crate::input::values::{QuotaCode, Readable as _};
-use crate::input::{self, Problem, read_toml_and_check};
+use crate::input::{self, Document, Problem, read_toml_and_check};
 use crate::units::{Mebibytes, MicroUsd, Vcpus};
 
 /// Everything a replay needs to know besides the jobs.
-#[derive(Clone, Debug, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Version of this format: 1.
@@ -64,7 +64,7 @@ pub const SHIPPED: [(&str, &str); 4] = [
 ];
 
 /// Limits and prices of the account.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Account {
     /// EC2 service quotas. An environment whose quota is not listed has none.
@@ -76,7 +76,7 @@ pub struct Account {
 }
 
 /// An EC2 service quota on vCPUs.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuotaSpec {
     /// Its code, for example `L-1216C47A` (On-Demand standard) or `L-34B43A08` (Spot standard).
@@ -90,7 +90,7 @@ pub struct QuotaSpec {
 }
 
 /// A compute environment.
-#[derive(Clone, Debug, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnvironmentSpec {
     /// Its name.
@@ -137,7 +137,7 @@ pub struct EnvironmentSpec {
 }
 
 /// Instances alike that are there from the start to the end.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OwnInstances {
     /// How many.
@@ -155,7 +155,7 @@ pub struct OwnInstances {
 }
 
 /// How Batch chooses among instance types.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Allocation {
     /// The best fitting type only, and patience when it is short.
@@ -174,7 +174,7 @@ pub enum Allocation {
 }
 
 /// A job queue.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueSpec {
     /// Its name.
@@ -194,7 +194,7 @@ pub struct QueueSpec {
 }
 
 /// A time during which launches fail.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DroughtSpec {
     /// The environment that it hits.
@@ -212,7 +212,7 @@ pub struct DroughtSpec {
 }
 
 /// Droughts drawn from the seed for each Spot pool (instance type in a zone) apart.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RandomDroughts {
     /// Mean time between the end of one and the start of the next.
@@ -222,7 +222,7 @@ pub struct RandomDroughts {
 }
 
 /// The jobs' retry strategy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retries {
     /// Attempts in all, 1 to 10, counted when a Spot interruption ends a job (Batch's own default: 1).
@@ -261,22 +261,42 @@ const fn one() -> u32 {
 impl Scenario {
     /// Reads a scenario text. Fails with every problem of it; `name` is what problems call it.
     pub fn from_toml(name: &str, text: &str) -> Result<Self, Vec<Problem>> {
-        let document = read_toml_and_check(name, text, |document: &input::Document<Self>| {
-            let tell = |key: &str, found: String, expected: String| document.problem(key, found, expected);
-            problems::of(&document.value, &tell)
-        })?;
-        Ok(document.value)
+        Self::document(name, text).map(|document| document.value)
     }
 
     /// Reads a scenario file, or a shipped scenario by its name where no such path exists. Fails with every problem of it.
     pub fn load(path: &Path) -> Result<Self, Vec<Problem>> {
-        if !path.exists()
-            && let Some((name, text)) = SHIPPED.iter().find(|(name, _)| path.as_os_str() == *name)
-        {
-            return Self::from_toml(name, text);
+        Self::load_document(path).map(|document| document.value)
+    }
+
+    /// As [`Scenario::load`], with where each key stands.
+    pub fn load_document(path: &Path) -> Result<Document<Self>, Vec<Problem>> {
+        if let Some((name, text)) = Self::shipped(path) {
+            return Self::document(name, text);
         }
         let text = input::read_text(path, "a scenario file", &SHIPPED)?;
-        Self::from_toml(&path.display().to_string(), &text)
+        Self::document(&path.display().to_string(), &text)
+    }
+
+    /// Name and text of a shipped scenario, where no such path exists.
+    pub fn shipped(path: &Path) -> Option<&'static (&'static str, &'static str)> {
+        let named = || SHIPPED.iter().find(|(name, _)| path.as_os_str() == *name);
+        if path.exists() { None } else { named() }
+    }
+
+    fn document(name: &str, text: &str) -> Result<Document<Self>, Vec<Problem>> {
+        read_toml_and_check(name, text, |document: &Document<Self>| {
+            let tell = |key: &str, found: String, expected: String| document.problem(key, found, expected);
+            problems::of(&document.value, &tell)
+        })
+    }
+
+    /// The scenario with every parameter of its model among the overrides: the same replay, with no number left unsaid.
+    pub fn with_all_parameters(&self) -> Self {
+        Self {
+            model_overrides: self.batch_model().into_overrides(),
+            ..self.clone()
+        }
     }
 
     /// Everything that contradicts itself, for scenarios that were not read from a file.

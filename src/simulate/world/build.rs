@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::environment::Environment;
 use super::events::Events;
 use super::jobs::Jobs;
+use super::progress::Progress;
 use super::queues::Waiting;
 use super::spot::Pools;
 use super::{Generations, Queue, Quota, World};
@@ -89,13 +90,14 @@ impl<'t> World<'t> {
             retries: 0,
             jobs_of_unknown_queues,
             releases: Vec::new(),
+            progress: Progress::default(),
         };
         world.begin(scenario);
         Ok(world)
     }
 
-    /// Own instances are there from the start; a minvCpus above zero is answered by launches; spawned jobs without parents
-    /// come after their think time.
+    /// Own instances are there from the start; a minvCpus above zero is answered by launches; jobs that only empty
+    /// arrays submit come after their think time.
     fn begin(&mut self, scenario: &Scenario) {
         for (position, spec) in scenario.environments.iter().enumerate() {
             let environment = EnvironmentIndex::at(position);
@@ -114,7 +116,7 @@ fn origin(trace: &Trace) -> Time {
     trace
         .jobs
         .iter()
-        .filter(|job| !job.spawned)
+        .filter(|job| !job.is_spawned())
         .map(|job| job.submit)
         .min()
         .unwrap_or(Time::EPOCH)

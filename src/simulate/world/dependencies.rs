@@ -1,4 +1,4 @@
-//! Who waits for whom: dependencies on jobs and on whole arrays, and the order of sequential arrays.
+//! Who submits whom and who waits for whom: dependencies on jobs and on whole arrays, and the order of sequential arrays.
 
 use super::events::What;
 use super::jobs::{Jobs, Status};
@@ -8,15 +8,23 @@ use crate::simulate::ledger::Fate;
 use crate::trace::{Dependency, Trace};
 use crate::units::{to_u32, to_usize};
 
-/// Lists of jobs by position, all in one.
+/// A job that comes after another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Follower {
+    pub(crate) job: JobIndex,
+    /// It is submitted by the other one, instead of waiting for it as PENDING.
+    pub(crate) is_spawned: bool,
+}
+
+/// Lists of followers by position, all in one.
 #[derive(Debug, Default)]
 pub(super) struct Followers {
     starts: Vec<u32>,
-    jobs: Vec<JobIndex>,
+    followers: Vec<Follower>,
 }
 
 impl Followers {
-    pub(super) fn new(count: usize, mut pairs: Vec<(usize, JobIndex)>) -> Self {
+    pub(super) fn new(count: usize, mut pairs: Vec<(usize, Follower)>) -> Self {
         if pairs.is_empty() {
             return Self::default();
         }
@@ -24,13 +32,13 @@ impl Followers {
         let starts = (0..=count)
             .map(|node| to_u32(pairs.partition_point(|pair| pair.0 < node)))
             .collect();
-        let jobs = pairs.into_iter().map(|pair| pair.1).collect();
-        Self { starts, jobs }
+        let followers = pairs.into_iter().map(|pair| pair.1).collect();
+        Self { starts, followers }
     }
 
-    pub(super) fn of(&self, node: usize) -> &[JobIndex] {
+    pub(super) fn of(&self, node: usize) -> &[Follower] {
         match (self.starts.get(node), self.starts.get(node + 1)) {
-            (Some(start), Some(end)) => self.jobs.get(to_usize(*start)..to_usize(*end)).unwrap_or(&[]),
+            (Some(start), Some(end)) => self.followers.get(to_usize(*start)..to_usize(*end)).unwrap_or(&[]),
             _ => &[],
         }
     }
@@ -48,22 +56,28 @@ impl Jobs {
         }
         let (mut after_job, mut after_array) = (Vec::new(), Vec::new());
         self.parents_left = vec![0; trace.jobs.len()];
+        self.spawners_left = vec![0; trace.jobs.len()];
         for (position, job) in trace.jobs.iter().enumerate() {
-            let child = JobIndex::at(position);
-            let mut parents = 0;
-            for dependency in trace.dependencies_of(job) {
-                match dependency {
-                    Dependency::Job(parent) => after_job.push((parent.position(), child)),
-                    Dependency::Array(array) if self.array_left.get(array.position()) == Some(&0) => continue,
-                    Dependency::Array(array) => after_array.push((array.position(), child)),
+            let follower = |is_spawned| Follower {
+                job: JobIndex::at(position),
+                is_spawned,
+            };
+            let (spawners, others) = trace.spawners_and_others(job);
+            for (dependencies, is_spawned) in [(spawners, true), (others, false)] {
+                for dependency in dependencies {
+                    match dependency {
+                        Dependency::Job(parent) => after_job.push((parent.position(), follower(is_spawned))),
+                        Dependency::Array(array) if self.array_left.get(array.position()) == Some(&0) => continue,
+                        Dependency::Array(array) => after_array.push((array.position(), follower(is_spawned))),
+                    }
+                    self.parents_left[position] += 1;
+                    self.spawners_left[position] += u32::from(is_spawned);
                 }
-                parents += 1;
             }
             if sequential(job.array).is_some_and(|array| array.first.position() < position) {
-                after_job.push((position - 1, child));
-                parents += 1;
+                after_job.push((position - 1, follower(false)));
+                self.parents_left[position] += 1;
             }
-            self.parents_left[position] = parents;
         }
         self.after_job = Followers::new(trace.jobs.len(), after_job);
         self.after_array = Followers::new(trace.arrays.len(), after_array);
@@ -78,11 +92,12 @@ impl Jobs {
         let mut ended = 0;
         while let Some(job) = free.pop() {
             ended += 1;
-            let mut let_go = |followers: &[JobIndex]| {
+            let mut let_go = |followers: &[Follower]| {
                 for follower in followers {
-                    left[follower.position()] -= 1;
-                    if left[follower.position()] == 0 {
-                        free.push(follower.position());
+                    let follower = follower.job.position();
+                    left[follower] -= 1;
+                    if left[follower] == 0 {
+                        free.push(follower);
                     }
                 }
             };
@@ -129,24 +144,22 @@ impl World<'_> {
         }
     }
 
-    fn one_parent_less(&mut self, job: JobIndex) {
-        let left = &mut self.jobs.parents_left[job.position()];
-        *left = left.saturating_sub(1);
-        if *left > 0 {
-            return;
-        }
-        let recorded = &self.trace.jobs[job.position()];
+    fn one_parent_less(&mut self, follower: Follower) {
+        let job = follower.job;
+        let parents = &mut self.jobs.parents_left[job.position()];
+        *parents = parents.saturating_sub(1);
+        let last = *parents == 0;
         let state = &self.jobs.states[job.position()];
-        match state.status {
-            Status::Pending => {
-                self.queues[state.outcome.queue.position()].not_demand.pending -= 1;
-                self.make_runnable(job);
+        if follower.is_spawned {
+            let spawners = &mut self.jobs.spawners_left[job.position()];
+            *spawners = spawners.saturating_sub(1);
+            if *spawners == 0 && state.status == Status::Unborn {
+                let think = self.trace.jobs[job.position()].think_time().unwrap_or_default();
+                self.events.plan(self.now + think.max(Span::ZERO), What::Submit(job));
             }
-            Status::Unborn if recorded.spawned => {
-                let think = Span::from_millis(recorded.submit.millis()).max(Span::ZERO);
-                self.events.plan(self.now + think, What::Submit(job));
-            }
-            Status::Unborn | Status::Runnable | Status::Assigned | Status::Placed | Status::Over => {}
+        } else if last && state.status == Status::Pending {
+            self.queues[state.outcome.queue.position()].not_demand.pending -= 1;
+            self.make_runnable(job);
         }
     }
 
@@ -167,7 +180,7 @@ impl World<'_> {
             let array = self.trace.jobs[parent.position()].array;
             let direct = self.jobs.followers(parent).iter();
             let through_array = array.map_or(&[][..], |array| self.jobs.array_followers(array)).iter();
-            let followers: Vec<JobIndex> = direct.chain(through_array).copied().collect();
+            let followers: Vec<JobIndex> = direct.chain(through_array).map(|follower| follower.job).collect();
             for follower in followers {
                 let state = &self.jobs.states[follower.position()];
                 if !matches!(state.status, Status::Unborn | Status::Pending) {

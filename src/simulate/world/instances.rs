@@ -206,6 +206,8 @@ impl World<'_> {
             left: place.committed().minus_or_zero(place.size(instance)),
             min: place.min,
             ran: instance.ran,
+            instance: instance.entity,
+            idle_periods: instance.idle_periods,
         };
         self.releases.push(release);
         let cooldown = self.model.cooldown_after_scale_in.0;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::dependencies::Followers;
+use super::dependencies::{Follower, Followers};
 use super::events::{InstanceId, What};
 use super::{Time, World};
 use crate::ids::{ArrayIndex, EnvironmentIndex, JobIndex, QueueIndex};
@@ -47,6 +47,8 @@ pub(crate) struct Jobs {
     pub(crate) states: Vec<State>,
     /// Dependencies that have not ended; empty if the trace has none.
     pub(super) parents_left: Vec<u32>,
+    /// Those of them that submit the job.
+    pub(super) spawners_left: Vec<u32>,
     /// Jobs that wait for a job, and for an array.
     pub(super) after_job: Followers,
     pub(super) after_array: Followers,
@@ -84,6 +86,7 @@ impl Jobs {
         let mut jobs = Self {
             states,
             parents_left: Vec::new(),
+            spawners_left: Vec::new(),
             after_job: Followers::default(),
             after_array: Followers::default(),
             array_left: trace.arrays.iter().map(|array| array.size).collect(),
@@ -106,13 +109,17 @@ impl Jobs {
         self.parents_left.get(job.position()).copied().unwrap_or(0)
     }
 
+    pub(crate) fn spawners_left(&self, job: JobIndex) -> u32 {
+        self.spawners_left.get(job.position()).copied().unwrap_or(0)
+    }
+
     /// Jobs that wait for this one.
-    pub(crate) fn followers(&self, job: JobIndex) -> &[JobIndex] {
+    pub(crate) fn followers(&self, job: JobIndex) -> &[Follower] {
         self.after_job.of(job.position())
     }
 
     /// Jobs that wait for a whole array.
-    pub(crate) fn array_followers(&self, array: ArrayIndex) -> &[JobIndex] {
+    pub(crate) fn array_followers(&self, array: ArrayIndex) -> &[Follower] {
         self.after_array.of(array.position())
     }
 
@@ -137,7 +144,7 @@ fn identities(trace: &Trace, origin: Time) -> Vec<u64> {
             moment = job.submit;
             seen.clear();
         }
-        let submit = if job.spawned {
+        let submit = if job.is_spawned() {
             job.submit.millis()
         } else {
             job.submit.since(origin).millis()
@@ -163,7 +170,7 @@ impl World<'_> {
         self.trace
             .jobs
             .get(self.next_job)
-            .map(|job| if job.spawned { self.now } else { job.submit })
+            .map(|job| if job.is_spawned() { self.now } else { job.submit })
     }
 
     pub(super) fn next_message_at(&self) -> Option<Time> {
@@ -173,12 +180,12 @@ impl World<'_> {
     /// Submits the jobs and counts the messages that are due.
     pub(super) fn arrive(&mut self) {
         while let Some(job) = self.trace.jobs.get(self.next_job) {
-            if !job.spawned && job.submit > self.now {
+            if !job.is_spawned() && job.submit > self.now {
                 break;
             }
             let index = JobIndex::at(self.next_job);
             self.next_job += 1;
-            if !job.spawned {
+            if !job.is_spawned() {
                 self.submit(index);
             }
         }
@@ -194,11 +201,11 @@ impl World<'_> {
         }
     }
 
-    /// Spawned jobs without dependencies come after their think time, counted from the first submission.
+    /// Jobs that only empty arrays submit come after their think time, counted from the first submission.
     pub(super) fn plan_rootless_spawns(&mut self) {
         for (position, job) in self.trace.jobs.iter().enumerate() {
             let index = JobIndex::at(position);
-            if job.spawned && self.jobs.parents_left(index) == 0 {
+            if job.is_spawned() && self.jobs.spawners_left(index) == 0 {
                 self.events.plan(
                     self.origin + Span::from_millis(job.submit.millis()),
                     What::Submit(index),
@@ -332,6 +339,7 @@ impl World<'_> {
             state.outcome.ended = self.now;
         }
         self.open_jobs -= 1;
+        self.progress.count();
     }
 
     /// Gives a job its room; it becomes STARTING after the dispatch delay.

@@ -15,6 +15,7 @@ mod jobs;
 mod launches;
 mod observe;
 mod placement;
+mod progress;
 mod queues;
 mod scaler;
 mod spot;
@@ -30,7 +31,7 @@ pub use updates::{Change, Refusal, RefusalKind};
 
 use self::environment::Environment;
 use self::events::{Events, InstanceId, What};
-
+use self::progress::Progress;
 use self::queues::Waiting;
 use self::spot::Pools;
 use super::ledger::{self, JobOutcome, Release, RunResult};
@@ -83,6 +84,7 @@ pub struct World<'t> {
     retries: u64,
     jobs_of_unknown_queues: u64,
     releases: Vec<Release>,
+    progress: Progress<'t>,
 }
 
 /// A job queue.
@@ -119,6 +121,13 @@ struct Quota {
     used: Vcpus,
 }
 
+impl<'t> World<'t> {
+    /// Calls `told` with how many jobs have ended since the last call, every few thousand and when the replay is over.
+    pub fn tell_progress(&mut self, told: &'t (dyn Fn(usize) + Sync)) {
+        self.progress = Progress::to(told);
+    }
+}
+
 impl World<'_> {
     /// The present moment.
     pub const fn now(&self) -> Time {
@@ -139,6 +148,11 @@ impl World<'_> {
     /// never gives: then [`World::next_event`] is `None`, or nothing but Spot notices.
     pub const fn finished(&self) -> bool {
         self.open_jobs == 0
+    }
+
+    /// How many jobs have ended or can never run.
+    pub const fn ended_jobs(&self) -> usize {
+        self.trace.jobs.len().saturating_sub(self.open_jobs)
     }
 
     /// Whether besides nothing is left that Batch would still release: the moment to close the books.

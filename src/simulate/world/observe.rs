@@ -173,26 +173,33 @@ impl World<'_> {
         let rest = self.trace.jobs.iter().enumerate().skip(self.next_job);
         for (position, _) in rest
             .take_while(|(_, job)| job.submit <= until)
-            .filter(|(_, job)| !job.spawned)
+            .filter(|(_, job)| !job.is_spawned())
         {
             let job = JobIndex::at(position);
             if self.jobs.parents_left(job) == 0 && self.jobs.states[position].status == Status::Unborn {
                 add(self.trace.jobs[position].submit, job);
             }
         }
-        for (job, at) in self.freed_until(until) {
-            let recorded = &self.trace.jobs[job.position()];
-            let at = if recorded.spawned {
-                at + Span::from_millis(recorded.submit.millis())
-            } else {
-                at.max(recorded.submit)
-            };
-            if at <= until {
-                add(at, job);
+        let mut ends: BTreeMap<JobIndex, Time> = BTreeMap::new();
+        let mut submits: BTreeMap<JobIndex, Time> = BTreeMap::new();
+        for (at, what) in self.events.until(until) {
+            if let What::End(job, epoch) = what
+                && self.jobs.is_current(job, epoch)
+            {
+                ends.insert(job, at);
+            } else if let What::Submit(job) = what
+                && self.jobs.states[job.position()].status == Status::Unborn
+            {
+                submits.insert(job, at);
             }
         }
-        for (at, what) in self.events.until(until) {
-            if let What::Submit(job) = what {
+        for (job, at) in &submits {
+            if self.jobs.parents_left(*job) == 0 {
+                add(*at, *job);
+            }
+        }
+        for (job, at) in self.freed(&ends, &submits) {
+            if at <= until {
                 add(at, job);
             }
         }
@@ -204,43 +211,59 @@ impl World<'_> {
         }));
     }
 
-    /// Jobs whose last dependency is running now and ends by `until`, with that moment.
-    fn freed_until(&self, until: Time) -> Vec<(JobIndex, Time)> {
-        let mut ends: BTreeMap<JobIndex, Time> = BTreeMap::new();
-        for (at, what) in self.events.until(until) {
-            if let What::End(job, epoch) = what
-                && self.jobs.is_current(job, epoch)
-            {
-                ends.insert(job, at);
-            }
-        }
+    /// Jobs that become RUNNABLE by the ends of jobs that run now, given all of these ends and submissions that count.
+    fn freed(&self, ends: &BTreeMap<JobIndex, Time>, submits: &BTreeMap<JobIndex, Time>) -> Vec<(JobIndex, Time)> {
         let mut candidates: Vec<JobIndex> = Vec::new();
         for job in ends.keys() {
-            candidates.extend(self.jobs.followers(*job));
+            candidates.extend(self.jobs.followers(*job).iter().map(|follower| follower.job));
             if let Some(array) = self.trace.jobs[job.position()].array {
-                candidates.extend(self.jobs.array_followers(array));
+                candidates.extend(self.jobs.array_followers(array).iter().map(|follower| follower.job));
             }
         }
         candidates.sort_unstable();
         candidates.dedup();
         candidates
             .into_iter()
-            .filter_map(|job| Some((job, self.freed_at(job, &ends)?)))
+            .filter_map(|job| Some((job, self.freed_at(job, ends, submits)?)))
             .collect()
     }
 
-    /// When the last dependency of a job ends, if all that are left end among `ends`.
-    fn freed_at(&self, job: JobIndex, ends: &BTreeMap<JobIndex, Time>) -> Option<Time> {
+    /// When a job becomes RUNNABLE, if all that it still waits for is among these ends and submissions.
+    fn freed_at(
+        &self,
+        job: JobIndex,
+        ends: &BTreeMap<JobIndex, Time>,
+        submits: &BTreeMap<JobIndex, Time>,
+    ) -> Option<Time> {
         let recorded = &self.trace.jobs[job.position()];
-        let over = |parent: usize| self.jobs.states[parent].status == Status::Over;
+        let (spawners, others) = self.trace.spawners_and_others(recorded);
+        let spawned = self.last_end(spawners, ends)?;
+        let submit = match self.jobs.states[job.position()].status {
+            Status::Pending => self.now,
+            Status::Unborn if !recorded.is_spawned() => recorded.submit,
+            Status::Unborn if self.jobs.spawners_left(job) == 0 => *submits.get(&job)?,
+            Status::Unborn => spawned + recorded.think_time().unwrap_or_default(),
+            Status::Runnable | Status::Assigned | Status::Placed | Status::Over => return None,
+        };
+        let before = recorded.array.and_then(|array| self.trace.arrays.get(array.position()));
+        let before = before
+            .filter(|array| array.sequential && array.first.position() < job.position())
+            .map(|_| Dependency::Job(JobIndex::at(job.position() - 1)));
+        let others = self.last_end(others, ends)?;
+        let before = self.last_end(before.as_slice(), ends)?;
+        Some(submit.max(others).max(before))
+    }
+
+    /// When the last of these ends: now if all have ended, `None` if one that has not is not among `ends`.
+    fn last_end(&self, dependencies: &[Dependency], ends: &BTreeMap<JobIndex, Time>) -> Option<Time> {
         let mut last = self.now;
         let mut wait_for = |parent: usize| -> Option<()> {
-            if !over(parent) {
+            if self.jobs.states[parent].status != Status::Over {
                 last = last.max(*ends.get(&JobIndex::at(parent))?);
             }
             Some(())
         };
-        for dependency in self.trace.dependencies_of(recorded) {
+        for dependency in dependencies {
             match dependency {
                 Dependency::Job(parent) => wait_for(parent.position())?,
                 Dependency::Array(array) => {
@@ -249,10 +272,6 @@ impl World<'_> {
                     (first..first + to_usize(array.size)).try_for_each(&mut wait_for)?;
                 }
             }
-        }
-        let sequential = recorded.array.and_then(|array| self.trace.arrays.get(array.position()));
-        if sequential.is_some_and(|array| array.sequential && array.first.position() < job.position()) {
-            wait_for(job.position() - 1)?;
         }
         Some(last)
     }

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use self::detail::JobDetail;
 use super::Ending;
-use super::build::{Builder, Draft};
+use super::build::{Builder, Draft, Role};
 use super::input::{Exceeded, Input, unreadable};
 use super::report::{Problem, Remark};
 use super::values::time_from_millis;
@@ -306,9 +306,9 @@ impl<'a> Placed<'a> {
                 let twin = array.filter(|_| on.r#type.as_deref() == Some("N_TO_N"));
                 let twin = twin.and_then(|(_, index)| self.jobs.get(format!("{parent}:{index}").as_str()));
                 if let Some(position) = twin.or_else(|| self.jobs.get(parent)) {
-                    into.depend(*child, *position);
+                    into.depend(*child, Role::Parent, *position);
                 } else if let Some(array) = self.arrays.get(parent) {
-                    into.depend_on_array(*child, *array);
+                    into.depend_on_array(*child, Role::Parent, *array);
                 } else {
                     into.resume(known.file);
                     into.remark(Remark::UnknownDependency, known.line, parent.as_bytes());

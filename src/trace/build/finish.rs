@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{BY_CONTENT, Builder};
+use super::{BY_CONTENT, Builder, Role};
 use crate::ids::JobIndex;
 use crate::observation::Shape;
 use crate::trace::read::Loaded;
@@ -121,14 +121,14 @@ impl Builder<'_> {
         Problem::new(&self.path, found, "at least one job")
     }
 
-    /// Jobs that others submit get their think time in place of their recorded submit time, if they have parents at all.
+    /// Jobs that others submit get their think time in place of their recorded submit time, if they have spawners at all.
     fn spawn(&mut self) {
         if self.thinks.is_empty() {
             return;
         }
-        let mut has_parents = vec![false; self.jobs.len()];
-        for (child, _) in &self.edges {
-            if let Some(flag) = has_parents.get_mut(to_usize(*child)) {
+        let mut has_spawners = vec![false; self.jobs.len()];
+        for (child, ..) in self.edges.iter().filter(|edge| edge.2 == Role::Spawner) {
+            if let Some(flag) = has_spawners.get_mut(to_usize(*child)) {
                 *flag = true;
             }
         }
@@ -137,10 +137,9 @@ impl Builder<'_> {
             if let Some(job) = self
                 .jobs
                 .get_mut(position)
-                .filter(|_| has_parents.get(position) == Some(&true))
+                .filter(|_| has_spawners.get(position) == Some(&true))
             {
                 job.submit = Time::EPOCH + *think;
-                job.spawned = true;
             }
         }
     }
@@ -177,7 +176,7 @@ impl Builder<'_> {
             .filter_map(|old| self.jobs.get(to_usize(*old)).copied())
             .collect();
         let moved = |old: u32| place.get(to_usize(old)).copied().unwrap_or(old);
-        for (child, dependency) in &mut self.edges {
+        for (child, dependency, _) in &mut self.edges {
             *child = moved(*child);
             if let Dependency::Job(parent) = dependency {
                 parent.0 = moved(parent.0);
@@ -199,16 +198,19 @@ impl Builder<'_> {
     }
 }
 
-/// Puts dependencies beside their jobs, sorted and without repetitions.
-fn attach(trace: &mut Trace, mut edges: Vec<(u32, Dependency)>) {
+/// Puts dependencies beside their jobs, spawners first, sorted and without repetitions. Who submits a job has ended before it
+/// exists, so it need not be waited for again.
+fn attach(trace: &mut Trace, mut edges: Vec<(u32, Dependency, Role)>) {
     edges.sort_unstable();
-    edges.dedup();
-    for (position, (child, dependency)) in edges.iter().enumerate() {
+    edges.dedup_by_key(|(child, dependency, _)| (*child, *dependency));
+    edges.sort_by_key(|(child, _, role)| (*child, *role));
+    for (position, (child, dependency, role)) in edges.iter().enumerate() {
         if let Some(job) = trace.jobs.get_mut(to_usize(*child)) {
             if job.dependencies_count == 0 {
                 job.dependencies_start = to_u32(position);
             }
             job.dependencies_count += 1;
+            job.spawners += u32::from(*role == Role::Spawner);
         }
         trace.dependencies.push(*dependency);
     }

@@ -43,7 +43,7 @@ pub(super) struct Draft {
     pub(super) queue: u16,
     /// How it ended.
     pub(super) ending: Ending,
-    /// Submitted by its parents, this long after the last of them ended. Without parents `submit` holds.
+    /// Submitted by its spawners, this long after the last of them ended. Without spawners `submit` holds.
     pub(super) think: Option<Span>,
     /// From [`Builder::array`].
     pub(super) array: Option<ArrayIndex>,
@@ -51,6 +51,15 @@ pub(super) struct Draft {
     pub(super) tie: Option<u64>,
     /// Where it stands in its file.
     pub(super) line: u64,
+}
+
+/// What a dependency is to the job that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Role {
+    /// It submits the job.
+    Spawner,
+    /// The job waits for it as PENDING.
+    Parent,
 }
 
 /// Names in the order of first use.
@@ -99,7 +108,7 @@ pub(super) struct Builder<'a> {
     thinks: Vec<(u32, Span)>,
     /// How many parts a job was split into, where more than one.
     parts: HashMap<u32, u32>,
-    edges: Vec<(u32, Dependency)>,
+    edges: Vec<(u32, Dependency, Role)>,
     sizeless: Option<(PathBuf, u64)>,
     skipped_in_file: u64,
     queues_full: bool,
@@ -260,10 +269,10 @@ impl<'a> Builder<'a> {
             name: draft.name,
             dependencies_start: 0,
             dependencies_count: 0,
+            spawners: 0,
             array: draft.array,
             queue: draft.queue,
             ending: draft.ending,
-            spawned: false,
         };
         self.report.without_wait += u64::from(draft.wait.is_none());
         let tie = draft
@@ -329,20 +338,21 @@ impl<'a> Builder<'a> {
         index
     }
 
-    /// Makes a job, all parts of it, wait for another one, all parts of that.
-    pub(super) fn depend(&mut self, child: u32, parent: u32) {
+    /// Makes a job, all parts of it, depend on another one, all parts of that.
+    pub(super) fn depend(&mut self, child: u32, role: Role, parent: u32) {
         for parent in self.parts_of(parent) {
-            self.depend_on(child, Dependency::Job(JobIndex(parent)));
+            self.depend_on(child, role, Dependency::Job(JobIndex(parent)));
         }
     }
 
-    /// Makes a job wait for all children of an array.
-    pub(super) fn depend_on_array(&mut self, child: u32, array: ArrayIndex) {
-        self.depend_on(child, Dependency::Array(array));
+    /// Makes a job depend on all children of an array.
+    pub(super) fn depend_on_array(&mut self, child: u32, role: Role, array: ArrayIndex) {
+        self.depend_on(child, role, Dependency::Array(array));
     }
 
-    fn depend_on(&mut self, child: u32, dependency: Dependency) {
-        self.edges.extend(self.parts_of(child).map(|child| (child, dependency)));
+    fn depend_on(&mut self, child: u32, role: Role, dependency: Dependency) {
+        self.edges
+            .extend(self.parts_of(child).map(|child| (child, dependency, role)));
     }
 
     fn parts_of(&self, position: u32) -> std::ops::Range<u32> {

@@ -147,10 +147,10 @@ impl Maker {
             name,
             dependencies_start: 0,
             dependencies_count: 0,
+            spawners: 0,
             array: None,
             queue: 0,
             ending: Ending::Succeeded,
-            spawned: false,
         });
         JobIndex::at(self.trace.jobs.len() - 1)
     }
@@ -174,17 +174,19 @@ impl Maker {
     fn after(&mut self, dependency: Dependency) {
         let position = to_u32(self.trace.dependencies.len());
         if let Some(job) = self.trace.jobs.last_mut() {
-            job.dependencies_start = position;
-            job.dependencies_count = 1;
+            if job.dependencies_count == 0 {
+                job.dependencies_start = position;
+            }
+            job.dependencies_count += 1;
             self.trace.dependencies.push(dependency);
         }
     }
 
-    /// Makes the youngest job one that another submits, this long after that one has ended.
-    fn spawned_by(&mut self, parent: JobIndex, think: Span) {
-        self.after(Dependency::Job(parent));
+    /// Makes the youngest job, before it is made to wait, one that another submits, this long after that one has ended.
+    fn spawned_by(&mut self, spawner: JobIndex, think: Span) {
+        self.after(Dependency::Job(spawner));
         if let Some(job) = self.trace.jobs.last_mut() {
-            job.spawned = true;
+            job.spawners += 1;
             job.submit = Time::EPOCH + think;
         }
     }

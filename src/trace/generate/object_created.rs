@@ -70,6 +70,7 @@ impl Generator for ObjectCreated {
             if let Some(first) = first {
                 let array = maker.array_from(first);
                 maker.job(now, runs.run_time(f64::from(self.fan_in_seconds), 0.3), small, join);
+                maker.spawned_by(trigger, Span::ZERO);
                 // Waits in sight as PENDING, as AWS Batch knows of it from its submission on.
                 maker.after(Dependency::Array(array));
             }
@@ -103,6 +104,9 @@ mod tests {
                 }
             }
         }
-        assert_eq!(checked, trace.arrays.len() * 60);
+        // 30 parts and a join that one submits, and a join that waits for 30.
+        assert_eq!(checked, trace.arrays.len() * 61);
+        let joins = trace.jobs.iter().filter(|job| job.dependencies_count == 2);
+        assert!(joins.clone().all(crate::trace::Job::is_spawned) && joins.count() == trace.arrays.len());
     }
 }

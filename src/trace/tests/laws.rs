@@ -21,7 +21,7 @@ struct Piece {
     name: usize,
     queue: usize,
     failed: bool,
-    spawned: bool,
+    spawners: prop::sample::Index,
     is_array: bool,
     sequential: bool,
     after: Vec<prop::sample::Index>,
@@ -36,11 +36,11 @@ fn piece() -> impl Strategy<Value = Piece> {
         ),
         (1..200_i64, 1..1_000_000_i64, 0..3_u32, 1..3_u32),
         (0..4_usize, 0..3_usize),
-        any::<(bool, bool, bool, bool)>(),
+        any::<(bool, prop::sample::Index, bool, bool)>(),
         prop::collection::vec(any::<prop::sample::Index>(), 0..4),
     )
         .prop_map(
-            |((submit, runs, wait), shape, (name, queue), (failed, spawned, is_array, sequential), after)| Piece {
+            |((submit, runs, wait), shape, (name, queue), (failed, spawners, is_array, sequential), after)| Piece {
                 submit,
                 runs,
                 wait,
@@ -48,7 +48,7 @@ fn piece() -> impl Strategy<Value = Piece> {
                 name,
                 queue,
                 failed,
-                spawned,
+                spawners,
                 is_array,
                 sequential,
                 after,
@@ -126,6 +126,7 @@ fn add(trace: &mut Trace, piece: &Piece) {
                 u32::try_from(start).unwrap()
             },
             dependencies_count: u32::try_from(parents.len()).unwrap(),
+            spawners: u32::try_from(piece.spawners.index(parents.len() + 1)).unwrap(),
             array,
             queue: u16::try_from(piece.queue).unwrap(),
             ending: if piece.failed {
@@ -133,7 +134,6 @@ fn add(trace: &mut Trace, piece: &Piece) {
             } else {
                 Ending::Succeeded
             },
-            spawned: piece.spawned && !parents.is_empty(),
         });
     }
     let sent = Time::from_millis(piece.submit);
@@ -255,7 +255,7 @@ proptest! {
         let shifted = trace.shifted_by(by);
         prop_assert_eq!(shifted.validate(), vec![]);
         // Think times stay, so ties between them and submit times may be broken otherwise on the way back.
-        if trace.jobs.iter().all(|job| !job.spawned) {
+        if trace.jobs.iter().all(|job| !job.is_spawned()) {
             prop_assert_eq!(shifted.shifted_by(Span::ZERO - by), trace.clone());
         }
         let sorted = |mut starts: Vec<Time>| { starts.sort_unstable(); starts };

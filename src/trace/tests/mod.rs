@@ -3,6 +3,7 @@
 mod batch;
 mod laws;
 mod nextflow;
+mod rebuild;
 mod swf;
 mod table;
 mod wfformat;
@@ -256,6 +257,73 @@ fn a_job_that_waits_for_its_own_array_is_a_cycle() {
     assert!(problems[0].to_string().contains("wait for each other"), "{problems:?}");
 }
 
+/// A start job 0, a part 1 that it submits, and a join with these keys.
+fn fan(join: &str) -> String {
+    let job = |id: u32, keys: &str| {
+        format!(r#"{{"job":{{"id":{id},"run_ms":{id},"vcpus":1,"memory_mib":1,"queue":"q","name":"j",{keys}}}}}"#)
+            + "\n"
+    };
+    let parts = [
+        job(0, r#""submit_ms":9000"#),
+        job(1, r#""think_ms":5,"after":[0]"#),
+        job(2, join),
+    ];
+    "{\"autotune_trace\":{\"version\":1}}\n".to_owned() + &parts.concat()
+}
+
+#[test]
+fn a_job_can_be_submitted_by_one_job_and_wait_for_others() {
+    // The spawner need not be waited for again.
+    let text = fan(r#""think_ms":7,"spawned_by":[0],"after":[1,0]"#);
+    let trace = read_text(&text, &ReadOptions::default()).unwrap().trace;
+    assert_eq!(lines(&trace), ["j +5 1 - 1 1 2", "j +7 2 - 1 1 2 0", "j 9000 0 - 1 1"]);
+    let (spawners, others) = trace.spawners_and_others(&trace.jobs[1]);
+    assert_eq!(
+        (spawners, others),
+        (&[Dependency::Job(JobIndex(2))][..], &[Dependency::Job(JobIndex(0))][..])
+    );
+    // Submitted at 9007, but the part runs until 9006.
+    assert_eq!(trace.earliest_starts()[1], Time::from_millis(9_007));
+    let mut bytes = Vec::new();
+    native::write(&trace, &mut bytes).unwrap();
+    assert_eq!(read_all(&[&bytes], &ReadOptions::default()).unwrap().trace, trace);
+    // All of `after` submit a job that names no spawner, as in files written before there were any.
+    assert_eq!(trace.jobs[0].spawners, 1);
+    assert_eq!(String::from_utf8(bytes).unwrap().matches("spawned_by").count(), 1);
+}
+
+#[test]
+fn a_spawner_without_a_think_time_is_no_submission() {
+    let text = fan(r#""submit_ms":9500,"spawned_by":[0],"after":[1]"#);
+    let loaded = read_text(&text, &ReadOptions::default()).unwrap();
+    assert_eq!(
+        (loaded.trace.jobs.len(), loaded.report.count(Remark::MissingSubmit)),
+        (2, 1)
+    );
+}
+
+#[test]
+fn a_job_whose_spawners_are_lost_is_no_job_of_1970() {
+    let text = fan(r#""think_ms":7,"spawned_by":[8],"after":[1]"#);
+    let problems = read_text(&text, &ReadOptions::default()).unwrap_err();
+    assert_eq!(problems[0].line, Some(4));
+    assert!(
+        problems[0].to_string().contains("1 jobs that others submit"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_cycle_through_submission_and_waiting_is_found() {
+    let text = fan(r#""think_ms":7,"spawned_by":[0],"after":[1]"#);
+    let circular = text.replace(r#""think_ms":5,"after":[0]"#, r#""think_ms":5,"spawned_by":[2]"#);
+    let problems = read_text(&circular, &ReadOptions::default()).unwrap_err();
+    assert!(
+        problems[0].to_string().contains("2 jobs that wait for each other"),
+        "{problems:?}"
+    );
+}
+
 #[test]
 fn faults_of_hand_made_traces_are_found() {
     let sound = generate::Generator::generate(&generate::SqsArray::default(), 1, generate::Days(1));
@@ -276,5 +344,11 @@ fn faults_of_hand_made_traces_are_found() {
     );
     check(|trace| trace.arrays[1].size = 99, Fault::TornArray { array: 1 });
     check(|trace| trace.messages[5].source = 4, Fault::BadMessage { message: 5 });
-    check(|trace| trace.jobs[2].spawned = true, Fault::NeverSpawned { job: 2 });
+    check(
+        |trace| trace.jobs[2].spawners = 1,
+        Fault::Dangling {
+            job: 2,
+            table: "dependencies",
+        },
+    );
 }

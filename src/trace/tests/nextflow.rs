@@ -167,7 +167,7 @@ fn a_retry_follows_the_attempt_that_failed() {
         ..ReadOptions::default()
     };
     let loaded = read_text(&format!("{head}{}", rows.concat()), &options).unwrap();
-    let retry = loaded.trace.jobs.iter().find(|job| job.spawned).unwrap();
+    let retry = loaded.trace.jobs.iter().find(|job| job.spawners > 0).unwrap();
     let parent = loaded.trace.dependencies_of(retry)[0];
     let failed = loaded
         .trace

@@ -68,13 +68,73 @@ fn a_spawned_job_does_not_exist_before_its_parents_end_and_comes_after_its_think
     let mut jobs = Jobs::default();
     let parent = JobIndex(1);
     let spawned = jobs.add_after(7, 10, 1, &[Dependency::Job(parent)]);
-    jobs.trace.jobs[spawned.position()].spawned = true;
+    jobs.trace.jobs[spawned.position()].spawners = 1;
     jobs.add(100, 30, 1);
     let mut world = World::new(&fixed(2), &jobs.trace, 1).unwrap();
     world.advance(Time::from_seconds(120));
     assert_eq!(world.not_demand(QueueIndex(0)).pending, 0);
     world.run_to_end();
     assert_eq!(starts(&world.into_result()), [137, 100]);
+}
+
+#[test]
+fn a_job_that_one_submits_is_pending_until_the_others_end() {
+    let mut jobs = Jobs::default();
+    // Jobs that others submit come first, by their think times: a part that runs from 25 to 85, and a join that is submitted
+    // at 30 and waits for the part.
+    let [part, join, start] = [JobIndex(0), JobIndex(1), JobIndex(2)];
+    jobs.add_after(5, 60, 1, &[Dependency::Job(start)]);
+    jobs.add_after(10, 20, 1, &[Dependency::Job(start), Dependency::Job(part)]);
+    jobs.add(10_000, 20, 1);
+    jobs.trace.jobs[part.position()].spawners = 1;
+    jobs.trace.jobs[join.position()].spawners = 1;
+    let mut world = World::new(&fixed(2), &jobs.trace, 1).unwrap();
+    let begin = 10_000;
+    let pending = |world: &World| world.not_demand(QueueIndex(0)).pending;
+    let upcoming = |world: &World, within: i64| {
+        let mut arrivals = Vec::new();
+        world.upcoming(Span::from_seconds(within), &mut arrivals);
+        arrivals
+            .iter()
+            .map(|arrival| (arrival.at.millis() / 1_000 - begin, arrival.jobs))
+            .collect::<Vec<_>>()
+    };
+    world.advance(Time::from_seconds(begin + 15));
+    assert_eq!((pending(&world), upcoming(&world, 100)), (0, vec![(25, 1)]));
+    world.advance(Time::from_seconds(begin + 27));
+    // The part runs; the join is not yet submitted and will wait for the part, which the oracle sees.
+    assert_eq!((pending(&world), upcoming(&world, 57)), (0, vec![]));
+    assert_eq!(upcoming(&world, 58), [(85, 1)]);
+    world.advance(Time::from_seconds(begin + 31));
+    assert_eq!((pending(&world), upcoming(&world, 100)), (1, vec![(85, 1)]));
+    world.run_to_end();
+    let result = world.into_result();
+    assert_eq!(starts(&result), [begin + 25, begin + 85, begin]);
+    assert_eq!(result.jobs[join.position()].ready, Time::from_seconds(begin + 85));
+}
+
+#[test]
+fn a_job_is_submitted_after_its_spawner_though_the_others_ended_before() {
+    let mut jobs = Jobs::default();
+    let [early, late] = [JobIndex(1), JobIndex(2)];
+    jobs.add_after(7, 10, 1, &[Dependency::Job(late), Dependency::Job(early)]);
+    jobs.trace.jobs[0].spawners = 1;
+    jobs.add(100, 10, 1);
+    jobs.add(100, 50, 1);
+    let mut world = World::new(&fixed(2), &jobs.trace, 1).unwrap();
+    world.advance(Time::from_seconds(152));
+    assert_eq!(world.not_demand(QueueIndex(0)).pending, 0);
+    world.run_to_end();
+    assert_eq!(starts(&world.into_result()), [157, 100, 100]);
+}
+
+#[test]
+fn a_circle_through_submission_and_waiting_is_refused() {
+    let mut jobs = Jobs::default();
+    jobs.add_after(0, 10, 1, &[Dependency::Job(JobIndex(1))]);
+    jobs.trace.jobs[0].spawners = 1;
+    jobs.add_after(0, 10, 1, &[Dependency::Job(JobIndex(0))]);
+    assert!(World::new(&fixed(8), &jobs.trace, 1).is_err());
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod batch;
 mod jobs;
 mod laws;
 mod queueing;
+mod releases;
 
 use super::environment::Environment;
 use super::instances::Stage;
@@ -154,10 +155,10 @@ impl Jobs {
             name: 0,
             dependencies_start,
             dependencies_count: to_u32(parents.len()),
+            spawners: 0,
             array: None,
             queue: 0,
             ending: Ending::Succeeded,
-            spawned: false,
         });
         JobIndex::at(trace.jobs.len() - 1)
     }

@@ -1,0 +1,38 @@
+//! Ctrl-C and its like: what was begun is removed, then the process ends.
+
+/// From here on SIGINT (Ctrl-C) and SIGTERM remove unfinished files and end the process with 130 or 143, as a shell expects.
+/// For commands that write files; SIGHUP is left alone, so that `nohup` keeps working.
+pub(super) fn removes_partial_files() -> Result<(), super::Failed> {
+    #[cfg(unix)]
+    unix::listen().map_err(|error| super::Failed {
+        status: super::ExitStatus::Failure,
+        message: format!("failed to listen for signals: {error}"),
+    })?;
+    Ok(())
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::io::{self, IsTerminal as _};
+
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
+    use crate::cli::remark;
+    use crate::files;
+
+    pub(super) fn listen() -> io::Result<()> {
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        // The work goes on meanwhile; it may be anywhere, even deep in a library, and needs to know nothing of this.
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                files::abandon();
+                let clear = if io::stderr().is_terminal() { "\r\u{1b}[K" } else { "" };
+                let name = if signal == SIGINT { "interrupted" } else { "told to end" };
+                remark(&format!("{clear}error: {name}, nothing was written"));
+                std::process::exit(128 + signal);
+            }
+        })?;
+        Ok(())
+    }
+}
