@@ -71,7 +71,7 @@ struct Driver<'a, 't, D> {
     view: View,
     controller: Controller<D>,
     /// Polls come after whatever else is due at their time, so that they see it.
-    agenda: BTreeMap<(Time, bool, u64), Due>,
+    agenda: BTreeMap<(Time, u8, u64), Due>,
     serial: u64,
     wake: u64,
     /// A hint is on its way.
@@ -180,8 +180,13 @@ pub(super) fn run<D: Decide>(
 impl<D: Decide> Driver<'_, '_, D> {
     fn at(&mut self, time: Time, due: Due) {
         self.serial += 1;
-        let poll = matches!(due, Due::Poll(_));
-        self.agenda.insert((time.max(self.world.now()), poll, self.serial), due);
+        // Skipped looks plan wake-ups anew and polls not at all: what falls on one moment must not be ordered by that.
+        let rank = match due {
+            Due::Wake(_) => 0,
+            Due::Look | Due::Hint | Due::Decide | Due::Armed(_) | Due::Arrives(_) | Due::Finished(..) => 1,
+            Due::Poll(_) => 2,
+        };
+        self.agenda.insert((time.max(self.world.now()), rank, self.serial), due);
     }
 
     fn run(&mut self) {
@@ -402,7 +407,8 @@ impl<D: Decide> Driver<'_, '_, D> {
     fn carry_out(&mut self, effect: Effect) {
         let now = self.world.now();
         match effect {
-            Effect::Observe => self.at(now, Due::Look),
+            // A reading counts only if it is younger than the answer that it follows.
+            Effect::Observe => self.at(now + Span::from_millis(1), Due::Look),
             Effect::WakeAt(time) => {
                 self.wake += 1;
                 self.at(time, Due::Wake(self.wake));
