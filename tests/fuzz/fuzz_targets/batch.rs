@@ -1,0 +1,4 @@
+//! AWS Batch job events and job descriptions: recognised by keys, so the seeds matter.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| autotune_fuzz::survives(&[], data));
