@@ -110,6 +110,7 @@ impl Case<'_> {
             memory.batch_first_more = if half < BATCH_FIRST_LEAST { Span::ZERO } else { half };
             None
         } else {
+            plan.look_at(raised.at + DOUBLE_LAUNCH_WATCH);
             Some(Raised { wanted, ..raised })
         };
     }

@@ -96,6 +96,7 @@ pub(crate) fn of_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) 
             }
         }
     }
+    take_off_placed(setup, plan);
     arrivals(inputs, setup, queue, plan);
     for &source in &setup.sqs_sources {
         messages(inputs, setup, queue, source, now, plan);
@@ -103,6 +104,42 @@ pub(crate) fn of_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) 
     let unfit = plan.queues[queue.position()].unfit_jobs;
     if unfit > 0 {
         plan.say(Subject::Queue(queue), Because::Unfit(unfit));
+    }
+}
+
+/// Opens what [`take_off_placed`] takes off: per environment, what jobs hold there beyond the jobs counted as placed.
+///
+/// Counts are told late (those of array children by AWS Batch itself), container instances are not: what is held by nobody who
+/// is counted is held by jobs that are still counted as RUNNABLE. To ask for them again would launch twice.
+pub(crate) fn open(inputs: &Inputs<'_>, plan: &mut Plan) {
+    plan.scratch.held_uncounted.clear();
+    let used = plan.environments.iter().map(|sums| sums.used);
+    plan.scratch.held_uncounted.extend(used);
+    for (setup, now) in inputs.setup.queues.iter().zip(&inputs.observation.queues) {
+        let mut counted = now.placed.value().map_or(Vcpus::MAX, Tally::vcpus);
+        for environment in &setup.environments {
+            if let Some(held) = plan.scratch.held_uncounted.get_mut(environment.position()) {
+                let taken = counted.min(*held);
+                *held -= taken;
+                counted -= taken;
+            }
+        }
+    }
+}
+
+/// Takes jobs off the rows that are held to be placed already; never the head, which is told afresh.
+fn take_off_placed(setup: &QueueSetup, plan: &mut Plan) {
+    let scratch = &mut plan.scratch;
+    for environment in &setup.environments {
+        let Some(held) = scratch.held_uncounted.get_mut(environment.position()) else {
+            continue;
+        };
+        for row in scratch.rows.iter_mut().filter(|row| !row.head) {
+            let each = row.shape.resources.vcpus.max(Vcpus::new(1));
+            let jobs = row.jobs.min(held.get() / each.get());
+            row.jobs -= jobs;
+            *held -= each.times(jobs);
+        }
     }
 }
 

@@ -106,6 +106,8 @@ pub(crate) struct Scratch {
     pub(crate) rooms: Vec<RoomLeft>,
     pub(crate) quota_left: Vec<Vcpus>,
     pub(crate) account_left: Vcpus,
+    /// Per environment: what jobs hold there that are not counted as placed.
+    pub(crate) held_uncounted: Vec<Vcpus>,
     pub(crate) environments: Vec<EnvironmentMemory>,
     pub(crate) queues: Vec<QueueMemory>,
 }

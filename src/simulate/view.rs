@@ -474,3 +474,34 @@ fn list(into: &mut Tally, truth: &Tally, most: Vcpus) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each part is read at its own pace, on a grid of its own: SQS every 15 s, environments every 30 s, jobs every 5 min while
+    /// hints come and every minute without.
+    #[test]
+    fn every_part_is_polled_at_its_own_pace() {
+        let setup = Setup::default();
+        let start = Time::from_seconds(1_000_000);
+        let without_hints = ViewModel {
+            hint: None,
+            ..ViewModel::recent()
+        };
+        let table = [
+            (ViewModel::recent(), Part::Environments, 30),
+            (ViewModel::recent(), Part::Sqs, 15),
+            (ViewModel::recent(), Part::Jobs, 300),
+            (ViewModel::recent(), Part::Instances, 300),
+            (without_hints, Part::Jobs, 60),
+        ];
+        for (model, part, seconds) in table {
+            let view = View::new(&setup, &Trace::default(), model, Span::ZERO, (7, start));
+            let first = view.poll(part, start);
+            let second = view.poll(part, first + Span::from_millis(1));
+            assert!(first >= start, "{part:?}");
+            assert_eq!(second.since(first), Span::from_seconds(seconds), "{part:?}");
+        }
+    }
+}
