@@ -235,6 +235,9 @@ pub struct QueueNow {
     pub runnable: Seen<Tally>,
     /// STARTING and RUNNING jobs.
     pub placed: Seen<Tally>,
+    /// The size of the RUNNABLE job that stands first, as GetJobQueueSnapshot gives the order; `None` if no job waits. Those
+    /// behind it start after it, even where they would fit and it does not.
+    pub head: Seen<Option<Shape>>,
     /// Jobs that wait but are no demand for capacity.
     pub not_demand: NotDemand,
 }

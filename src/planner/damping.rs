@@ -110,6 +110,7 @@ impl Case<'_> {
             memory.batch_first_more = if half < BATCH_FIRST_LEAST { Span::ZERO } else { half };
             None
         } else {
+            plan.look_at(raised.at + DOUBLE_LAUNCH_WATCH);
             Some(Raised { wanted, ..raised })
         };
     }
@@ -188,7 +189,10 @@ impl Case<'_> {
         // Room that is wanted ahead of jobs never stands in the way of jobs that wait: where limits deny them room of another
         // shape, only Batch can exchange what is idle, and only if min lets it go.
         let in_the_way = !self.sums.idle_wanted.is_zero() && !self.pool.denied_waiting.is_zero();
-        let in_vain = self.holds_in_vain(memory) && self.sums.idle_wanted.is_zero();
+        // What others claim of idle room while the head is denied other room is claimed in vain; without the head it takes time
+        // to see that.
+        let in_vain = self.sums.idle_wanted.is_zero()
+            && (self.pool.head_denied && !self.sums.claimed_idle.is_zero() || self.holds_in_vain(memory));
         if sums.granted.is_zero() && (in_the_way || in_vain) {
             return (base, Because::HeldInVain);
         }

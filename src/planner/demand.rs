@@ -81,10 +81,22 @@ pub(crate) fn of_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) 
         return;
     }
     if let Some(tally) = now.runnable.value().filter(|_| setup.follows_runnable) {
+        let head = head(inputs, now);
+        if let Some(shape) = head {
+            let first = Row {
+                head: true,
+                ..Row::new(Source::Waiting, shape, 1)
+            };
+            add(inputs, setup, queue, first, plan);
+        }
         for (shape, jobs) in tally.rows().rev() {
-            add(inputs, setup, queue, Row::new(Source::Waiting, *shape, jobs), plan);
+            let jobs = jobs - i64::from(head == Some(*shape));
+            if jobs > 0 {
+                add(inputs, setup, queue, Row::new(Source::Waiting, *shape, jobs), plan);
+            }
         }
     }
+    take_off_placed(setup, plan);
     arrivals(inputs, setup, queue, plan);
     for &source in &setup.sqs_sources {
         messages(inputs, setup, queue, source, now, plan);
@@ -93,6 +105,50 @@ pub(crate) fn of_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) 
     if unfit > 0 {
         plan.say(Subject::Queue(queue), Because::Unfit(unfit));
     }
+}
+
+/// Opens what [`take_off_placed`] takes off: per environment, what jobs hold there beyond the jobs counted as placed.
+///
+/// Counts are told late (those of array children by AWS Batch itself), container instances are not: what is held by nobody who
+/// is counted is held by jobs that are still counted as RUNNABLE. To ask for them again would launch twice.
+pub(crate) fn open(inputs: &Inputs<'_>, plan: &mut Plan) {
+    plan.scratch.held_uncounted.clear();
+    let used = plan.environments.iter().map(|sums| sums.used);
+    plan.scratch.held_uncounted.extend(used);
+    for (setup, now) in inputs.setup.queues.iter().zip(&inputs.observation.queues) {
+        let mut counted = now.placed.value().map_or(Vcpus::MAX, Tally::vcpus);
+        for environment in &setup.environments {
+            if let Some(held) = plan.scratch.held_uncounted.get_mut(environment.position()) {
+                let taken = counted.min(*held);
+                *held -= taken;
+                counted -= taken;
+            }
+        }
+    }
+}
+
+/// Takes jobs off the rows that are held to be placed already; never the head, which is told afresh.
+fn take_off_placed(setup: &QueueSetup, plan: &mut Plan) {
+    let scratch = &mut plan.scratch;
+    for environment in &setup.environments {
+        let Some(held) = scratch.held_uncounted.get_mut(environment.position()) else {
+            continue;
+        };
+        for row in scratch.rows.iter_mut().filter(|row| !row.head) {
+            let each = row.shape.resources.vcpus.max(Vcpus::new(1));
+            let jobs = row.jobs.min(held.get() / each.get());
+            row.jobs -= jobs;
+            *held -= each.times(jobs);
+        }
+    }
+}
+
+/// The size of the job at the head of a queue, if that is known and agrees with what was counted. A head that no counted job
+/// has the size of is believed only where counting stopped early.
+fn head(inputs: &Inputs<'_>, now: &QueueNow) -> Option<Shape> {
+    let shape = (*now.head.value()?)?;
+    let counted = now.runnable.value()?.rows().any(|(other, _)| *other == shape);
+    (sight::is_fresh(inputs, Some(&now.head)) && (counted || !now.runnable.is_exact())).then_some(shape)
 }
 
 /// Adds a row if some environment of the queue can run it.

@@ -203,7 +203,7 @@ proptest! {
     }
 
     #[test]
-    fn missing_data_never_causes_an_action((setup, observation) in any_world(), which in 0_usize..4) {
+    fn missing_data_never_causes_an_action((setup, observation) in any_world(), which in 0_usize..5) {
         let memory = Memory::new(&setup, NOW - Span::from_minutes(60));
         let gap = Gap { since: NOW - Span::from_minutes(2), why: GapReason::Throttled };
         let mut blind = observation.clone();
@@ -211,6 +211,7 @@ proptest! {
             match which {
                 0 => queue.runnable = Seen::Missing(gap),
                 1 => queue.placed = Seen::Missing(gap),
+                4 => queue.head = Seen::Missing(gap),
                 _ => {}
             }
         }
@@ -308,6 +309,51 @@ fn room_held_in_vain_is_let_go_although_demand_was_counted_only_in_part() {
         released_after >= setup.tempo.not_placed_after && released_after <= Span::from_minutes(6),
         "{released_after}"
     );
+}
+
+#[test]
+fn room_that_the_head_of_the_queue_cannot_use_is_let_go_at_once() {
+    let setup = worlds::spot_then_on_demand();
+    let mut observation = worlds::quiet(&setup, NOW);
+    hold_idle_room(&mut observation, 64 * 2048);
+    observation.queues[0].runnable = Seen::AtLeast(NOW, [(worlds::shape(1), 1_000)].into_iter().collect());
+    let released_after = |head: crate::observation::Shape| {
+        let mut observation = observation.clone();
+        observation.queues[0].head = Seen::Exactly(NOW, Some(head));
+        let mut memory = Memory::new(&setup, NOW - Span::from_minutes(60));
+        (0..600).step_by(15).map(Span::from_seconds).find(|after| {
+            refresh(&mut observation, NOW + *after);
+            let plan = decide(&setup, &observation, &memory, NOW + *after);
+            memory.fold(&plan.notes);
+            plan.actions
+                .iter()
+                .any(|action| action.because() == Because::HeldInVain)
+        })
+    };
+    // Counting stopped before the head was counted: it needs more memory than any idle instance has.
+    let heavy = crate::observation::Shape {
+        resources: worlds::resources(16, 200_000),
+        nodes: 1,
+    };
+    let soon = setup.tempo.lower_after + Span::from_seconds(15);
+    assert!(released_after(heavy).unwrap() <= soon);
+    // A head that fits may start any moment.
+    assert!(released_after(worlds::shape(1)).unwrap() > soon);
+}
+
+#[test]
+fn the_head_of_the_queue_is_asked_for_first() {
+    let mut setup = worlds::spot_then_on_demand();
+    setup.environments[0].cap = Some(Vcpus::new(4));
+    let mut observation = worlds::quiet(&setup, NOW);
+    worlds::add_runnable(&mut observation, 0, worlds::shape(8), 4);
+    worlds::add_runnable(&mut observation, 0, worlds::shape(4), 1);
+    let memory = Memory::new(&setup, NOW - Span::from_minutes(60));
+    let left = |observation: &Observation| decide(&setup, observation, &memory, NOW).queues[0].denied;
+    let without = left(&observation);
+    observation.queues[0].head = Seen::Exactly(NOW, Some(worlds::shape(4)));
+    // The cap leaves room for the head; without it, half a job of the larger size is all that it leaves room for.
+    assert_eq!((without, left(&observation)), (Vcpus::new(36), Vcpus::new(32)));
 }
 
 #[test]

@@ -48,6 +48,7 @@ pub fn plan(inputs: &Inputs<'_>, plan: &mut Plan) {
     sight::look(inputs, plan);
     supply::judge(inputs, plan);
     limits::open(inputs, plan);
+    demand::open(inputs, plan);
     for &queue in &inputs.setup.serve_order {
         demand::of_queue(inputs, queue, plan);
         placement::serve(inputs, queue, plan);

@@ -29,6 +29,26 @@ pub(crate) fn serve(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) {
     }
     on_demand_base(inputs, queue, setup, plan);
     from_new(inputs, queue, setup, plan);
+    watch_head(inputs, setup, plan);
+}
+
+/// Idle room does not serve the jobs behind a head that it cannot place, until that has gone. Where more is launched for the
+/// head they can wait for that; where limits forbid it they wait in vain, unless idle room makes way.
+fn watch_head(inputs: &Inputs<'_>, setup: &QueueSetup, plan: &mut Plan) {
+    let Some(head) = plan.scratch.rows.iter().find(|row| row.head && row.jobs > 0).copied() else {
+        return;
+    };
+    for environment in &setup.environments {
+        let position = environment.position();
+        let delivers = plan.scratch.environments[position].supply == Supply::Delivers;
+        let holds = inputs
+            .setup
+            .environments
+            .get(position)
+            .is_some_and(|setup| fits(setup, &head));
+        let pool = &mut plan.scratch.pools[position];
+        pool.head_denied |= delivers && holds && !pool.denied_waiting.is_zero();
+    }
 }
 
 /// Takes idle room: whole job slots on instances that fit, in fractions of an instance.

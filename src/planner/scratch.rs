@@ -27,6 +27,8 @@ pub(crate) struct Row {
     pub(crate) jobs: i64,
     /// How many of them there were before any was placed.
     pub(crate) of: i64,
+    /// The one job at the head of its queue: those behind it start after it.
+    pub(crate) head: bool,
 }
 
 impl Row {
@@ -36,6 +38,7 @@ impl Row {
             shape,
             jobs,
             of: jobs,
+            head: false,
         }
     }
 }
@@ -81,6 +84,8 @@ pub(crate) struct Pool {
     pub(crate) denied: Vcpus,
     /// Denied to jobs that wait now.
     pub(crate) denied_waiting: Vcpus,
+    /// It could launch for the job at the head of a queue, had limits not denied it: nothing behind that job starts meanwhile.
+    pub(crate) head_denied: bool,
     /// The limit that denied it.
     pub(crate) denied_by: Option<Limit>,
     /// A preferred environment that could not deliver what is asked here.
@@ -101,6 +106,8 @@ pub(crate) struct Scratch {
     pub(crate) rooms: Vec<RoomLeft>,
     pub(crate) quota_left: Vec<Vcpus>,
     pub(crate) account_left: Vcpus,
+    /// Per environment: what jobs hold there that are not counted as placed.
+    pub(crate) held_uncounted: Vec<Vcpus>,
     pub(crate) environments: Vec<EnvironmentMemory>,
     pub(crate) queues: Vec<QueueMemory>,
 }

@@ -100,6 +100,7 @@ pub(crate) fn quiet(setup: &Setup, at: Time) -> Observation {
             QueueNow {
                 runnable: Seen::Exactly(at, Tally::default()),
                 placed: Seen::Exactly(at, Tally::default()),
+                head: Seen::default(),
                 not_demand: NotDemand::default(),
             };
             setup.queues.len()
@@ -135,6 +136,7 @@ pub(crate) fn refresh(observation: &mut Observation, at: Time) {
     for queue in &mut observation.queues {
         queue.runnable.refresh(at);
         queue.placed.refresh(at);
+        queue.head.refresh(at);
     }
 }
 
@@ -237,12 +239,18 @@ pub(crate) fn any_world() -> impl Strategy<Value = (Setup, Observation)> {
                 },
             };
             let per_environment = vec((0_i64..12, 0_i64..80, 0_i64..200, 32_i64..400, any::<bool>()), count);
-            let per_queue = vec((any_tally(), any_tally()), setup.queues.len());
+            let head = proptest::option::of(0_usize..4);
+            let per_queue = vec((any_tally(), any_tally(), head), setup.queues.len());
             (Just(setup), per_environment, per_queue, 50_i64..900).prop_map(observe)
         })
 }
 
-type Raw = (Setup, Vec<(i64, i64, i64, i64, bool)>, Vec<(Tally, Tally)>, i64);
+type Raw = (
+    Setup,
+    Vec<(i64, i64, i64, i64, bool)>,
+    Vec<(Tally, Tally, Option<usize>)>,
+    i64,
+);
 
 fn observe((setup, environments, queues, quota): Raw) -> (Setup, Observation) {
     let mut observation = quiet(&setup, NOW);
@@ -290,7 +298,11 @@ fn observe((setup, environments, queues, quota): Raw) -> (Setup, Observation) {
             },
         );
     }
-    for (position, (runnable, placed)) in queues.into_iter().enumerate() {
+    for (position, (runnable, placed, head)) in queues.into_iter().enumerate() {
+        if let Some(which) = head {
+            let head = runnable.rows().nth(which).map(|(shape, _)| *shape);
+            observation.queues[position].head = Seen::Exactly(NOW, head);
+        }
         observation.queues[position].runnable = Seen::Exactly(NOW, runnable);
         observation.queues[position].placed = Seen::Exactly(NOW, placed);
     }

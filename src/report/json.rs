@@ -42,16 +42,26 @@ struct Comparison<'a> {
 struct View {
     /// `recent`, `perfect` or `custom`.
     name: &'static str,
-    /// Everything is read at least this often.
+    /// Compute environments are read this often.
+    environments_seconds: f64,
+    /// SQS queues are read this often.
+    sqs_seconds: f64,
+    /// Jobs are listed again this often although no hint came.
+    resync_seconds: f64,
+    /// Without hints, jobs are listed this often.
     poll_seconds: f64,
     /// Between a change and the hint of it; absent: no hints.
     hint_seconds: Option<f64>,
+    /// Hints tell of environments and SQS messages too, which no service does.
+    hints_of_everything: bool,
     /// Share of hints that are lost, per mille.
     hints_lost_permille: u64,
     /// Share of hints that come twice, per mille.
     hints_doubled_permille: u64,
     /// From reading the first page to deciding.
     listing_seconds: f64,
+    /// How old the counts in an array parent's summary are.
+    summary_lag_seconds: f64,
     /// From deciding to the update's arrival at AWS Batch.
     sending_seconds: f64,
     /// To move the guard before a raise.
@@ -194,22 +204,32 @@ pub(super) fn render(report: &Report<'_>) -> Result<String, serde_json::Error> {
 
 fn view(view: ViewModel) -> View {
     let ViewModel {
+        environments,
+        sqs,
+        resync,
         poll,
         hint,
+        hints_of_everything,
         hints_lost_permille,
         hints_doubled_permille,
         listing,
+        summary_lag,
         sending,
         arming,
         sqs_error_permille,
     } = view;
     View {
         name: view_name(view),
+        environments_seconds: environments.seconds_f64(),
+        sqs_seconds: sqs.seconds_f64(),
+        resync_seconds: resync.seconds_f64(),
         poll_seconds: poll.seconds_f64(),
         hint_seconds: hint.map(Span::seconds_f64),
+        hints_of_everything,
         hints_lost_permille,
         hints_doubled_permille,
         listing_seconds: listing.seconds_f64(),
+        summary_lag_seconds: summary_lag.seconds_f64(),
         sending_seconds: sending.seconds_f64(),
         arming_seconds: arming.seconds_f64(),
         sqs_error_permille,

@@ -68,12 +68,12 @@ fn view_name(view: ViewModel) -> &'static str {
 
 /// A view in a few words.
 fn view_words(view: ViewModel) -> String {
-    let hints = match view.hint {
-        None => "no hints".to_owned(),
+    let jobs = match view.hint {
+        None => format!("jobs every {}", view.poll),
         Some(Span::ZERO) => "hints at once".to_owned(),
         Some(delay) => format!("hints after {delay}"),
     };
-    format!("{} (polls every {}, {hints})", view_name(view), view.poll)
+    format!("{} (environments every {}, {jobs})", view_name(view), view.environments)
 }
 
 /// `1`, `1-5` for a run of numbers, `3, 7, 1` for others; beyond eight the first and the count.
@@ -122,17 +122,17 @@ mod tests {
     fn views_are_named_by_what_they_are() {
         assert_eq!(
             view_words(ViewModel::recent()),
-            "recent (polls every 60s, hints after 1.2s)"
+            "recent (environments every 30s, hints after 1.2s)"
         );
         assert_eq!(
             view_words(ViewModel::perfect()),
-            "perfect (polls every 60s, hints at once)"
+            "perfect (environments every 30s, hints at once)"
         );
         let blind = ViewModel {
             hint: None,
             ..ViewModel::recent()
         };
-        assert_eq!(view_words(blind), "custom (polls every 60s, no hints)");
+        assert_eq!(view_words(blind), "custom (environments every 30s, jobs every 60s)");
     }
 
     #[test]

@@ -283,7 +283,7 @@ mod tests {
         ---------------------------------------------------------------------------------------
         reactive  12.5s    8s   30s   45s   90s   2m 10s      22.5s      16s      90s    60.0%
         stock      100s   64s    4m    6m   12m  17m 22s         3m      72s   6m 45s     7.5%
-        simulated with model `recent` of AWS Batch, assumed until calibrated; view recent (polls every 60s, hints after 1.2s)
+        simulated with model `recent` of AWS Batch, assumed until calibrated; view recent (environments every 30s, hints after 1.2s)
         seed 7; scenario two-queues.toml; trace 1,000 jobs over 2h
 
         What it cost
@@ -293,7 +293,7 @@ mod tests {
         ---------------------------------------------------------------------------------------------------
         reactive  $1.38   1.25x    40.0    10.0      2.2    24 (2)         3        3     12 (1)   20m 50s
         stock     $1.11   1.00x    40.0     1.2      2.2    24 (2)         3        3          0    2h 46m
-        simulated with model `recent` of AWS Batch, assumed until calibrated; view recent (polls every 60s, hints after 1.2s)
+        simulated with model `recent` of AWS Batch, assumed until calibrated; view recent (environments every 30s, hints after 1.2s)
         seed 7; scenario two-queues.toml; trace 1,000 jobs over 2h
 
         * jobs that fit no environment of their queue and are in no figure of waits: 4 under every policy
@@ -314,7 +314,7 @@ mod tests {
         ---------------------------------------------------------------------------------------------------------------
         reactive  13.7s ±3.1s   8.8s     33s   49.5s ±11.1s      99s  2m 23s    24.7s ±5.5s    16.8s    94.5s    54.8%
         stock     110s ±24.8s  70.4s  4m 24s  6m 36s ±89.4s  13m 12s  19m 6s  3m 18s ±44.7s    78.4s   7m 21s     6.9%
-        simulated with model `recent` of AWS Batch, assumed until calibrated; view recent (polls every 60s, hints after 1.2s)
+        simulated with model `recent` of AWS Batch, assumed until calibrated; view recent (environments every 30s, hints after 1.2s)
         seeds 1-3 (means, ± to the ends of their 95 % interval); scenario two-queues.toml; trace 1,000 jobs over 2h
 
         What it cost
@@ -324,7 +324,7 @@ mod tests {
         ----------------------------------------------------------------------------------------------------------
         reactive  $1.52 ±$0.34   1.25x    40.0     9.1      2.2    24 (2)         3        3     12 (1)   22m 55s
         stock     $1.22 ±$0.27   1.00x    40.0     1.1      2.2    24 (2)         3        3          0     3h 3m
-        simulated with model `recent` of AWS Batch, assumed until calibrated; view recent (polls every 60s, hints after 1.2s)
+        simulated with model `recent` of AWS Batch, assumed until calibrated; view recent (environments every 30s, hints after 1.2s)
         seeds 1-3 (means, ± to the ends of their 95 % interval); scenario two-queues.toml; trace 1,000 jobs over 2h
 
         How long jobs waited, by queue
@@ -337,7 +337,7 @@ mod tests {
         spot-queue  stock      110s ±24.8s  70.4s  4m 24s  6m 36s ±89.4s  13m 12s   19m 6s  3m 18s ±44.7s    78.4s   7m 21s     6.9%
         on-demand   reactive   26.2s ±3.1s  16.8s     63s   94.5s ±11.1s    3m 9s   4m 33s    47.2s ±5.5s    24.8s   2m 19s    28.6%
         on-demand   stock     2m 2s ±24.8s  78.4s  4m 54s  7m 21s ±89.4s  14m 42s  21m 16s  3m 40s ±44.7s    86.4s    8m 6s     6.1%
-        simulated with model `recent` of AWS Batch, assumed until calibrated; view recent (polls every 60s, hints after 1.2s)
+        simulated with model `recent` of AWS Batch, assumed until calibrated; view recent (environments every 30s, hints after 1.2s)
         seeds 1-3 (means, ± to the ends of their 95 % interval); scenario two-queues.toml; trace 1,000 jobs over 2h
 
         * jobs that fit no environment of their queue and are in no figure of waits: 4 under every policy

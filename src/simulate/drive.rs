@@ -12,7 +12,7 @@ use crate::planner::plan::Action;
 use crate::setup::Compiled;
 use crate::simulate::ledger::RunResult;
 use crate::simulate::scenario::Scenario;
-use crate::simulate::view::{View, ViewModel};
+use crate::simulate::view::{Part, Parts, View, ViewModel};
 use crate::simulate::world::{Change, Refusal, RefusalKind, World};
 use crate::trace::Trace;
 use crate::units::{Span, Time};
@@ -55,7 +55,7 @@ pub struct Steering {
 /// Something that happens between world and controller at a set time.
 #[derive(Clone, Copy, Debug)]
 enum Due {
-    Poll,
+    Poll(Part),
     Look,
     Hint,
     Decide,
@@ -70,14 +70,20 @@ struct Driver<'a, 't, D> {
     world: World<'t>,
     view: View,
     controller: Controller<D>,
-    agenda: BTreeMap<(Time, u64), Due>,
+    /// Polls come after whatever else is due at their time, so that they see it.
+    agenda: BTreeMap<(Time, u8, u64), Due>,
     serial: u64,
     wake: u64,
+    /// A hint is on its way.
     hinted: bool,
-    /// The first poll: all others follow at whole intervals.
-    first_poll: Time,
-    /// A poll is planned.
-    polling: bool,
+    /// How often what hints tell of had changed when the last hint left.
+    hinted_changes: u64,
+    /// A hint has come since jobs were last listed.
+    woken: bool,
+    /// Per part: the poll that is planned, and the last that was due.
+    polls: [(Option<Time>, Time); 5],
+    /// What is to be read as soon as the decision is made that is under way.
+    wanted: Parts,
     deciding: bool,
     /// An update was answered since the last reading, which is therefore too old to act on.
     answered: bool,
@@ -128,16 +134,16 @@ pub fn replay<D: Decide>(
 
 /// Runs a world with a controller. `seed` is that of its view.
 pub(super) fn run<D: Decide>(
-    world: World<'_>,
+    mut world: World<'_>,
     trace: &Trace,
     (compiled, decide): (Compiled, D),
     drive: Drive,
     seed: u64,
     watch: &mut dyn FnMut(&World<'_>),
 ) -> (RunResult, Steering) {
+    world.lag_summaries(drive.view.summary_lag);
     let start = world.next_event().unwrap_or(Time::EPOCH) - Span::from_minutes(5);
-    let view = View::new(&compiled.setup, trace, drive.view, drive.foresight, seed);
-    let first_poll = view.first_poll(start);
+    let view = View::new(&compiled.setup, trace, drive.view, drive.foresight, (seed, start));
     let mut driver = Driver {
         drive,
         world,
@@ -147,8 +153,10 @@ pub(super) fn run<D: Decide>(
         serial: 0,
         wake: 0,
         hinted: false,
-        first_poll,
-        polling: false,
+        hinted_changes: 0,
+        woken: false,
+        polls: [(None, Time::FAR_PAST); 5],
+        wanted: Parts::default(),
         deciding: false,
         answered: false,
         effects: Vec::new(),
@@ -161,7 +169,8 @@ pub(super) fn run<D: Decide>(
         watch,
     };
     driver.world.advance(start);
-    driver.plan_poll();
+    driver.look(Parts::ALL);
+    driver.plan_polls();
     driver.run();
     let expired = driver.controller.sent().iter().map(|sent| sent.expired).sum();
     driver.steering.leases_expired = expired;
@@ -171,13 +180,19 @@ pub(super) fn run<D: Decide>(
 impl<D: Decide> Driver<'_, '_, D> {
     fn at(&mut self, time: Time, due: Due) {
         self.serial += 1;
-        self.agenda.insert((time.max(self.world.now()), self.serial), due);
+        // Skipped looks plan wake-ups anew and polls not at all: what falls on one moment must not be ordered by that.
+        let rank = match due {
+            Due::Wake(_) => 0,
+            Due::Look | Due::Hint | Due::Decide | Due::Armed(_) | Due::Arrives(_) | Due::Finished(..) => 1,
+            Due::Poll(_) => 2,
+        };
+        self.agenda.insert((time.max(self.world.now()), rank, self.serial), due);
     }
 
     fn run(&mut self) {
         while !self.world.settled() {
             let world_next = self.world.next_event();
-            let agenda_next = self.agenda.first_key_value().map(|((time, _), _)| *time);
+            let agenda_next = self.agenda.first_key_value().map(|((time, ..), _)| *time);
             let watch_next = (self.watch_at < Time::FAR_FUTURE).then_some(self.watch_at);
             let Some(next) = [world_next, agenda_next, watch_next].into_iter().flatten().min() else {
                 break;
@@ -208,64 +223,81 @@ impl<D: Decide> Driver<'_, '_, D> {
 
     /// Whether nothing is under way and the controller has seen all there is and wants nothing.
     fn is_quiet(&self) -> bool {
-        let under_way = self.agenda.values().any(|due| !matches!(due, Due::Poll | Due::Wake(_)));
-        !under_way && !self.view.is_behind(&self.world) && self.controller.plan().look_again_at == Time::FAR_FUTURE
+        let under_way = self
+            .agenda
+            .values()
+            .any(|due| !matches!(due, Due::Poll(_) | Due::Wake(_)));
+        !under_way
+            && self.view.behind(&self.world).is_empty()
+            && self.controller.plan().look_again_at == Time::FAR_FUTURE
     }
 
-    /// A change in the world sends a hint, unless one is on its way already. The first poll after it would see it too; polls
-    /// before it would not, and are left out.
+    /// A change in the world sends a hint, unless one is on its way already; the next poll of its part would find it too.
     fn notice(&mut self) {
-        if !self.view.is_behind(&self.world) {
+        let behind = self.view.behind(&self.world);
+        if behind.is_empty() {
             return;
         }
-        self.plan_poll();
-        if !self.hinted {
+        self.plan_polls();
+        let changes = self.view.hinted_changes(&self.world);
+        if self.hinted || changes == self.hinted_changes || behind.and(self.view.hinted()).is_empty() {
+            return;
+        }
+        self.hinted_changes = changes;
+        if let Some((at, doubled)) = self.view.hint(self.world.now()) {
             self.hinted = true;
-            if let Some((at, doubled)) = self.view.hint(self.world.now()) {
-                self.at(at, Due::Hint);
-                if doubled {
-                    self.at(at + Span::from_seconds(1), Due::Hint);
-                }
+            self.at(at, Due::Hint);
+            if doubled {
+                self.at(at + Span::from_seconds(1), Due::Hint);
             }
         }
     }
 
     fn handle(&mut self, due: Due) {
         match due {
-            Due::Poll => {
-                if self.view.is_behind(&self.world) {
-                    self.look();
-                } else if !self.drive.skip {
-                    self.look_in_vain();
-                }
-                self.polling = false;
-                if !self.drive.skip {
-                    self.plan_poll();
-                }
-            }
+            Due::Poll(part) => self.poll(part),
             Due::Look => {
-                if self.answered || self.view.is_behind(&self.world) {
+                let parts = if self.woken {
+                    self.view.hinted()
+                } else {
+                    Parts::default()
+                };
+                self.woken = false;
+                if self.answered {
                     self.answered = false;
-                    self.look();
-                } else if !self.drive.skip {
-                    self.look_in_vain();
+                    self.look(parts.or(Parts::of(&[Part::Instances])));
+                } else {
+                    let behind = parts.and(self.view.behind(&self.world));
+                    if behind.is_empty() {
+                        self.look_in_vain(parts);
+                    } else {
+                        self.look(parts);
+                    }
                 }
             }
             Due::Hint => {
                 self.hinted = false;
+                self.woken = true;
                 self.step(Input::Woken);
             }
             Due::Wake(number) => {
                 if number == self.wake {
-                    self.look();
+                    let parts = if self.woken {
+                        self.view.hinted()
+                    } else {
+                        Parts::default()
+                    };
+                    self.woken = false;
+                    self.look(parts);
                 }
             }
             Due::Decide => {
                 self.deciding = false;
                 self.steering.looks += 1;
                 self.step(Input::Observed);
-                // What changed while the listing ran was not seen: its hint may be gone.
-                self.hinted = false;
+                if !self.wanted.is_empty() {
+                    self.look(Parts::default());
+                }
                 self.notice();
             }
             Due::Armed(environment) => self.step(Input::Armed(environment, Ok(()))),
@@ -277,23 +309,59 @@ impl<D: Decide> Driver<'_, '_, D> {
         }
     }
 
-    /// Plans the next poll on its grid, unless one is planned.
-    fn plan_poll(&mut self) {
-        let since = self.world.now().since(self.first_poll).millis();
-        let polls = since.div_euclid(self.drive.view.poll.millis().max(1)) + 1;
-        if !self.polling {
-            self.polling = true;
-            let at = self.first_poll + self.drive.view.poll.times(polls.max(0));
-            self.at(at, Due::Poll);
+    /// Plans the next poll of each part that has changed: the polls before it see nothing new, and are left out.
+    fn plan_polls(&mut self) {
+        let behind = self.view.behind(&self.world);
+        let parts = if self.drive.skip { behind } else { Parts::ALL };
+        for part in parts.iter() {
+            let Some((planned @ None, last)) = self.polls.get_mut(part.position()) else {
+                continue;
+            };
+            let from = self.world.now().max(*last + Span::from_millis(1));
+            let at = self.view.poll(part, from);
+            *planned = Some(at);
+            self.at(at, Due::Poll(part));
         }
     }
 
-    /// Reads now, decides after the time that the listing takes.
-    fn look(&mut self) {
+    /// Moves a planned poll to where it belongs now: how often a part is polled depends on what was read.
+    fn replan_poll(&mut self, part: Part) {
+        let Some((planned @ Some(_), last)) = self.polls.get_mut(part.position()) else {
+            return;
+        };
+        let from = self.world.now().max(*last + Span::from_millis(1));
+        let at = self.view.poll(part, from);
+        if *planned != Some(at) {
+            *planned = Some(at);
+            self.at(at, Due::Poll(part));
+        }
+    }
+
+    fn poll(&mut self, part: Part) {
+        let now = self.world.now();
+        match self.polls.get_mut(part.position()) {
+            Some(poll) if poll.0 == Some(now) => *poll = (None, now),
+            Some(_) | None => return,
+        }
+        let parts = Parts::of(&[part]);
+        if self.view.behind(&self.world).has(part) {
+            self.look(parts);
+        } else {
+            self.look_in_vain(parts);
+        }
+        self.plan_polls();
+    }
+
+    /// Reads now, decides after the time that the listing takes. Environments are read with everything else: it is one call,
+    /// and what is decided rests on them. While a decision is under way, the reading waits for it.
+    fn look(&mut self, parts: Parts) {
+        self.wanted = self.wanted.or(parts).or(Parts::of(&[Part::Environments]));
         if self.deciding {
             return;
         }
-        self.view.read(self.controller.setup(), &self.world);
+        let wanted = std::mem::take(&mut self.wanted);
+        self.view.read(wanted, self.controller.setup(), &self.world);
+        self.replan_poll(Part::Instances);
         self.deciding = true;
         let at = self.world.now() + self.drive.view.listing;
         self.at(at, Due::Decide);
@@ -301,16 +369,18 @@ impl<D: Decide> Driver<'_, '_, D> {
 
     /// The look that skipping leaves out: nothing has changed, so nothing may follow. It takes no time, because the answer to
     /// what is seen next must not come later than if nobody had looked.
-    fn look_in_vain(&mut self) {
-        if self.deciding {
+    fn look_in_vain(&mut self, parts: Parts) {
+        if self.deciding || self.drive.skip {
             return;
         }
-        self.view.read(self.controller.setup(), &self.world);
+        let parts = parts.without(self.view.behind(&self.world));
+        self.view.read(parts, self.controller.setup(), &self.world);
         self.steering.looks += 1;
         self.step(Input::Observed);
     }
 
     fn step(&mut self, input: Input) {
+        self.view.age(&self.world);
         let mut effects = std::mem::take(&mut self.effects);
         effects.clear();
         self.controller
@@ -337,7 +407,8 @@ impl<D: Decide> Driver<'_, '_, D> {
     fn carry_out(&mut self, effect: Effect) {
         let now = self.world.now();
         match effect {
-            Effect::Observe => self.at(now, Due::Look),
+            // A reading counts only if it is younger than the answer that it follows.
+            Effect::Observe => self.at(now + Span::from_millis(1), Due::Look),
             Effect::WakeAt(time) => {
                 self.wake += 1;
                 self.at(time, Due::Wake(self.wake));

@@ -113,6 +113,7 @@ pub(crate) fn quiet() -> Observation {
             NOW,
             (1..100).map(|vcpus| (shape(vcpus % 16 + 1, vcpus * 100), 1)).collect(),
         ),
+        head: Seen::default(),
         not_demand: NotDemand::default(),
     };
     Observation {

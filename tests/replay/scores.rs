@@ -89,7 +89,7 @@ const PROMISES: &[Promise] = &[
     promise("thrifty", "diurnal", 1.1, 1.1),
     promise("sqs-ahead", "sqs-array", 1.2, 0.7),
     promise("warm-hours", "diurnal", 2.6, 0.9),
-    promise("latency-first", "object-created", 4.5, 0.4),
+    promise("latency-first", "object-created", 4.5, 0.5),
 ];
 
 /// What a policy does rest on: where an answer breaks a promise, the limits that hold instead, and why.
@@ -228,11 +228,7 @@ impl Decide for Counting<'_> {
 
 #[test]
 fn double_launches_are_seen_where_batch_launches_twice() {
-    for (name, about) in [
-        ("reactive", "diurnal"),
-        ("warm-hours", "object-created"),
-        ("latency-first", "object-created"),
-    ] {
+    for (name, about) in [("reactive", "diurnal"), ("latency-first", "object-created")] {
         let said = [true, false].map(|counts| {
             let mut said = 0;
             for seed in SEEDS {

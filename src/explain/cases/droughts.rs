@@ -30,7 +30,7 @@ fn after_a_capacity_error_little_is_asked_until_a_launch_succeeds() {
     story.instances_mut(0).registered = None;
     story.plan();
     story.after(60);
-    story.instances(0, 2, 88).after(30);
+    story.instances(0, 2, 88).placed(0, 4, 22).after(30);
     assert_snapshot!(story.told, @"
     09:00:00 * spot: min 0 -> 90, desired 64 -> 90 vCPUs: 26 vCPUs of RUNNABLE jobs wait
     09:00:00 ondemand: On-Demand is not paid for before 2026-01-01T09:04:00Z

@@ -69,6 +69,7 @@ fn workers_that_exist_are_taken_off_the_workers_wanted() {
         .levels(0, 0, 64)
         .instances(0, 1, 64)
         .placed(0, 4, 5)
+        .placed(0, 2, 22)
         .runnable(0, 4, 2)
         .plan();
     let sums = story.plan.queues[0];

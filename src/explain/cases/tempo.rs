@@ -150,3 +150,20 @@ fn a_double_launch_gives_batch_more_time_to_act_first() {
     09:07:01 spot: Batch may act first until 2026-01-01T09:07:41Z
     ");
 }
+
+/// Counts of array children are told late by Batch: what jobs hold beyond those counted as placed is not asked for again.
+#[test]
+fn jobs_that_hold_room_already_are_not_asked_for_although_they_count_as_runnable() {
+    let mut story = Story::of(spot_only());
+    story
+        .levels(0, 0, 64)
+        .instances(0, 1, 64)
+        .placed(0, 4, 4)
+        .runnable(0, 4, 12);
+    story.plan();
+    story.runnable(0, 4, 14).after(10);
+    assert_snapshot!(story.told, @"
+    09:00:00 nothing
+    09:00:10 * spot: min 0 -> 72, desired 64 -> 72 vCPUs: 8 vCPUs of RUNNABLE jobs wait
+    ");
+}

@@ -1,6 +1,6 @@
 //! From scenario and trace to a world at its first moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::environment::Environment;
 use super::events::Events;
@@ -8,7 +8,7 @@ use super::jobs::Jobs;
 use super::progress::Progress;
 use super::queues::Waiting;
 use super::spot::Pools;
-use super::{Queue, Quota, World};
+use super::{Generations, Queue, Quota, World};
 use crate::account::Platform;
 use crate::catalog::{Purchase, Resources};
 use crate::ids::{EnvironmentIndex, QueueIndex};
@@ -49,16 +49,6 @@ impl<'t> World<'t> {
             .collect();
         let (queue_of, jobs_of_unknown_queues) = map_queues(scenario, trace);
         let jobs = Jobs::new(trace, &model, origin, &queue_of)?;
-        let mut serve_order: Vec<QueueIndex> = (0..queues.len()).map(QueueIndex::at).collect();
-        serve_order.sort_by(|a, b| {
-            let key = |q: &QueueIndex| {
-                scenario
-                    .queues
-                    .get(q.position())
-                    .map(|s| (-i64::from(s.priority), s.name.clone()))
-            };
-            key(a).cmp(&key(b))
-        });
         let mut world = Self {
             trace,
             seed,
@@ -66,7 +56,9 @@ impl<'t> World<'t> {
             attempts: scenario.retries.attempts,
             origin,
             now: origin,
-            generation: 0,
+            generations: Generations::default(),
+            summary_lag: Span::ZERO,
+            late_counts: VecDeque::new(),
             events: Events::default(),
             next_job: 0,
             messages: messages(trace),
@@ -75,8 +67,8 @@ impl<'t> World<'t> {
             shapes,
             open_jobs: trace.jobs.len(),
             jobs,
+            serve_order: serve_order(scenario),
             queues,
-            serve_order,
             environments,
             quotas,
             pools,
@@ -108,6 +100,15 @@ impl<'t> World<'t> {
         self.refresh_saturation();
         self.show();
     }
+}
+
+/// Highest priority first, then by name.
+fn serve_order(scenario: &Scenario) -> Vec<QueueIndex> {
+    let mut order: Vec<_> = (scenario.queues.iter().enumerate())
+        .map(|(position, spec)| (-i64::from(spec.priority), &spec.name, QueueIndex::at(position)))
+        .collect();
+    order.sort();
+    order.into_iter().map(|(_, _, queue)| queue).collect()
 }
 
 fn origin(trace: &Trace) -> Time {

@@ -193,6 +193,6 @@ impl World<'_> {
                 ending.push(follower);
             }
         }
-        self.generation += 1;
+        self.generations.jobs += 1;
     }
 }

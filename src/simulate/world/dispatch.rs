@@ -10,7 +10,7 @@ use crate::units::{Span, Time, Vcpus, to_i64, to_u32, to_usize};
 
 impl Queue {
     /// Notes a change of the counts that an observer sees. Multi-node jobs are no demand that minvCpus could serve.
-    pub(super) fn count(&mut self, shape: ShapeIndex, runnable: i64, placed: i64, nodes: u32) {
+    fn count(&mut self, shape: ShapeIndex, runnable: i64, placed: i64, nodes: u32) {
         if nodes > 1 {
             self.not_demand.multi_node += runnable;
         }
@@ -41,6 +41,32 @@ impl Queue {
 }
 
 impl World<'_> {
+    /// A job has come into or gone out of RUNNABLE, or STARTING and RUNNING. For a child of an array only its parent's summary
+    /// says so, and later.
+    pub(super) fn count(&mut self, job: JobIndex, runnable: i64, placed: i64) {
+        let recorded = &self.trace.jobs[job.position()];
+        if recorded.array.is_some() && !self.summary_lag.is_zero() {
+            let at = self.now + self.summary_lag;
+            self.late_counts.push_back((at, job, runnable, placed));
+        } else {
+            self.count_now(job, runnable, placed);
+        }
+    }
+
+    fn count_now(&mut self, job: JobIndex, runnable: i64, placed: i64) {
+        let shape = self.trace.jobs[job.position()].shape;
+        let queue = self.jobs.states[job.position()].outcome.queue;
+        let nodes = self.shapes[shape.position()].nodes;
+        self.queues[queue.position()].count(shape, runnable, placed, nodes);
+    }
+
+    /// Summaries of arrays tell what is old enough.
+    pub(super) fn tell_late_counts(&mut self) {
+        while let Some((_, job, runnable, placed)) = self.late_counts.pop_front_if(|late| late.0 <= self.now) {
+            self.count_now(job, runnable, placed);
+        }
+    }
+
     /// Places what has room; then, if something has changed that more capacity could answer, asks for a look.
     pub(super) fn dispatch(&mut self) {
         for position in 0..self.serve_order.len() {

@@ -159,7 +159,7 @@ impl World<'_> {
         self.room_grew();
         self.capacity_changed = true;
         self.unsettled = true;
-        self.generation += 1;
+        self.generations.instances += 1;
         self.become_idle(id);
         self.release_held(id.environment);
     }
@@ -271,7 +271,8 @@ impl World<'_> {
         place.vacant.insert(id.position);
         self.capacity_changed = true;
         self.unsettled = true;
-        self.generation += 1;
+        self.generations.environments += 1;
+        self.generations.instances += 1;
     }
 
     /// From now on the instance takes no jobs.
@@ -289,7 +290,7 @@ impl World<'_> {
         }
         instance.stage = Stage::Draining;
         self.capacity_changed = true;
-        self.generation += 1;
+        self.generations.instances += 1;
     }
 
     /// EC2 takes a Spot instance back: its jobs are lost, the first of the trace ends up first in its queue.
@@ -366,6 +367,7 @@ impl World<'_> {
 
     /// A job has become STARTING on its instances.
     pub(super) fn occupy_visibly(&mut self, place: InstanceId, shape: &Shape, job: JobIndex) {
+        self.generations.instances += 1;
         for (id, ask) in self.nodes_of(place, shape, job) {
             let environment = &mut self.environments[id.environment.position()];
             let instance = &mut environment.instances[to_usize(id.position)];
@@ -380,6 +382,7 @@ impl World<'_> {
     /// A job leaves its instances.
     pub(super) fn vacate(&mut self, job: JobIndex, place: InstanceId, shape: &Shape, since: Time) {
         let now = self.now;
+        self.generations.instances += 1;
         for (id, ask) in self.nodes_of(place, shape, job) {
             let environment = &mut self.environments[id.environment.position()];
             let instance = &mut environment.instances[to_usize(id.position)];

@@ -196,7 +196,7 @@ impl World<'_> {
             self.next_message += 1;
             if let Some(sqs) = self.sqs.get_mut(to_usize(source)) {
                 sqs.visible = (sqs.visible + step).max(0);
-                self.generation += 1;
+                self.generations.sqs += 1;
             }
         }
     }
@@ -223,7 +223,7 @@ impl World<'_> {
             state.status = Status::Pending;
             let queue = state.outcome.queue;
             self.queues[queue.position()].not_demand.pending += 1;
-            self.generation += 1;
+            self.generations.jobs += 1;
         } else {
             self.make_runnable(job);
         }
@@ -237,14 +237,14 @@ impl World<'_> {
         let queue = &mut self.queues[state.outcome.queue.position()];
         if !queue.fits.get(shape.position()).copied().unwrap_or(false) {
             queue.not_demand.misconfigured += 1;
-            self.generation += 1;
+            self.generations.jobs += 1;
             self.give_up(job, Fate::NeverFits);
             return;
         }
         state.status = Status::Runnable;
         state.outcome.avoidable = queue.saturated_time(now);
         queue.waiting.push_back(shape, job);
-        queue.count(shape, 1, 0, self.shapes[shape.position()].nodes);
+        self.count(job, 1, 0);
         self.unsettled = true;
     }
 
@@ -259,7 +259,6 @@ impl World<'_> {
         state.since = now;
         let first = state.outcome.attempts == 0;
         state.outcome.attempts = state.outcome.attempts.saturating_add(1);
-        queue.count(recorded.shape, -1, 1, shape.nodes);
         if first {
             let wait = now.since(state.outcome.ready);
             let saturated = queue.saturated_time(now) - state.outcome.avoidable;
@@ -267,6 +266,7 @@ impl World<'_> {
             state.outcome.avoidable = wait.minus_or_zero(saturated);
         }
         let (place, epoch, attempt) = (state.place, state.epoch, u64::from(state.outcome.attempts));
+        self.count(job, -1, 1);
         self.occupy_visibly(place, &shape, job);
         let mut starting = Span::ZERO;
         if !self.model.pull.is_zero() && self.pulls(place, recorded.name) {
@@ -316,7 +316,7 @@ impl World<'_> {
         let queue = &mut self.queues[state.outcome.queue.position()];
         queue.waiting.push_front(shape, job);
         if was == Status::Placed {
-            queue.count(shape, 1, 0, self.shapes[shape.position()].nodes);
+            self.count(job, 1, 0);
             self.retries += 1;
         }
         self.unsettled = true;
@@ -327,7 +327,7 @@ impl World<'_> {
         let shape = self.trace.jobs[job.position()].shape;
         let state = self.jobs.states[job.position()];
         let size = self.shapes[shape.position()];
-        self.queues[state.outcome.queue.position()].count(shape, 0, -1, size.nodes);
+        self.count(job, 0, -1);
         self.vacate(job, state.place, &size, state.since);
     }
 

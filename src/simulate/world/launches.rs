@@ -99,7 +99,8 @@ impl World<'_> {
             self.plan_min_answer(environment); // some were smaller than asked for
         }
         self.unsettled = true;
-        self.generation += 1;
+        self.generations.environments += 1;
+        self.generations.instances += 1;
     }
 
     /// The first type and zone with capacity and quota: the type asked for, then its alternatives.
@@ -223,7 +224,7 @@ impl World<'_> {
         }
         place.desired = place.min.max(place.committed());
         self.unsettled = true;
-        self.generation += 1;
+        self.generations.environments += 1;
     }
 
     /// Gives up orders that a raised minvCpus or desiredvCpus placed and that minvCpus no longer needs.

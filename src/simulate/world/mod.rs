@@ -24,8 +24,9 @@ mod tests;
 mod types;
 mod updates;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
+pub use observe::Generations;
 pub use updates::{Change, Refusal, RefusalKind};
 
 use self::environment::Environment;
@@ -50,7 +51,11 @@ pub struct World<'t> {
     /// The first submission: draws count time from here, so that shifting a whole trace changes nothing.
     origin: Time,
     now: Time,
-    generation: u64,
+    generations: Generations,
+    /// How late the summary of an array tells of its children; zero unless an observer is said to see that late.
+    summary_lag: Span,
+    /// When a change of an array child is told, and what it does to RUNNABLE, and to STARTING and RUNNING.
+    late_counts: VecDeque<(Time, JobIndex, i64, i64)>,
     events: Events,
     next_job: usize,
     messages: Vec<(Time, u16, i64)>,
@@ -129,9 +134,14 @@ impl World<'_> {
         self.now
     }
 
-    /// Rises with every change that an observer could see.
-    pub const fn generation(&self) -> u64 {
-        self.generation
+    /// How often each part has changed for an observer.
+    pub const fn generations(&self) -> Generations {
+        self.generations
+    }
+
+    /// From now on the children of arrays are counted as they were this long ago.
+    pub const fn lag_summaries(&mut self, lag: Span) {
+        self.summary_lag = lag;
     }
 
     /// Whether every job has ended or can never run. A job can also wait for ever for room that a limit or a raised minvCpus
@@ -152,7 +162,8 @@ impl World<'_> {
 
     /// When something happens next, if nobody interferes.
     pub fn next_event(&self) -> Option<Time> {
-        let soonest = [self.events.next(), self.next_arrival(), self.next_message_at()];
+        let told = self.late_counts.front().map(|late| late.0);
+        let soonest = [self.events.next(), self.next_arrival(), self.next_message_at(), told];
         soonest.into_iter().flatten().min()
     }
 
@@ -183,6 +194,7 @@ impl World<'_> {
                 self.handle(what);
             }
             self.arrive();
+            self.tell_late_counts();
             self.dispatch();
             if self.capacity_changed {
                 self.refresh_saturation();

@@ -7,9 +7,22 @@ use super::instances::Stage;
 use super::jobs::Status;
 use super::{Queue, World};
 use crate::ids::{EnvironmentIndex, JobIndex, QueueIndex};
-use crate::observation::{Arrival, EnvironmentNow, NotDemand, QuotaNow, Room, SqsNow, Tally};
+use crate::observation::{Arrival, EnvironmentNow, NotDemand, QuotaNow, Room, Shape, SqsNow, Tally};
 use crate::trace::Dependency;
 use crate::units::{Span, Time, Vcpus, to_i64, to_u32, to_usize};
+
+/// Per part that an observer reads: rises with every change of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Generations {
+    /// Levels and states of compute environments.
+    pub environments: u64,
+    /// Container instances and what runs on them, failed launches.
+    pub instances: u64,
+    /// Counts of jobs.
+    pub jobs: u64,
+    /// SQS messages.
+    pub sqs: u64,
+}
 
 impl World<'_> {
     /// Scaling parameters and state, as DescribeComputeEnvironments tells them. `valid` means not INVALID: an environment
@@ -68,7 +81,7 @@ impl World<'_> {
         self.environments[environment.position()].last_registered
     }
 
-    /// RUNNABLE jobs that are demand for capacity, array children included.
+    /// RUNNABLE jobs that are demand for capacity, array children included (as late as their parents' summaries are).
     pub fn runnable(&self, queue: QueueIndex) -> &Tally {
         let queue = &self.queues[queue.position()];
         if queue.not_demand.reserved > 0 {
@@ -76,6 +89,12 @@ impl World<'_> {
         } else {
             &queue.runnable
         }
+    }
+
+    /// The size of the first RUNNABLE job that has no room yet, as GetJobQueueSnapshot tells the order.
+    pub fn head(&self, queue: QueueIndex) -> Option<Shape> {
+        let (_, shape) = self.queues[queue.position()].waiting.line_after(i64::MIN)?;
+        Some(self.shapes[shape.position()])
     }
 
     /// STARTING and RUNNING jobs.
@@ -116,7 +135,7 @@ impl World<'_> {
                 queue.runnable.add(shape, runnable);
                 queue.placed.add(shape, placed);
             }
-            self.generation += 1;
+            self.generations.jobs += 1;
         }
         for position in 0..self.queues.len() {
             if self.queues[position].share_permille < 1_000 {

@@ -117,7 +117,7 @@ impl World<'_> {
         self.unsettled = true;
         self.capacity_changed = true;
         self.room_grew();
-        self.generation += 1;
+        self.generations.environments += 1;
         self.happen();
         self.show();
         Ok(())
@@ -175,6 +175,6 @@ impl World<'_> {
     pub(super) fn updated(&mut self, environment: EnvironmentIndex) {
         self.environment_mut(environment).updating = false;
         self.unsettled = true;
-        self.generation += 1;
+        self.generations.environments += 1;
     }
 }

@@ -538,3 +538,25 @@ fn an_instance_that_ec2_interrupts_in_its_first_hour_is_free() {
     assert!(lasted < Span::from_minutes(60), "{lasted}");
     assert_eq!(totals.cost, MicroUsd::ZERO);
 }
+
+/// A parent's `statusSummary` lags, and with it the counts of its children; the head of the queue is told at once.
+#[test]
+fn children_of_arrays_are_counted_late_and_other_jobs_at_once() {
+    let mut jobs = Jobs::of(&[(0, 600, 1)]);
+    jobs.add_array(0, 600, 4, false);
+    let overrides = Overrides {
+        decision_delay: Some(seconds("3600s")),
+        ..Overrides::default()
+    };
+    let scenario = scenario(&[environment("e", Purchase::OnDemand, 16)], overrides);
+    let mut world = World::new(&scenario, &jobs.trace, 1).unwrap();
+    world.lag_summaries(Span::from_seconds(10));
+    let counted = |world: &World<'_>| world.runnable(QueueIndex::at(0)).jobs();
+    world.advance(Time::from_seconds(9));
+    assert_eq!(
+        (counted(&world), world.head(QueueIndex::at(0))),
+        (1, Some(shape(1, 1024, 0, 1)))
+    );
+    world.advance(Time::from_seconds(10));
+    assert_eq!(counted(&world), 5);
+}

@@ -92,12 +92,18 @@ impl World<'_> {
                     .count()
             };
             assert_eq!(count(&[Status::Runnable]), queue.waiting.len());
-            let pending: i64 = queue.changes.iter().map(|change| change.1).sum();
+            let late = |pick: fn(&(Time, JobIndex, i64, i64)) -> i64| -> i64 {
+                let of_queue = |late: &&(Time, JobIndex, i64, i64)| {
+                    self.jobs.states[late.1.position()].outcome.queue.position() == position
+                };
+                self.late_counts.iter().filter(of_queue).map(pick).sum()
+            };
+            let pending: i64 = queue.changes.iter().map(|change| change.1).sum::<i64>() + late(|late| late.3);
             assert_eq!(
                 crate::units::to_i64(count(&[Status::Placed])),
                 queue.placed.jobs() + pending
             );
-            let pending: i64 = queue.changes.iter().map(|change| change.0).sum();
+            let pending: i64 = queue.changes.iter().map(|change| change.0).sum::<i64>() + late(|late| late.2);
             let seen = queue.runnable.jobs() + pending + queue.not_demand.multi_node;
             assert_eq!(crate::units::to_i64(count(&[Status::Runnable, Status::Assigned])), seen);
         }
