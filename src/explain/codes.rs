@@ -113,6 +113,7 @@ impl Coded for Hold {
             Self::BatchFirst => "batch_first",
             Self::BetweenUpdates => "between_updates",
             Self::Updating => "updating",
+            Self::Overshoot => "overshoot",
             Self::InFlight => "in_flight",
             Self::LowerLater => "lower_later",
             Self::QuietAfterStart => "quiet_after_start",

@@ -216,6 +216,9 @@ fn held_by(hold: Hold, until: Time) -> String {
         Hold::BatchFirst => format!("Batch may act first until {}", moment(until)),
         Hold::BetweenUpdates => format!("the last update is too recent, the next may follow {}", at(until)),
         Hold::Updating => "UPDATING: no update is accepted until that ends".to_owned(),
+        Hold::Overshoot => {
+            "desired stands above max after an overshoot: no raise is accepted until it falls".to_owned()
+        }
         Hold::InFlight => "an update of ours is under way or not seen yet".to_owned(),
         Hold::LowerLater => format!("less is wanted; min is lowered {} if that lasts", at(until)),
         Hold::QuietAfterStart => format!("just started, nothing is lowered before {}", moment(until)),

@@ -120,6 +120,7 @@ fn holds() -> impl Iterator<Item = Hold> {
         Hold::BatchFirst,
         Hold::BetweenUpdates,
         Hold::Updating,
+        Hold::Overshoot,
         Hold::InFlight,
         Hold::LowerLater,
         Hold::QuietAfterStart,
@@ -317,6 +318,7 @@ mod tests {
     | `hold` | `batch_first` | environment | spot: Batch may act first until 2026-01-01T09:00:00Z |
     | `hold` | `between_updates` | environment | spot: the last update is too recent, the next may follow at 2026-01-01T09:00:00Z |
     | `hold` | `updating` | environment | spot: UPDATING: no update is accepted until that ends |
+    | `hold` | `overshoot` | environment | spot: desired stands above max after an overshoot: no raise is accepted until it falls |
     | `hold` | `in_flight` | environment | spot: an update of ours is under way or not seen yet |
     | `hold` | `lower_later` | environment | spot: less is wanted; min is lowered at 2026-01-01T09:00:00Z if that lasts |
     | `hold` | `quiet_after_start` | environment | spot: just started, nothing is lowered before 2026-01-01T09:00:00Z |

@@ -380,6 +380,9 @@ impl Case<'_> {
         if !self.pool.may_raise || !self.may_send(memory, plan) {
             return false;
         }
+        if self.now.desired_vcpus > self.now.max_vcpus {
+            return self.hold(plan, Hold::Overshoot, Time::FAR_FUTURE);
+        }
         let asleep = self.sums.there.is_zero() && self.sums.on_its_way.is_zero();
         if let (false, Some(since)) = (self.pool.beyond_batch, memory.short_since) {
             let first = if asleep { tempo.batch_first } else { Span::ZERO };

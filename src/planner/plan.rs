@@ -305,6 +305,8 @@ pub enum Hold {
     BetweenUpdates,
     /// The environment is UPDATING.
     Updating,
+    /// Batch holds desired above max by an instance: updates that keep it there are refused.
+    Overshoot,
     /// An update of ours is under way or not seen yet.
     InFlight,
     /// Less is wanted, but not for long enough.

@@ -167,3 +167,20 @@ fn jobs_that_hold_room_already_are_not_asked_for_although_they_count_as_runnable
     09:00:10 * spot: min 0 -> 72, desired 64 -> 72 vCPUs: 8 vCPUs of RUNNABLE jobs wait
     ");
 }
+
+/// F16: one instance too many is no breach. Nothing is sent that Batch would refuse.
+#[test]
+fn while_batch_overshoots_no_raise_is_sent() {
+    let mut setup = spot_only();
+    setup.queues[0].idle_time = Span::from_minutes(10);
+    let mut story = Story::of(setup);
+    story.levels(0, 0, 320).instances(0, 5, 300).placed(0, 4, 75);
+    story.plan();
+    story.instances(0, 5, 200).placed(0, 4, 50).after(60);
+    story.levels(0, 0, 256).instances(0, 4, 200).after(60);
+    assert_snapshot!(story.told, @"
+    09:00:00 spot: desired stands above max after an overshoot: no raise is accepted until it falls
+    09:01:00 spot: desired stands above max after an overshoot: no raise is accepted until it falls
+    09:02:00 * spot: min 0 -> 256 vCPUs: 256 vCPUs were in use within the idle time and are kept
+    ");
+}
