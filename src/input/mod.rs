@@ -50,6 +50,15 @@ pub struct Place {
 }
 
 impl<T> Document<T> {
+    /// A value that stands in no file: problems name `name` alone.
+    pub fn without_places(name: &str, value: T) -> Self {
+        Self {
+            name: name.to_owned(),
+            value,
+            places: BTreeMap::new(),
+        }
+    }
+
     /// Where a key stands; `None` if the file does not have it, so that its default holds.
     pub fn place(&self, key: &str) -> Option<Place> {
         self.places.get(key).copied()
@@ -63,6 +72,7 @@ impl<T> Document<T> {
                 break place;
             }
             match parent_path(around) {
+                "" if self.places.is_empty() => break Place { line: 0, column: 0 },
                 "" => break Place { line: 1, column: 1 },
                 parent => around = parent,
             }

@@ -1,0 +1,113 @@
+//! The routes as a client sees them, over loopback.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus};
+
+const NOW: Time = Time::from_seconds(1_767_258_000);
+
+/// Serves a snapshot and gives the answers to requests as (status line, headers and body).
+async fn asked(snapshot: Snapshot, requests: &[(&str, &str, &str)]) -> Vec<(String, String)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_keep, snapshot) = watch::channel(snapshot);
+    let shared = Shared {
+        metrics: Arc::new(Metrics::default()),
+        snapshot,
+        journal: None,
+        clock: Clock::paced(NOW),
+        only_this_machine: true,
+    };
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(serve(listener, shared, stop.clone()));
+    let mut answers = Vec::new();
+    for (method, path, host) in requests {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (status, rest) = answer.split_once("\r\n").unwrap();
+        answers.push((status.to_owned(), rest.to_owned()));
+    }
+    stop.cancel();
+    serving.await.unwrap().unwrap();
+    answers
+}
+
+fn seen() -> Snapshot {
+    let age = Some(Span::from_seconds(1));
+    Snapshot {
+        at: NOW,
+        planned_at: Some(NOW),
+        environments: vec![EnvironmentStatus {
+            name: "spot".to_owned(),
+            age,
+            reasons: vec!["spot: 8 vCPUs of RUNNABLE jobs wait".to_owned()],
+            ..EnvironmentStatus::default()
+        }],
+        queues: vec![QueueStatus {
+            name: "q".to_owned(),
+            age,
+            ..QueueStatus::default()
+        }],
+        ..Snapshot::default()
+    }
+}
+
+#[tokio::test]
+async fn no_route_changes_anything() {
+    for path in ["/metrics", "/healthz", "/readyz", "/api/v1/status", "/api/v1/plan", "/api/v1/decisions"] {
+        let requests = ["POST", "PUT", "PATCH", "DELETE"].map(|method| (method, path, "localhost"));
+        for (status, _) in asked(seen(), &requests).await {
+            assert_eq!(status, "HTTP/1.1 405 Method Not Allowed", "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_requests_that_name_this_machine_are_answered() {
+    let hosts = ["127.0.0.1:9464", "localhost:1", "LOCALHOST", "[::1]:80", "evil.example", "localhost.evil.example", "[::2]", ""];
+    let requests = hosts.map(|host| ("GET", "/healthz", host));
+    let answers = asked(seen(), &requests).await;
+    let good: Vec<bool> = answers.iter().map(|(status, _)| status.ends_with("200 OK")).collect();
+    assert_eq!(good, [true, true, true, true, false, false, false, false], "{answers:?}");
+}
+
+#[tokio::test]
+async fn answers_say_what_is_and_are_never_cached() {
+    let answers = asked(
+        seen(),
+        &[
+            ("GET", "/readyz", "localhost"),
+            ("GET", "/api/v1/status", "localhost"),
+            ("GET", "/api/v1/plan", "localhost"),
+            ("GET", "/nowhere", "localhost"),
+            ("GET", "/api/v1/decisions?at=noon", "localhost"),
+            ("GET", "/api/v1/decisions?lst=3", "localhost"),
+        ],
+    )
+    .await;
+    let statuses: Vec<&str> = answers.iter().map(|(status, _)| &status["HTTP/1.1 ".len()..][..3]).collect();
+    assert_eq!(statuses, ["200", "200", "200", "404", "400", "400"], "{answers:?}");
+    assert!(answers.iter().all(|(_, rest)| rest.contains("cache-control: no-store")), "{answers:?}");
+    assert!(answers[1].1.contains("\"name\":\"spot\""), "{answers:?}");
+    assert!(answers[2].1.contains("8 vCPUs of RUNNABLE jobs wait"), "{answers:?}");
+    assert!(answers[4].1.contains("expected a time"), "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_loop_that_stands_still_is_told_and_so_is_what_was_never_read() {
+    let still = Snapshot {
+        at: NOW - Span::from_minutes(4),
+        ..seen()
+    };
+    let mut blind = seen();
+    blind.queues[0].age = None;
+    let health = asked(still, &[("GET", "/healthz", "localhost")]).await;
+    assert!(health[0].0.contains("503") && health[0].1.contains("stands still"), "{health:?}");
+    let ready = asked(blind, &[("GET", "/readyz", "localhost")]).await;
+    assert!(ready[0].0.contains("503") && ready[0].1.contains("never read yet: q"), "{ready:?}");
+}
