@@ -149,8 +149,9 @@ fn note_one(transaction: &Transaction, seen: &Transition) -> Result<(), Failure>
         }
         execute(
             transaction,
-            "INSERT OR IGNORE INTO started (job) SELECT ?1 WHERE EXISTS (SELECT 1 FROM attempts WHERE job = ?1)
-             OR EXISTS (SELECT 1 FROM transitions WHERE job = ?1 AND status = 4 AND by_event)",
+            "INSERT INTO started (job) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM started WHERE job = ?1)
+             AND (EXISTS (SELECT 1 FROM attempts WHERE job = ?1)
+               OR EXISTS (SELECT 1 FROM transitions WHERE job = ?1 AND status = 4 AND by_event))",
             [key],
         )?;
     }
