@@ -2,10 +2,23 @@
 //! intent with its outcome.
 //!
 //! Everything is keyed by names: indices change with every reload. Intents are durable (WAL, synchronous = FULL) before anything
-//! is sent; ledger and ticks are written in batches.
+//! is sent; ledger and ticks are written in batches. Each write is one transaction: it is there whole or not at all.
+//!
+//! All calls block; an async caller hands them to a thread that may wait. Reads have a connection of their own and hold up no
+//! write. A *keyframe* is a tick that is kept whole; later ticks keep what differs from it.
+
+mod export;
+mod intents;
+mod ledger;
+mod retain;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod ticks;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +27,10 @@ use crate::jobs::JobSeen;
 use crate::observation::{Observation, Shape};
 use crate::planner::memory::{EnvironmentMemory, QueueMemory, SqsMemory};
 use crate::planner::plan::Levels;
-use crate::units::{Time, Vcpus};
+use crate::units::{Span, Time, Vcpus};
+
+pub use export::Exported;
+use schema::{Failure, Inner, Writer};
 
 /// A journal could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +44,9 @@ pub struct JournalError {
 
 /// A handle to the file; clones share it. Writes go through one writer.
 #[derive(Clone, Debug)]
-pub struct Journal {}
+pub struct Journal {
+    inner: Arc<Inner>,
+}
 
 /// What is found when a journal is opened.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,6 +57,8 @@ pub struct Recovered {
     pub leases: BTreeMap<String, (Lease, Option<Vcpus>)>,
     /// Intents without an outcome: whether they took effect is unknown.
     pub open: Vec<Intent>,
+    /// Why the memory of an earlier version could not be read and is blank; `None`: it could.
+    pub forgotten: Option<String>,
 }
 
 /// The planner's memory by name.
@@ -93,6 +113,22 @@ pub struct Tick {
     pub reasons: Vec<Said>,
     /// What was seen.
     pub observation: Observation,
+    /// Whose parts those are.
+    #[serde(default)]
+    pub names: Names,
+}
+
+/// Names in the order of the parts of an observation, whose indices change with every reload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// Of `Observation::environments` and `instances`.
+    pub environments: Vec<String>,
+    /// Of `Observation::queues`.
+    pub queues: Vec<String>,
+    /// Of `Observation::sqs`.
+    pub sqs: Vec<String>,
+    /// Codes of `Observation::quotas`.
+    pub quotas: Vec<String>,
 }
 
 /// A reason, as it was told.
@@ -147,45 +183,139 @@ pub struct Asked {
     pub last: usize,
 }
 
+/// A job that has begun to run, and how long that took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// The job queue's name.
+    pub queue: String,
+    /// The job.
+    pub job: String,
+    /// When it first ran.
+    pub at: Time,
+    /// RUNNABLE to STARTING. By listing: as `start_latency`, because listings do not tell them apart.
+    pub wait: Option<Span>,
+    /// RUNNABLE to RUNNING.
+    pub start_latency: Option<Span>,
+    /// How that is known.
+    pub source: Source,
+}
+
+/// How the wait of a job is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// From the times of events.
+    Events,
+    /// From createdAt and startedAt, for a job that waited for no other.
+    Listing,
+    /// It is not: nobody saw when it became RUNNABLE.
+    Unknown,
+}
+
 impl Journal {
     /// Opens or makes a journal with mode 0600; one that another process has open is refused.
     pub fn open(path: &Path) -> Result<(Self, Recovered), JournalError> {
-        todo!("{path:?}")
+        let inner = Inner::open(path)?;
+        let journal = Self { inner: Arc::new(inner) };
+        let recovered = journal.write("be read", |writer| intents::recover(&writer.connection))?;
+        Ok((journal, recovered))
     }
+
     /// Opens for reading only, beside a daemon that writes.
     pub fn read(path: &Path) -> Result<Self, JournalError> {
-        todo!("{path:?}")
+        let inner = Arc::new(Inner::read(path)?);
+        Ok(Self { inner })
     }
+
     /// Makes an intent durable, with the memory that it rests on; returns its number.
     pub fn commit(&self, intent: &Intent, memory: &Remembered) -> Result<i64, JournalError> {
-        todo!("{intent:?} {memory:?}")
+        self.write("take an intent", |writer| intents::commit(writer, intent, memory))
     }
-    /// Notes how an intent ended.
+
+    /// Notes how an intent ended. A lease that may now be in force is noted with it.
     pub fn finish(&self, number: i64, ended: &Ended) -> Result<(), JournalError> {
-        todo!("{number} {ended:?}")
+        self.write("take an outcome", |writer| intents::finish(writer, number, ended))
     }
+
     /// Notes the leases in force, all of them.
     pub fn leases(&self, leases: &BTreeMap<String, (Lease, Option<Vcpus>)>) -> Result<(), JournalError> {
-        todo!("{leases:?}")
+        self.write("take the leases", |writer| intents::leases(writer, leases))
     }
+
     /// Notes a tick. Only what changed against the last keyframe is written.
     pub fn tick(&self, tick: &Tick) -> Result<(), JournalError> {
-        todo!("{tick:?}")
+        self.write("take a tick", |writer| ticks::note(writer, tick))
     }
-    /// Notes transitions of jobs; one that is there already changes nothing.
+
+    /// Notes transitions of jobs; one that is there already changes nothing. One transaction: some thousands at a time, so
+    /// that no intent has to wait.
     pub fn jobs(&self, transitions: &[Transition]) -> Result<(), JournalError> {
-        todo!("{transitions:?}")
+        self.write("take jobs", |writer| ledger::note(writer, transitions))
     }
-    /// Drops what is older than `keep_from`, then the oldest until the file is below `most_bytes`.
+
+    /// Drops what is older than `keep_from`, then the oldest until the file is below `most_bytes`. Never dropped: memory,
+    /// leases, and intents without an outcome.
     pub fn tidy(&self, keep_from: Time, most_bytes: u64) -> Result<(), JournalError> {
-        todo!("{keep_from:?} {most_bytes}")
+        retain::tidy(self, keep_from, most_bytes)
     }
-    /// Decisions, newest first.
+
+    /// Decisions, newest first. They are about environments: asked of a queue alone, there are none.
     pub fn decisions(&self, asked: &Asked) -> Result<Vec<Decision>, JournalError> {
-        todo!("{asked:?}")
+        self.look("tell its decisions", |connection| intents::decisions(connection, asked))
     }
-    /// The ticks that say something, newest first.
+
+    /// The ticks that say something, newest first. Asked of an environment or queue, with what is said of that alone.
     pub fn ticks(&self, asked: &Asked) -> Result<Vec<Tick>, JournalError> {
-        todo!("{asked:?}")
+        self.look("tell its ticks", |connection| ticks::tell(connection, asked))
+    }
+
+    /// Jobs that have become known to run since `cursor`, each once, at most some thousands, and the next cursor. With the
+    /// times known by now: a late event changes nothing of what was told.
+    pub fn started_since(&self, cursor: i64) -> Result<(Vec<Started>, i64), JournalError> {
+        self.look("tell of waits", |connection| ledger::started_since(connection, cursor))
+    }
+
+    /// The cursor after all jobs that are known to run: where a process begins that counts only what comes.
+    pub fn started_cursor(&self) -> Result<i64, JournalError> {
+        self.look("tell of waits", ledger::started_cursor)
+    }
+
+    /// Writes the jobs that were submitted from `from` until before `to` as a native trace, packed if the name ends in `.gz`
+    /// or `.zst`. Names become keyed hashes, with a key that nobody keeps, unless `keep_names`.
+    pub fn export(&self, from: Time, to: Time, keep_names: bool, out: &Path) -> Result<Exported, JournalError> {
+        let exported = self.trace(from, to, keep_names)?;
+        crate::trace::save_recording(&exported.trace, exported.left_out, out).map_err(|error| {
+            self.inner
+                .error(format!("could not be exported: {error}: {}", error.source))
+        })?;
+        Ok(exported)
+    }
+
+    /// The same as a value.
+    pub fn trace(&self, from: Time, to: Time, keep_names: bool) -> Result<Exported, JournalError> {
+        let names = export::Naming::new(keep_names).map_err(|message| self.inner.error(message))?;
+        self.look("be exported", |connection| export::trace(connection, from, to, &names))
+    }
+
+    fn write<T>(&self, what: &str, work: impl FnOnce(&mut Writer) -> Result<T, Failure>) -> Result<T, JournalError> {
+        let Some(writer) = &self.inner.writer else {
+            return Err(self
+                .inner
+                .error(format!("cannot {what}: it was opened for reading only")));
+        };
+        let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&mut writer).map_err(|failure| self.inner.failed(what, &failure))
+    }
+
+    fn look<T>(
+        &self,
+        what: &str,
+        work: impl FnOnce(&rusqlite::Connection) -> Result<T, Failure>,
+    ) -> Result<T, JournalError> {
+        let reader = self.inner.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        // One transaction: everything that is read belongs together, whatever is written meanwhile.
+        let transaction = reader
+            .unchecked_transaction()
+            .map_err(|error| self.inner.failed(what, &error.into()))?;
+        work(&transaction).map_err(|failure| self.inner.failed(what, &failure))
     }
 }

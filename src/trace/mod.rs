@@ -29,9 +29,10 @@ mod wfformat;
 
 pub use self::detect::Format;
 pub use self::input::{Compression, Limits};
+pub use self::native::LeftOut;
 pub use self::read::{Loaded, ReadOptions, read};
 pub use self::report::{Count, FileReport, Problem, ReadReport, Remark};
-pub use self::save::save;
+pub use self::save::{save, save_recording};
 pub use self::size::Sizes;
 pub use self::summary::{Quantiles, Summary};
 pub use self::table::{BadColumns, Columns};

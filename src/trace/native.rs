@@ -16,6 +16,7 @@
 //! |---|---|---|---|
 //! | `autotune_trace` | `version` | | 1 |
 //! | | `jobs` | count | how many job lines follow; a file cut short is noticed. Optional |
+//! | | `left_out` | counts | jobs that were recorded and are not here: `unseen`, `unsubmitted`, `unstarted`, `unfinished`, `never_ran`, and dropped `dependencies`. Optional |
 //! | `job` | `id` | | unique in the file, below 2^32; orders jobs with the same submit time. Children of an array have ids that no other job with their submit time lies between |
 //! | | `submit_ms` | ms since 1970 UTC | when it is submitted |
 //! | | `think_ms` | ms | in place of `submit_ms`: it is submitted by other jobs, this long after the last of them has ended |
@@ -72,6 +73,37 @@ struct Header {
     version: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     jobs: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    left_out: LeftOut,
+}
+
+/// What a recorder knows to be missing from its recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LeftOut {
+    /// Children of arrays that were never seen.
+    pub unseen: u64,
+    /// Jobs whose submit time is unknown.
+    pub unsubmitted: u64,
+    /// Jobs that ended, with an unknown start.
+    pub unstarted: u64,
+    /// Jobs that have not ended yet, or with an unknown end.
+    pub unfinished: u64,
+    /// Jobs that failed or were cancelled before they ran.
+    pub never_ran: u64,
+    /// Dependencies on jobs that are not in the recording.
+    pub dependencies: u64,
+}
+
+impl LeftOut {
+    /// Jobs of all kinds.
+    pub const fn jobs(&self) -> u64 {
+        self.unseen
+            .saturating_add(self.unsubmitted)
+            .saturating_add(self.unstarted)
+            .saturating_add(self.unfinished)
+            .saturating_add(self.never_ran)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -144,6 +176,11 @@ const fn is_one(value: &u32) -> bool {
 
 /// Writes a trace. Reading it back gives the same trace if this one is canonical (see [`Trace::canonicalise`]).
 pub fn write(trace: &Trace, out: &mut impl Write) -> io::Result<()> {
+    write_recording(trace, LeftOut::default(), out)
+}
+
+/// The same, with what the recorder knows to be missing.
+pub fn write_recording(trace: &Trace, left_out: LeftOut, out: &mut impl Write) -> io::Result<()> {
     let mut line = |line: &Line| -> io::Result<()> {
         serde_json::to_writer(&mut *out, line)?;
         out.write_all(b"\n")
@@ -151,6 +188,7 @@ pub fn write(trace: &Trace, out: &mut impl Write) -> io::Result<()> {
     line(&Line::AutotuneTrace(Header {
         version: VERSION,
         jobs: Some(to_u64(trace.jobs.len())),
+        left_out,
     }))?;
     for (array, id) in trace.arrays.iter().zip(0..) {
         line(&Line::Array(ArrayLine {
@@ -254,6 +292,8 @@ impl Native {
             Ok(Line::AutotuneTrace(header)) => {
                 self.announced = header.jobs;
                 if header.version == VERSION {
+                    into.remark_many(Remark::LeftOut, header.left_out.jobs(), line, text);
+                    into.remark_many(Remark::UnknownDependency, header.left_out.dependencies, line, text);
                     return Ok(());
                 }
                 let found = format!("version {}", header.version);

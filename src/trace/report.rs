@@ -102,6 +102,8 @@ pub enum Remark {
     Cached,
     /// Cancelled or failed before it ran.
     NeverRan,
+    /// The recorder knew of the job, but not enough to record it.
+    LeftOut,
     /// A part of a job that another record describes as a whole.
     PartialRecord,
     /// A task that ran beside AWS Batch, on the machine of the workflow engine.
@@ -149,6 +151,7 @@ impl Remark {
             Self::OtherKind
             | Self::Cached
             | Self::NeverRan
+            | Self::LeftOut
             | Self::PartialRecord
             | Self::RanElsewhere
             | Self::Retried
@@ -183,6 +186,7 @@ impl Remark {
             Self::OtherKind => "records of other kinds than jobs: left out",
             Self::Cached => "cached tasks, which did not run: left out",
             Self::NeverRan => "jobs cancelled or failed before they ran: left out",
+            Self::LeftOut => "jobs that the recorder knew of, but not their times: not in the recording",
             Self::PartialRecord => "records of parts of a job that has a record as a whole: left out",
             Self::RanElsewhere => "tasks that did not run on AWS Batch: left out",
             Self::Retried => "jobs that needed more than one attempt: the last attempt's run time is kept",

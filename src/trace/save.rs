@@ -3,18 +3,24 @@
 use std::io::{self, BufWriter};
 use std::path::Path;
 
-use super::{Trace, native};
+use super::Trace;
+use super::native::{self, LeftOut};
 use crate::files::{Partial, Unwritten};
 
 /// Writes a trace in the native format, packed if the name ends in `.gz` or `.zst`. Nobody ever finds half of it.
 pub fn save(trace: &Trace, path: &Path) -> Result<(), Unwritten> {
-    write(trace, path).map_err(|source| Unwritten {
+    save_recording(trace, LeftOut::default(), path)
+}
+
+/// The same, with what the recorder knows to be missing.
+pub fn save_recording(trace: &Trace, left_out: LeftOut, path: &Path) -> Result<(), Unwritten> {
+    write(trace, left_out, path).map_err(|source| Unwritten {
         path: path.to_path_buf(),
         source,
     })
 }
 
-fn write(trace: &Trace, path: &Path) -> io::Result<()> {
+fn write(trace: &Trace, left_out: LeftOut, path: &Path) -> io::Result<()> {
     let mut out = Partial::create(path)?;
     let ends_in = |suffix: &str| {
         path.extension()
@@ -22,14 +28,14 @@ fn write(trace: &Trace, path: &Path) -> io::Result<()> {
     };
     if ends_in("gz") {
         let mut packer = BufWriter::new(flate2::write::GzEncoder::new(out, flate2::Compression::default()));
-        native::write(trace, &mut packer)?;
+        native::write_recording(trace, left_out, &mut packer)?;
         out = packer.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
     } else if ends_in("zst") {
         let mut packer = zstd::stream::write::Encoder::new(out, zstd::DEFAULT_COMPRESSION_LEVEL)?;
-        native::write(trace, &mut packer)?;
+        native::write_recording(trace, left_out, &mut packer)?;
         out = packer.finish()?;
     } else {
-        native::write(trace, &mut out)?;
+        native::write_recording(trace, left_out, &mut out)?;
     }
     out.finish()
 }

@@ -183,7 +183,14 @@ impl<'a> Builder<'a> {
 
     /// Remarks something about this line of the file that is being read.
     pub(super) fn remark(&mut self, remark: Remark, line: u64, example: &[u8]) {
-        self.report.add(remark, 1, &self.path, line, || excerpt(example));
+        self.remark_many(remark, 1, line, example);
+    }
+
+    /// The same, so many times; none is no remark.
+    pub(super) fn remark_many(&mut self, remark: Remark, count: u64, line: u64, example: &[u8]) {
+        if count > 0 {
+            self.report.add(remark, count, &self.path, line, || excerpt(example));
+        }
     }
 
     /// Counts a record that was understood.

@@ -1,0 +1,290 @@
+//! The job ledger: one row a job, one a job and status, whatever arrives twice or out of order.
+//!
+//! Of a status the time of an event counts before that of a listing, then the earlier one, so that the order of arrival does not
+//! matter. What is known of a job is never replaced by what is not known. An *attempt* is a distinct startedAt.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+
+use super::schema::{Failure, Writer};
+use super::{Source, Started, Transition};
+use crate::catalog::Resources;
+use crate::jobs::{JobSeen, JobStatus};
+use crate::observation::Shape;
+use crate::units::{Mebibytes, Span, Time, Vcpus};
+
+/// Started jobs that are told at once.
+const STARTED_MOST: i64 = 10_000;
+
+/// A status as a number; the table keeps these for ever.
+pub(super) const fn number(status: JobStatus) -> i64 {
+    match status {
+        JobStatus::Submitted => 0,
+        JobStatus::Pending => 1,
+        JobStatus::Runnable => 2,
+        JobStatus::Starting => 3,
+        JobStatus::Running => 4,
+        JobStatus::Succeeded => 5,
+        JobStatus::Failed => 6,
+    }
+}
+
+/// What is known of a job.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Known {
+    queue: String,
+    name: String,
+    definition: String,
+    created: Option<i64>,
+    stopped: Option<i64>,
+    shape: Option<Shape>,
+    nodes: u32,
+    listed_vcpus: Option<i64>,
+    array_size: Option<i64>,
+    latest: i64,
+}
+
+impl Known {
+    fn of(row: &Row) -> rusqlite::Result<Self> {
+        Ok(Self {
+            queue: row.get("queue")?,
+            name: row.get("name")?,
+            definition: row.get("definition")?,
+            created: row.get("created")?,
+            stopped: row.get("stopped")?,
+            shape: shape(row, ["vcpus", "memory_mib", "gpus", "nodes"])?,
+            nodes: row.get("nodes")?,
+            listed_vcpus: row.get("listed_vcpus")?,
+            array_size: row.get("array_size")?,
+            latest: row.get("latest")?,
+        })
+    }
+
+    /// Takes in what a transition tells.
+    fn learn(&mut self, seen: &Transition) {
+        let job = &seen.job;
+        let fill = |known: &mut String, new: &str| {
+            if known.is_empty() {
+                new.clone_into(known);
+            }
+        };
+        fill(&mut self.queue, &seen.queue);
+        fill(&mut self.name, &job.name);
+        fill(&mut self.definition, &job.definition);
+        let created = job.created.map(Time::millis);
+        self.created = self.created.into_iter().chain(created).min();
+        self.stopped = self.stopped.max(job.stopped.map(Time::millis));
+        // A listing's size may have been estimated from its like.
+        if seen.shape.is_some() && (seen.by_event || self.shape.is_none()) {
+            self.shape = seen.shape;
+        }
+        self.nodes = self.nodes.max(job.nodes).max(self.shape.map_or(1, |shape| shape.nodes));
+        self.array_size = self.array_size.or(job.array.as_ref().map(|array| array.size));
+        // Nobody knows what it means on a parent.
+        if self.array_size.is_none() {
+            self.listed_vcpus = self.listed_vcpus.or(job.vcpus.map(Vcpus::get));
+        } else {
+            self.listed_vcpus = None;
+        }
+    }
+}
+
+/// A shape from its four columns; `None` where the size is unknown.
+pub(super) fn shape(row: &Row, columns: [&str; 4]) -> rusqlite::Result<Option<Shape>> {
+    let [vcpus, memory, gpus, nodes] = columns;
+    let Some(vcpus) = row.get::<_, Option<i64>>(vcpus)? else {
+        return Ok(None);
+    };
+    Ok(Some(Shape {
+        resources: Resources {
+            vcpus: Vcpus::new(vcpus),
+            memory: Mebibytes::new(row.get::<_, Option<i64>>(memory)?.unwrap_or(0)),
+            gpus: row.get::<_, Option<u32>>(gpus)?.unwrap_or(0),
+        },
+        nodes: row.get::<_, Option<u32>>(nodes)?.unwrap_or(1).max(1),
+    }))
+}
+
+/// The array that a child belongs to, and its index there.
+pub(super) fn child_of(id: &str) -> Option<(&str, i64)> {
+    let (parent, index) = id.rsplit_once(':')?;
+    let digits = !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit());
+    index.parse().ok().filter(|_| digits).map(|index| (parent, index))
+}
+
+pub(super) fn note(writer: &mut Writer, transitions: &[Transition]) -> Result<(), Failure> {
+    let transaction = writer.connection.transaction()?;
+    for seen in transitions {
+        note_one(&transaction, seen)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn note_one(transaction: &Transaction, seen: &Transition) -> Result<(), Failure> {
+    let job = &seen.job;
+    let before: Option<(i64, Known)> = transaction
+        .prepare_cached("SELECT * FROM jobs WHERE id = ?1")?
+        .query_row([&job.id], |row| Ok((row.get("number")?, Known::of(row)?)))
+        .optional()?;
+    let mut known = before.as_ref().map(|(_, known)| known.clone()).unwrap_or_default();
+    known.learn(seen);
+    let key = match &before {
+        Some((key, _)) => *key,
+        None => {
+            known.latest = seen.at.millis();
+            insert(transaction, &job.id, &known)?
+        }
+    };
+    // One that says nothing new is no sign of life: else a listing would keep a job for ever.
+    let mut news = before.is_none();
+    news |= transition(transaction, key, seen)?;
+    if known.array_size.is_none() {
+        for started in job.started.iter().filter(|_| ran(job)) {
+            let started = started.millis();
+            news |= execute(
+                transaction,
+                "INSERT OR IGNORE INTO attempts VALUES (?1, ?2)",
+                (key, started),
+            )?;
+        }
+        execute(
+            transaction,
+            "INSERT INTO started (job) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM started WHERE job = ?1)
+             AND (EXISTS (SELECT 1 FROM attempts WHERE job = ?1)
+               OR EXISTS (SELECT 1 FROM transitions WHERE job = ?1 AND status = 4 AND by_event))",
+            [key],
+        )?;
+    }
+    for parent in &seen.parents {
+        news |= execute(
+            transaction,
+            "INSERT OR IGNORE INTO parents VALUES (?1, ?2)",
+            (key, parent),
+        )?;
+    }
+    if let Some((_, before)) = before {
+        if news || before != known {
+            known.latest = known.latest.max(seen.at.millis());
+        }
+        if before != known {
+            update(transaction, key, &known)?;
+        }
+    }
+    Ok(())
+}
+
+/// A startedAt is of the attempt that runs or ran last.
+const fn ran(job: &JobSeen) -> bool {
+    match job.status {
+        JobStatus::Running | JobStatus::Succeeded | JobStatus::Failed => true,
+        JobStatus::Submitted | JobStatus::Pending | JobStatus::Runnable | JobStatus::Starting => false,
+    }
+}
+
+fn execute(transaction: &Transaction, sql: &str, values: impl rusqlite::Params) -> Result<bool, Failure> {
+    Ok(transaction.prepare_cached(sql)?.execute(values)? > 0)
+}
+
+/// Whether it says something new.
+fn transition(transaction: &Transaction, key: i64, seen: &Transition) -> Result<bool, Failure> {
+    execute(
+        transaction,
+        "INSERT INTO transitions VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE
+         SET at = excluded.at, by_event = excluded.by_event
+         WHERE excluded.by_event > by_event OR excluded.by_event = by_event AND excluded.at < at",
+        params![key, number(seen.job.status), seen.at.millis(), seen.by_event],
+    )
+}
+
+fn insert(transaction: &Transaction, id: &str, known: &Known) -> Result<i64, Failure> {
+    let array = child_of(id);
+    transaction
+        .prepare_cached(
+            "INSERT INTO jobs (id, array_parent, array_index, queue, name, definition, nodes, latest)
+             VALUES (?1, ?2, ?3, '', '', '', 1, 0)",
+        )?
+        .execute(params![id, array.map(|array| array.0), array.map(|array| array.1)])?;
+    let key = transaction.last_insert_rowid();
+    update(transaction, key, known)?;
+    Ok(key)
+}
+
+fn update(transaction: &Transaction, key: i64, known: &Known) -> Result<(), Failure> {
+    let resources = known.shape.map(|shape| shape.resources);
+    transaction
+        .prepare_cached(
+            "UPDATE jobs SET queue = ?2, name = ?3, definition = ?4, created = ?5, stopped = ?6, vcpus = ?7,
+             memory_mib = ?8, gpus = ?9, nodes = ?10, listed_vcpus = ?11, array_size = ?12, latest = ?13
+             WHERE number = ?1",
+        )?
+        .execute(params![
+            key,
+            known.queue,
+            known.name,
+            known.definition,
+            known.created,
+            known.stopped,
+            resources.map(|resources| resources.vcpus.get()),
+            resources.map(|resources| resources.memory.get()),
+            resources.map(|resources| resources.gpus),
+            known.shape.map_or(known.nodes, |shape| shape.nodes),
+            known.listed_vcpus,
+            known.array_size,
+            known.latest,
+        ])?;
+    Ok(())
+}
+
+pub(super) fn started_cursor(connection: &Connection) -> Result<i64, Failure> {
+    // Not the highest that is left: those of jobs that were dropped are never given again.
+    let highest = connection
+        .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'started'", [], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    Ok(highest.unwrap_or(0))
+}
+
+pub(super) fn started_since(connection: &Connection, cursor: i64) -> Result<(Vec<Started>, i64), Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT s.number, j.queue, j.id, j.created,
+           (SELECT at FROM transitions WHERE job = s.job AND status = 2 AND by_event) AS runnable,
+           (SELECT at FROM transitions WHERE job = s.job AND status = 3 AND by_event) AS starting,
+           COALESCE((SELECT min(started) FROM attempts WHERE job = s.job),
+             (SELECT at FROM transitions WHERE job = s.job AND status = 4)) AS running,
+           EXISTS (SELECT 1 FROM transitions WHERE job = s.job AND status = 1)
+             OR EXISTS (SELECT 1 FROM parents WHERE job = s.job)
+             OR EXISTS (SELECT 1 FROM parents p JOIN jobs a ON a.number = p.job WHERE a.id = j.array_parent) AS waited
+         FROM started s JOIN jobs j ON j.number = s.job WHERE s.number > ?1 ORDER BY s.number LIMIT ?2",
+    )?;
+    let mut rows = statement.query([cursor, STARTED_MOST])?;
+    let (mut started, mut next) = (Vec::new(), cursor);
+    while let Some(row) = rows.next()? {
+        next = row.get("number")?;
+        let time = |column: &str| -> rusqlite::Result<Option<Time>> {
+            Ok(row.get::<_, Option<i64>>(column)?.map(Time::from_millis))
+        };
+        let (created, runnable, starting) = (time("created")?, time("runnable")?, time("starting")?);
+        let at = time("running")?.unwrap_or_default();
+        let span = |from: Time, to: Time| Some(to.since(from).max(Span::ZERO));
+        let (wait, start_latency, source) = match (runnable, created) {
+            (Some(runnable), _) => {
+                let wait = starting.and_then(|starting| span(runnable, starting));
+                (wait, span(runnable, at), Source::Events)
+            }
+            (None, Some(created)) if !row.get::<_, bool>("waited")? => {
+                (span(created, at), span(created, at), Source::Listing)
+            }
+            (None, _) => (None, None, Source::Unknown),
+        };
+        started.push(Started {
+            queue: row.get("queue")?,
+            job: row.get("id")?,
+            at,
+            wait,
+            start_latency,
+            source,
+        });
+    }
+    Ok((started, next))
+}

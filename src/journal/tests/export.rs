@@ -1,0 +1,141 @@
+//! The ledger as a trace: what goes in comes out, and what cannot is counted.
+
+use super::*;
+use crate::catalog::Resources;
+use crate::jobs::ArraySeen;
+use crate::trace::{LeftOut, ReadOptions, Remark, Trace, read};
+use crate::units::{Mebibytes, to_usize};
+
+fn shape(vcpus: i64) -> Option<Shape> {
+    let resources = Resources {
+        vcpus: Vcpus::new(vcpus),
+        memory: Mebibytes::new(vcpus * 1024),
+        gpus: 0,
+    };
+    Some(Shape { resources, nodes: 1 })
+}
+
+/// A job that was submitted, ran and ended at these seconds.
+fn done(id: &str, created: i64, ran: Option<(i64, i64)>, parents: &[&str]) -> Transition {
+    let job = JobSeen {
+        id: id.to_owned(),
+        name: format!("name of {id}"),
+        definition: "arn:aws:batch:eu-central-1:123456789012:job-definition/align:7".to_owned(),
+        status: ran.map_or(JobStatus::Failed, |_| JobStatus::Succeeded),
+        created: Some(at(created)),
+        started: ran.map(|(start, _)| at(start)),
+        stopped: Some(at(ran.map_or(created, |(_, end)| end))),
+        ..JobSeen::default()
+    };
+    Transition {
+        at: at(900),
+        queue: "secret-queue".to_owned(),
+        job,
+        shape: shape(2),
+        parents: parents.iter().map(|parent| (*parent).to_owned()).collect(),
+        by_event: true,
+    }
+}
+
+fn recorded(journal: &Journal) {
+    let mut array = done("array", 20, Some((30, 200)), &["first"]);
+    array.job.array = Some(ArraySeen {
+        size: 4,
+        ..ArraySeen::default()
+    });
+    array.shape = shape(8);
+    let mut runs = done("runs", 50, Some((60, 61)), &[]);
+    (runs.job.status, runs.job.stopped) = (JobStatus::Running, None);
+    let mut child = done("array:1", 121, Some((140, 150)), &[]);
+    child.shape = None;
+    let mut retried = done("first", 0, Some((10, 20)), &[]);
+    retried.job.status = JobStatus::Running;
+    journal
+        .jobs(&[
+            retried,
+            done("first", 0, Some((70, 120)), &[]),
+            array,
+            child,
+            done("array:0", 122, Some((130, 170)), &[]),
+            done("array:2", 121, None, &[]),
+            done("last", 30, Some((180, 185)), &["array", "long-gone"]),
+            runs,
+            done("outside", 5_000, Some((5_001, 5_002)), &[]),
+        ])
+        .unwrap();
+}
+
+fn jobs(trace: &Trace) -> Vec<String> {
+    let line = |job: &crate::trace::Job| {
+        format!(
+            "{} +{} {} {:?} {} {:?} {:?}",
+            trace.names[to_usize(job.name)],
+            job.submit.since(at(0)),
+            job.run,
+            job.recorded_wait().map(Span::millis),
+            trace.shape_of(job).resources.vcpus,
+            job.array.map(|array| array.0),
+            trace.dependencies_of(job),
+        )
+    };
+    trace.jobs.iter().map(line).collect()
+}
+
+#[test]
+fn an_export_is_read_back_as_the_jobs_that_ran() {
+    let (folder, _path, journal) = made();
+    recorded(&journal);
+    let out = folder.path().join("trace.jsonl.zst");
+    let exported = journal.export(at(0), at(1_000), true, &out).unwrap();
+    assert_eq!(
+        jobs(&exported.trace),
+        [
+            "align +0s 50s Some(10000) 2 vCPUs None []",
+            "align +20s 40s Some(10000) 2 vCPUs Some(0) [Job(JobIndex(0))]",
+            "align +20s 10s Some(20000) 8 vCPUs Some(0) [Job(JobIndex(0))]",
+            "align +30s 5s None 2 vCPUs None [Array(ArrayIndex(0))]",
+        ]
+    );
+    let left_out = LeftOut {
+        unseen: 1,
+        unfinished: 1,
+        never_ran: 1,
+        dependencies: 1,
+        ..LeftOut::default()
+    };
+    assert_eq!(exported.left_out, left_out);
+    let loaded = read(&[out], &ReadOptions::default()).unwrap();
+    assert_eq!(loaded.trace, exported.trace);
+    assert_eq!(loaded.report.count(Remark::LeftOut), 3);
+    assert_eq!(loaded.report.count(Remark::UnknownDependency), 1);
+}
+
+#[test]
+fn names_are_hidden_under_another_key_each_time() {
+    let (folder, _path, journal) = made();
+    recorded(&journal);
+    let told = |number: u32| {
+        let out = folder.path().join(format!("{number}.jsonl"));
+        let exported = journal.export(at(0), at(1_000), false, &out).unwrap();
+        let text = fs::read_to_string(&out).unwrap();
+        for secret in ["align", "secret", "first", "array:", "1234"] {
+            assert!(!text.replace("\"array\":", "").contains(secret), "{secret} in {text}");
+        }
+        exported.trace
+    };
+    let (one, two) = (told(1), told(2));
+    assert_ne!((&one.names, &one.queues), (&two.names, &two.queues));
+    assert_eq!((one.names.len(), &one.jobs), (1, &two.jobs));
+}
+
+#[test]
+fn sizes_that_nobody_told_are_counted() {
+    let (_folder, _path, journal) = made();
+    let mut listed = done("listed", 0, Some((1, 2)), &[]);
+    (listed.shape, listed.job.vcpus) = (None, Some(Vcpus::new(4)));
+    journal.jobs(&[listed]).unwrap();
+    let exported = journal.trace(at(0), at(10), true).unwrap();
+    assert_eq!(exported.without_size, 1);
+    let job = exported.trace.jobs[0];
+    assert_eq!(exported.trace.shape_of(&job).resources.vcpus, Vcpus::new(4));
+}

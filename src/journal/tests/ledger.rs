@@ -1,0 +1,114 @@
+//! One row a job and status, and what follows from them for waits.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What an event or a listing tells of a job at that second.
+fn told(id: &str, status: JobStatus, second: i64, by_event: bool) -> Transition {
+    let job = JobSeen {
+        id: id.to_owned(),
+        status,
+        created: Some(at(0)),
+        started: (status >= JobStatus::Running).then_some(at(40)),
+        stopped: (status >= JobStatus::Succeeded).then_some(at(100)),
+        ..JobSeen::default()
+    };
+    Transition {
+        at: at(second),
+        queue: "main".to_owned(),
+        job,
+        by_event,
+        ..Transition::default()
+    }
+}
+
+/// Every row of the ledger, without the numbers that depend on the order of arrival.
+fn rows(journal: &Journal) -> Vec<String> {
+    let sql = "SELECT j.id || ' ' || coalesce(created, '-') || ' ' || coalesce(stopped, '-') || ' ' || status || ' ' || at || ' '
+        || by_event || ' ' || (SELECT count(*) FROM attempts a WHERE a.job = j.number)
+        FROM jobs j JOIN transitions t ON t.job = j.number ORDER BY j.id, status";
+    let rows = journal.look("", |reader| {
+        let mut statement = reader.prepare(sql)?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<Result<Vec<String>, _>>()?)
+    });
+    rows.unwrap()
+}
+
+fn life() -> Vec<Transition> {
+    let mut all = Vec::new();
+    for (id, by_event) in [("a", true), ("a", false), ("b", false)] {
+        for (status, second) in [
+            (JobStatus::Submitted, 1),
+            (JobStatus::Runnable, 10),
+            (JobStatus::Starting, 30),
+            (JobStatus::Running, 41),
+            (JobStatus::Succeeded, 101),
+        ] {
+            // A listing tells later, and again.
+            all.push(told(id, status, second + if by_event { 0 } else { 7 }, by_event));
+            all.push(told(id, status, second + if by_event { 0 } else { 9 }, by_event));
+        }
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+    #[test]
+    fn the_ledger_is_the_same_in_whatever_order_and_however_often_it_is_told(shuffled in Just(life()).prop_shuffle()) {
+        let (_folder, _path, ordered) = made();
+        ordered.jobs(&life()).unwrap();
+        let (_folder, _path, journal) = made();
+        for part in shuffled.chunks(7) {
+            journal.jobs(part).unwrap();
+            journal.jobs(part).unwrap();
+        }
+        prop_assert_eq!(rows(&journal), rows(&ordered));
+        prop_assert_eq!(rows(&journal).len(), 10);
+        let (mut started, _) = journal.started_since(0).unwrap();
+        started.sort_by(|a, b| a.job.cmp(&b.job));
+        let waits: Vec<_> = started.iter().map(|s| (s.wait.map(Span::millis), s.start_latency.map(Span::millis), s.source)).collect();
+        prop_assert_eq!(waits, [
+            (Some(20_000), Some(30_000), Source::Events),
+            (Some(40_000), Some(40_000), Source::Listing),
+        ]);
+    }
+}
+
+#[test]
+fn each_started_job_is_told_once_and_those_of_unknown_wait_too() {
+    let (_folder, _path, journal) = made();
+    journal.jobs(&[told("old", JobStatus::Running, 50, false)]).unwrap();
+    let cursor = journal.started_cursor().unwrap();
+    let mut child = told("late", JobStatus::Running, 50, false);
+    child.parents = vec!["old".to_owned()];
+    let mut array = told("array", JobStatus::Pending, 50, false);
+    array.job.array = Some(crate::jobs::ArraySeen::default());
+    array.job.started = Some(at(3));
+    journal
+        .jobs(&[child.clone(), array, told("waits", JobStatus::Runnable, 50, true)])
+        .unwrap();
+    let (started, next) = journal.started_since(cursor).unwrap();
+    let told_of: Vec<_> = started.iter().map(|s| (&*s.job, s.wait, s.source)).collect();
+    assert_eq!(told_of, [("late", None, Source::Unknown)]);
+    journal
+        .jobs(&[child, told("old", JobStatus::Succeeded, 101, true)])
+        .unwrap();
+    assert_eq!(journal.started_since(next).unwrap(), (vec![], next));
+    assert_eq!(journal.started_cursor().unwrap(), next);
+    // Numbers of jobs that were dropped are not given again.
+    journal.tidy(Time::FAR_FUTURE, u64::MAX).unwrap();
+    journal.jobs(&[told("new", JobStatus::Running, 50, false)]).unwrap();
+    assert_eq!(journal.started_since(next).unwrap().0.len(), 1);
+}
+
+#[test]
+fn a_repeated_listing_does_not_keep_a_job_from_being_dropped() {
+    let (_folder, _path, journal) = made();
+    journal.jobs(&[told("a", JobStatus::Running, 50, false)]).unwrap();
+    journal.jobs(&[told("a", JobStatus::Running, 5_000, false)]).unwrap();
+    journal.tidy(at(1_000), u64::MAX).unwrap();
+    assert_eq!(rows(&journal), Vec::<String>::new());
+}
