@@ -21,6 +21,7 @@ use crate::units::{Span, Time, Vcpus};
 
 pub use codes::{Coded, code, detail};
 pub use printable::{Printable, printable};
+pub(crate) use table::examples;
 pub use table::reasons_table;
 
 /// An age beyond this means that the part was never read.

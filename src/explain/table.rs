@@ -37,7 +37,7 @@ pub fn reasons_table() -> String {
 }
 
 /// One reason of every kind, in the order in which `Because` and its details name them.
-fn examples() -> Vec<Reason> {
+pub(crate) fn examples() -> Vec<Reason> {
     let (spot, on_demand) = (EnvironmentIndex(0), EnvironmentIndex(1));
     let about_spot = |because| Reason {
         subject: Subject::Environment(spot),

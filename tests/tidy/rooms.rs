@@ -23,7 +23,7 @@ const ROOMS: &str = "
   planner:     units ids catalog observation account forecast overrides setup
   explain:     units ids catalog observation account forecast overrides setup planner
   control:     units ids catalog observation account forecast overrides setup planner
-  metrics:     units ids catalog observation account forecast overrides setup planner control
+  metrics:     units ids catalog observation account forecast overrides setup planner control explain
   journal:     units ids catalog observation account forecast overrides setup planner control explain jobs trace input files
   daemon:      units ids catalog observation account forecast overrides setup planner explain control input policy trace jobs metrics journal clock
   aws:         units ids catalog observation account planner control jobs daemon

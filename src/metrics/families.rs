@@ -1,0 +1,150 @@
+//! Every family: its name, unit, labels and what it says. Rules: `autotune_<noun>_<unit>[_total]`, base units, labels with a
+//! small closed set of values (never a job, and none of `job`, `instance`, `namespace`, which a scrape sets itself).
+
+use std::fmt::Write as _;
+
+/// What a family is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises.
+    Counter,
+    /// The present value.
+    Gauge,
+    /// How often values fell below each of these bounds.
+    Histogram(Bounds),
+}
+
+/// The buckets of a histogram, without the last that holds everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bounds {
+    /// For what a job's owner feels: a second to an hour, dense where the goals are (10 s with warm capacity, 60 s).
+    Waits,
+    /// For our own work: a hundredth of a second to ten seconds.
+    Work,
+}
+
+impl Bounds {
+    /// The upper bounds, in seconds.
+    pub fn seconds(self) -> Vec<f64> {
+        match self {
+            Self::Waits => vec![1.0, 5.0, 10.0, 20.0, 60.0, 90.0, 300.0, 3600.0],
+            Self::Work => vec![0.01, 0.1, 1.0, 10.0],
+        }
+    }
+}
+
+/// Whether a dashboard may rely on a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stability {
+    /// Changes its name or meaning only with a new major version, and is then written under both names for one.
+    Stable,
+    /// May still change with any version; the change log says so.
+    Beta,
+}
+
+/// One family.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Family {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is made of.
+    pub kind: Kind,
+    /// Its unit, as people read it.
+    pub unit: &'static str,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it says.
+    pub help: &'static str,
+    /// Whether it may be relied on.
+    pub stability: Stability,
+}
+
+/// `NAME = kind "name" (unit) [labels] stability, "help";` one line a family, and the list of all.
+macro_rules! families {
+    ($($id:ident = $kind:expr, $name:literal, $unit:literal, [$($label:literal),*], $stability:ident, $help:literal;)*) => {
+        $(
+            pub(super) const $id: Family = Family {
+                name: $name, kind: $kind, unit: $unit, labels: &[$($label),*], help: $help, stability: Stability::$stability,
+            };
+        )*
+        /// All families, in the order of the documentation.
+        pub const ALL: &[Family] = &[$($id),*];
+    };
+}
+
+use Kind::{Counter, Gauge};
+const WAITS: Kind = Kind::Histogram(Bounds::Waits);
+const WORK: Kind = Kind::Histogram(Bounds::Work);
+
+families! {
+    WAIT = WAITS, "autotune_job_wait_seconds", "seconds", ["queue"], Stable, "From RUNNABLE to STARTING, in seconds; each job once";
+    AVOIDABLE = WAITS, "autotune_job_avoidable_wait_seconds", "seconds", ["queue"], Stable, "The part of the wait, in seconds, in which not every environment was at its maximum";
+    START = WAITS, "autotune_job_start_latency_seconds", "seconds", ["queue"], Stable, "From RUNNABLE to RUNNING, in seconds, image pull included; each job once";
+    COVERAGE = Gauge, "autotune_job_wait_coverage_ratio", "ratio", ["queue"], Stable, "Share (0 to 1) of the jobs that started whose times are exact, from events; the others are from listings";
+    RUNNABLE = Gauge, "autotune_queue_runnable_jobs", "jobs", ["queue"], Stable, "RUNNABLE jobs that are demand for capacity";
+    WAITING = Gauge, "autotune_queue_waiting_vcpus", "vCPUs", ["queue"], Stable, "vCPUs that RUNNABLE jobs need, in the latest plan";
+    PLACED = Gauge, "autotune_queue_placed_jobs", "jobs", ["queue"], Stable, "STARTING and RUNNING jobs";
+    DENIED = Gauge, "autotune_queue_denied_vcpus", "vCPUs", ["queue"], Stable, "vCPUs of the queue's demand that a limit leaves without capacity, in the latest plan";
+    QUEUE_AGE = Gauge, "autotune_queue_signal_age_seconds", "seconds", ["queue"], Stable, "How long ago the queue's jobs were read, in seconds; +Inf: never";
+    QUEUE_OVERRIDE = Gauge, "autotune_queue_override_expires_timestamp_seconds", "Unix time, seconds", ["queue"], Stable, "When a person's override of the queue ends, in seconds since 1970; 0: there is none";
+    BASE = Gauge, "autotune_environment_base_vcpus", "vCPUs", ["environment"], Stable, "The operator's own minvCpus, in vCPUs, to which everything returns";
+    MIN = Gauge, "autotune_environment_min_vcpus", "vCPUs", ["environment"], Stable, "minvCpus, in vCPUs, as last read";
+    DESIRED = Gauge, "autotune_environment_desired_vcpus", "vCPUs", ["environment"], Stable, "desiredvCpus, in vCPUs, as last read: the intent of AWS Batch";
+    MAX = Gauge, "autotune_environment_max_vcpus", "vCPUs", ["environment"], Stable, "maxvCpus, in vCPUs, as last read";
+    THERE = Gauge, "autotune_environment_there_vcpus", "vCPUs", ["environment"], Stable, "vCPUs of ACTIVE container instances";
+    USED = Gauge, "autotune_environment_used_vcpus", "vCPUs", ["environment"], Stable, "vCPUs of ACTIVE container instances that jobs hold";
+    ON_ITS_WAY = Gauge, "autotune_environment_on_its_way_vcpus", "vCPUs", ["environment"], Stable, "vCPUs asked for and believed to come";
+    WANTED = Gauge, "autotune_environment_wanted_vcpus", "vCPUs", ["environment"], Stable, "New vCPUs wanted before limits, in the latest plan";
+    GRANTED = Gauge, "autotune_environment_granted_vcpus", "vCPUs", ["environment"], Stable, "New vCPUs granted after limits, in the latest plan";
+    DOUBLE = Counter, "autotune_environment_double_launch_vcpus_total", "vCPUs", ["environment"], Stable, "vCPUs that arrived beyond what was wanted, because AWS Batch had launched too";
+    LEASE = Gauge, "autotune_environment_lease_expires_timestamp_seconds", "Unix time, seconds", ["environment"], Stable, "When the lease on raised capacity ends, in seconds since 1970; 0: nothing is raised";
+    GUARDED = Gauge, "autotune_environment_guarded", "0 or 1", ["environment"], Stable, "1 while a guard in the account restores the base should autotune be gone";
+    OVERRIDE = Gauge, "autotune_environment_override_expires_timestamp_seconds", "Unix time, seconds", ["environment"], Stable, "When a person's override of the environment ends, in seconds since 1970; 0: there is none";
+    AGE = Gauge, "autotune_environment_signal_age_seconds", "seconds", ["environment", "kind"], Stable, "How long ago this part was read, in seconds: the environment, or its container instances; +Inf: never";
+    UPDATES = Counter, "autotune_environment_updates_total", "updates", ["environment", "outcome"], Stable, "Updates sent, by how they ended";
+    DECISIONS = Counter, "autotune_environment_decisions_total", "decisions", ["environment", "reason"], Stable, "Updates that plans called for, by their main reason; in a dry run, with every plan again";
+    SQS = Gauge, "autotune_sqs_messages", "messages", ["source", "kind"], Stable, "Messages of an SQS source, approximate counts of SQS: visible, in flight, delayed";
+    SQS_AGE = Gauge, "autotune_sqs_signal_age_seconds", "seconds", ["source"], Stable, "How long ago the SQS source was read, in seconds; +Inf: never";
+    QUOTA = Gauge, "autotune_quota_limit_vcpus", "vCPUs", ["code"], Stable, "A service quota, in vCPUs: as applied, else as the policy has it";
+    QUOTA_OTHERS = Gauge, "autotune_quota_used_by_others_vcpus", "vCPUs", ["code"], Stable, "vCPUs under a service quota that run outside the steered environments";
+    LIMITED = Gauge, "autotune_limited_vcpus", "vCPUs", ["limit"], Stable, "vCPUs that each kind of limit denies, in the latest plan, all environments together";
+    HELD = Gauge, "autotune_held_environments", "environments", ["kind"], Stable, "Environments that wait before they are changed, by what they wait for";
+    ELSEWHERE = Gauge, "autotune_not_demand_jobs", "jobs", ["kind"], Stable, "Jobs that wait for something that capacity does not cure, all queues together";
+    LEADER = Gauge, "autotune_leader", "0 or 1", [], Stable, "1 while this process may change the account";
+    DRY_RUN = Gauge, "autotune_dry_run", "0 or 1", [], Stable, "1 if nothing is changed because `apply = true` is missing";
+    LAST_TICK = Gauge, "autotune_last_successful_tick_timestamp_seconds", "Unix time, seconds", [], Stable, "When a plan was last made, in seconds since 1970; 0: not yet";
+    TICK = WORK, "autotune_tick_duration_seconds", "seconds", [], Stable, "How long making a plan took, in seconds";
+    LAG = Gauge, "autotune_tick_lag_seconds", "seconds", [], Beta, "How much later than it was due the latest plan was made, in seconds";
+    RELOAD = Gauge, "autotune_policy_last_reload_success", "0 or 1", [], Stable, "1 if the policies were taken when they were last read; 0: refused, the old ones hold";
+    HINTS = Counter, "autotune_hints_total", "hints", ["kind"], Beta, "Wake-ups received, by what they tell of; malformed, duplicate and dropped ones apart";
+    REQUESTS = Counter, "autotune_aws_requests_total", "requests", ["service", "operation", "code"], Beta, "Requests to AWS, by service, operation and answer; a series begins with its first request";
+    BUILD = Gauge, "autotune_build_info", "1", ["version"], Stable, "Always 1; the label is the version of the program";
+}
+
+/// All families as a Markdown table, for the documentation.
+pub fn metrics_table() -> String {
+    let mut table =
+        "| name | type | unit | labels | what it says | stability |\n|---|---|---|---|---|---|\n".to_owned();
+    for family in ALL {
+        let kind = match family.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram(_) => "histogram",
+        };
+        let stability = match family.stability {
+            Stability::Stable => "stable",
+            Stability::Beta => "beta",
+        };
+        let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            table,
+            "| `{}` | {kind} | {} | {} | {} | {stability} |",
+            family.name,
+            family.unit,
+            labels.join(", "),
+            family.help
+        );
+    }
+    table
+}
