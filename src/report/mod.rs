@@ -8,10 +8,12 @@ mod csv;
 mod json;
 #[cfg(test)]
 mod samples;
+mod status;
 mod table;
 mod timeline;
 
 pub use json::schema;
+pub use status::status;
 pub use timeline::Timeline;
 
 use crate::simulate::compare::Compared;
