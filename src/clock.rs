@@ -1,9 +1,59 @@
-//! The only reader of real time. Everything else takes the time as an argument.
+//! The only reader of real time, and the only place that waits. Everything else takes the time as an argument.
 
-use crate::units::Time;
+use std::future::Future;
+
+use crate::units::{Span, Time};
 
 /// The time now, by the clock of this machine.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
 pub fn now() -> Time {
     Time::from_millis(jiff::Timestamp::now().as_millisecond())
+}
+
+/// Where a driver reads the time. Leases end and guards fire by the clock on the wall, so that is what a daemon goes by.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Clock {
+    /// The clock of this machine.
+    #[default]
+    Wall,
+    /// Began at this time, and goes on as the runtime's timers do: in tests these stand still until everybody waits.
+    Paced(Time, tokio::time::Instant),
+}
+
+impl Clock {
+    /// A clock that goes as the runtime's timers do, from this time on.
+    pub fn paced(from: Time) -> Self {
+        Self::Paced(from, tokio::time::Instant::now())
+    }
+
+    /// The time now.
+    pub fn now(self) -> Time {
+        match self {
+            Self::Wall => now(),
+            Self::Paced(from, began) => {
+                let millis = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
+                from + Span::from_millis(millis)
+            }
+        }
+    }
+}
+
+/// Waits for this long; not at all for nothing or less.
+pub async fn wait(span: Span) {
+    tokio::time::sleep(duration(span)).await;
+}
+
+/// What comes of `future`, or `None` if that takes longer than `span`.
+pub async fn within<F: Future>(span: Span, future: F) -> Option<F::Output> {
+    tokio::time::timeout(duration(span), future).await.ok()
+}
+
+/// How many seconds have passed since this was called: for measuring what something took.
+pub fn stopwatch() -> impl Fn() -> f64 {
+    let began = tokio::time::Instant::now();
+    move || began.elapsed().as_secs_f64()
+}
+
+fn duration(span: Span) -> std::time::Duration {
+    std::time::Duration::from_millis(u64::try_from(span.millis()).unwrap_or(0))
 }

@@ -137,6 +137,12 @@ impl Time {
         self.0
     }
 
+    /// From a time as RFC 3339 writes it, for example `2026-01-01T00:00:00Z`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let timestamp: jiff::Timestamp = text.parse().ok()?;
+        Some(Self(timestamp.as_millisecond()))
+    }
+
     /// How long after `earlier` this is; negative if it is before.
     pub const fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0))

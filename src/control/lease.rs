@@ -6,7 +6,10 @@ use crate::control::{Controller, Decide, Effect, Flight};
 use crate::ids::EnvironmentIndex;
 use crate::observation::{EnvironmentNow, Observation, Seen};
 use crate::planner::plan::Levels;
-use crate::units::{Time, Vcpus};
+use crate::units::{Span, Time, Vcpus};
+
+/// How long after an answered update a reading may still show what was before. Undocumented; seconds in practice.
+const SHOWN_AFTER: Span = Span::from_minutes(2);
 
 /// A raised min and when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +53,110 @@ pub(super) const fn levels_of(lease: Lease) -> Levels {
 }
 
 impl<D: Decide> Controller<D> {
+    /// What an earlier process left raised is ours from now on.
+    pub(super) fn adopt(
+        &mut self,
+        environment: EnvironmentIndex,
+        lease: Lease,
+        max_before: Option<Vcpus>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let position = environment.position();
+        let Some(slot) = self.leases.get_mut(position) else {
+            return;
+        };
+        *slot = Some(lease);
+        if let Some(unsure) = self.unsure.get_mut(position) {
+            *unsure = true;
+        }
+        if let Some(memory) = self.memory.environments.get_mut(position) {
+            memory.max_before = max_before.or(memory.max_before);
+        }
+        self.remember_base(environment);
+        effects.push(Effect::Observe);
+    }
+
+    /// Writes down the operator's minvCpus while it can still be told from ours.
+    pub(super) fn remember_base(&mut self, environment: EnvironmentIndex) {
+        let position = environment.position();
+        let base = self.setup.environments.get(position).map(|setup| setup.base);
+        if let Some(memory) = self.memory.environments.get_mut(position) {
+            memory.base_before = memory.base_before.or(base);
+        }
+    }
+
+    /// Where no lease and no update of ours stands, the account itself shows base.
+    pub(super) fn forget_bases(&mut self) {
+        let bare = |(lease, flight): (&Option<Lease>, &Flight)| {
+            lease.is_none() && matches!(flight, Flight::Idle | Flight::BackOff { .. })
+        };
+        let bare = self.leases.iter().zip(&self.flights).map(bare);
+        for (memory, bare) in self.memory.environments.iter_mut().zip(bare) {
+            if bare {
+                memory.base_before = None;
+            }
+        }
+    }
+
+    /// Whether min is neither what we asked for nor base, long enough after our last update to be no late reading. Where max is
+    /// lowered by us as well, the lease is needed until that is restored.
+    fn is_foreign(&self, position: usize, lease: Lease, observation: &Observation) -> bool {
+        let (Some(memory), Some(part), Some(setup)) = (
+            self.memory.environments.get(position),
+            observation.environments.get(position),
+            self.setup.environments.get(position),
+        ) else {
+            return false;
+        };
+        let sure = self.unsure.get(position) == Some(&false) && memory.max_before.is_none();
+        let settled = memory.acted_at.is_some_and(|acted| part.at() >= acted + SHOWN_AFTER);
+        let other = |seen: &EnvironmentNow| seen.min_vcpus != lease.min_vcpus && seen.min_vcpus != setup.base;
+        sure && settled && part.value().is_some_and(other)
+    }
+
+    /// Somebody else changed min: it is his now. The lease is let go and the guard removed, so that nothing of ours undoes it.
+    fn yield_to(&mut self, environment: EnvironmentIndex, observation: &Observation, effects: &mut Vec<Effect>) {
+        let position = environment.position();
+        let seen = observation.environments.get(position).and_then(Seen::value);
+        if let Some(slot) = self.leases.get_mut(position) {
+            *slot = None;
+        }
+        if let Some(slot) = self.yielded.get_mut(position) {
+            *slot = seen.map(|seen| seen.min_vcpus);
+        }
+        effects.push(Effect::Disarm(environment));
+    }
+
+    /// Puts base back wherever a lease stands and nothing is being sent.
+    pub(super) fn restore_all(&mut self, now: Time, observation: &Observation, effects: &mut Vec<Effect>) {
+        for position in 0..self.leases.len() {
+            let environment = EnvironmentIndex::at(position);
+            let free = match self.flights.get(position) {
+                Some(Flight::BackOff { until }) => *until <= now,
+                Some(Flight::Idle) => true,
+                Some(Flight::Committing(..) | Flight::Arming(..) | Flight::Sending(..)) | None => false,
+            };
+            let (Some(lease), true) = (self.lease(environment), free) else {
+                continue;
+            };
+            self.set_flight(environment, Flight::Idle);
+            let acted_at = self
+                .memory
+                .environments
+                .get(position)
+                .and_then(|memory| memory.acted_at);
+            let seen = observation.environments.get(position);
+            let seen = seen.filter(|part| Some(part.at()) > acted_at).and_then(Seen::value);
+            let levels = seen.map_or_else(|| levels_of(lease), levels_seen);
+            self.restore(now, environment, levels, effects);
+            if self.flights.get(position) == Some(&Flight::Idle)
+                && let Some(slot) = self.leases.get_mut(position)
+            {
+                *slot = None;
+            }
+        }
+    }
+
     /// Renews leases that are due while everything they rest on is seen, lets go of those that are served, and restores base
     /// where one ran out.
     pub(super) fn mind_leases(&mut self, now: Time, observation: &Observation, effects: &mut Vec<Effect>) {
@@ -70,6 +177,10 @@ impl<D: Decide> Controller<D> {
                 .get(position)
                 .map_or(Vcpus::ZERO, |setup| setup.base);
             let idle = self.flights.get(position) == Some(&Flight::Idle);
+            if idle && now < lease.expires && self.is_foreign(position, lease, observation) {
+                self.yield_to(environment, observation, effects);
+                continue;
+            }
             let at_base = seen.is_some_and(|seen| seen.min_vcpus <= base) && memory.max_before.is_none();
             // Base was asked for and is there. Where more was asked for, a reading may lag behind: that lease runs out instead.
             let let_go = lease.min_vcpus <= base || now >= lease.expires;

@@ -76,8 +76,13 @@ pub enum Input {
     Reloaded(Box<Compiled>),
     /// Another forecast was made for the same setup.
     Foreseen(Box<Forecast>),
-    /// The process is asked to stop.
+    /// What an earlier process left raised, found at the start in a journal or in the account's guards: the lease, and
+    /// maxvCpus as it was before that process changed it. An expired one is restored.
+    Adopted(EnvironmentIndex, Lease, Option<Vcpus>),
+    /// The process is asked to stop, and hands raised levels over to their leases.
     Stop,
+    /// The process is asked to stop, and puts base back first. Told again, it tries again what was refused.
+    Restore,
 }
 
 /// An effect could not be carried out.
@@ -160,7 +165,13 @@ pub struct Controller<D> {
     leads_until: Option<Time>,
     /// What comes into force when no update is under way.
     next: Option<Box<Compiled>>,
+    /// Per environment: whether an update of ours may stand that its lease does not tell of.
+    unsure: Vec<bool>,
+    /// Per environment: the min of another hand that we yielded to, until we raise again.
+    yielded: Vec<Option<Vcpus>>,
     stopping: bool,
+    /// Stopping, and what is leased goes back to base.
+    restoring: bool,
 }
 
 impl<D: Decide> Controller<D> {
@@ -178,10 +189,31 @@ impl<D: Decide> Controller<D> {
             woken: None,
             leads_until: Some(Time::FAR_FUTURE),
             next: None,
+            unsure: vec![false; count],
+            yielded: vec![None; count],
             stopping: false,
+            restoring: false,
             setup,
             forecast,
         }
+    }
+
+    /// Goes on with what an earlier process remembered of the same setup. It starts anew all the same.
+    pub fn with_memory(mut self, memory: Memory) -> Self {
+        let fresh = Memory::new(&self.setup, self.memory.started);
+        let fits = memory.environments.len() == fresh.environments.len()
+            && memory.queues.len() == fresh.queues.len()
+            && memory.sqs.len() == fresh.sqs.len();
+        if fits {
+            self.memory = Memory {
+                started: fresh.started,
+                ..memory
+            };
+            for memory in &mut self.memory.environments {
+                memory.in_flight = false;
+            }
+        }
+        self
     }
 
     /// The latest plan.
@@ -209,6 +241,19 @@ impl<D: Decide> Controller<D> {
         self.leases.get(environment.position()).copied().flatten()
     }
 
+    /// The min that another hand gave to an environment, if we yielded to it.
+    pub fn yielded(&self, environment: EnvironmentIndex) -> Option<Vcpus> {
+        self.yielded.get(environment.position()).copied().flatten()
+    }
+
+    /// Whether an update of this environment is between its commit and its answer.
+    pub fn is_sending(&self, environment: EnvironmentIndex) -> bool {
+        match self.flights.get(environment.position()) {
+            Some(Flight::Committing(..) | Flight::Arming(..) | Flight::Sending(..)) => true,
+            Some(Flight::Idle | Flight::BackOff { .. }) | None => false,
+        }
+    }
+
     /// Takes one input and names what to do. The last effect is always a [`Effect::WakeAt`] unless nothing is awaited.
     pub fn step(&mut self, now: Time, observation: &Observation, input: Input, effects: &mut Vec<Effect>) {
         match input {
@@ -227,8 +272,19 @@ impl<D: Decide> Controller<D> {
                 self.forecast = *forecast;
                 effects.push(Effect::Observe);
             }
+            Input::Adopted(environment, lease, max_before) => self.adopt(environment, lease, max_before, effects),
             Input::Stop => self.stop(now, observation, effects),
+            Input::Restore => {
+                self.stopping = true;
+                self.restoring = true;
+                self.next = None;
+                self.woken = None;
+            }
         }
+        if self.restoring {
+            self.restore_all(now, observation, effects);
+        }
+        self.forget_bases();
         self.reload_if_free(effects);
         self.ask_for_wake_up(now, effects);
     }
@@ -328,6 +384,9 @@ impl<D: Decide> Controller<D> {
         if idle {
             let lease = self.lease_for(&action, now);
             self.set_flight(environment, Flight::Committing(action, lease));
+            if lease.is_some() {
+                self.remember_base(environment);
+            }
             effects.push(Effect::Commit(environment, action, lease));
         }
         idle
@@ -460,6 +519,16 @@ impl<D: Decide> Controller<D> {
                         min_vcpus: action.to().min_vcpus,
                         ..held
                     }));
+                    // On the way out nobody will see base again; the guard stays and does nothing more than that.
+                    if self.restoring {
+                        *slot = None;
+                    }
+                }
+                if let Some(unsure) = self.unsure.get_mut(position) {
+                    *unsure = false;
+                }
+                if let (Some(yielded), true) = (self.yielded.get_mut(position), action.raises()) {
+                    *yielded = None;
                 }
                 if let Some(sent) = self.sent.get_mut(position) {
                     sent.accepted += 1;
@@ -468,6 +537,9 @@ impl<D: Decide> Controller<D> {
             Outcome::Raced | Outcome::Overshoot | Outcome::Throttled | Outcome::Failed => {
                 if let Some(sent) = self.sent.get_mut(position) {
                     sent.refused += 1;
+                }
+                if let (Some(unsure), Outcome::Failed) = (self.unsure.get_mut(position), outcome) {
+                    *unsure = true;
                 }
                 // Its effect is unknown: what was raised may stand, so the lease is kept until the environment says otherwise.
                 if let (Some(slot), Outcome::Failed) = (self.leases.get_mut(position), outcome) {

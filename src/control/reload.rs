@@ -31,6 +31,8 @@ impl<D: Decide> Controller<D> {
         self.flights = carried(&kept, &self.flights);
         self.failures = carried(&kept, &self.failures);
         self.leases = carried(&kept, &self.leases);
+        self.unsure = carried(&kept, &self.unsure);
+        self.yielded = carried(&kept, &self.yielded);
         self.sent = carried(&kept, &self.sent);
         self.setup = next.setup;
         self.forecast = next.forecast;

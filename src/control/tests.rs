@@ -3,6 +3,7 @@
 mod any_order;
 mod leases;
 mod orders;
+mod others;
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -122,6 +123,8 @@ impl<D: Decide> Desk<D> {
             Input::Observed => "observed".to_owned(),
             Input::Woken => "woken".to_owned(),
             Input::Stop => "stop".to_owned(),
+            Input::Restore => "restore".to_owned(),
+            Input::Adopted(of, lease, _) => format!("adopted {} until {}", self.name(*of), clock(lease.expires)),
             Input::Reloaded(_) => "reloaded".to_owned(),
             Input::Foreseen(_) => "foreseen".to_owned(),
             Input::Leadership(until) => {

@@ -78,6 +78,10 @@ pub struct EnvironmentMemory {
     pub held_in_vain: Option<(Time, Vcpus)>,
     /// Until when Batch is believed not to place jobs here.
     pub not_placed_until: Option<Time>,
+    /// The operator's minvCpus as it was when our raise began, while a lease or an update stands: what an account shows
+    /// meanwhile may be ours. Kept so that a policy that names no base finds it again after a restart.
+    #[serde(default)]
+    pub base_before: Option<Vcpus>,
     /// maxvCpus as it was before we changed it.
     pub max_before: Option<Vcpus>,
     /// The maxvCpus that we set, while `max_before` is remembered; any other value is somebody else's.

@@ -1,0 +1,107 @@
+//! What others left or change: an earlier process, another hand; and what we put back when we go.
+
+use insta::assert_snapshot;
+
+use super::{SPOT, START, scripted};
+use crate::control::{Input, Lease, Outcome};
+use crate::planner::memory::Memory;
+use crate::units::{Span, Vcpus};
+
+fn lease(min: i64, seconds: i64) -> Lease {
+    Lease {
+        min_vcpus: Vcpus::new(min),
+        expires: START + Span::from_seconds(seconds),
+    }
+}
+
+#[test]
+fn an_adopted_lease_is_renewed_and_an_expired_one_restored() {
+    let (mut desk, _) = scripted();
+    desk.see(64, 64, 256);
+    desk.step(Input::Adopted(SPOT, lease(64, 120), None));
+    desk.read(1);
+    assert_snapshot!(desk.told, @"");
+    let (mut desk, _) = scripted();
+    desk.see(64, 64, 256);
+    desk.step(Input::Adopted(SPOT, lease(64, -5), Some(Vcpus::new(300))));
+    desk.read(1);
+    assert_snapshot!(desk.told, @"");
+}
+
+/// While a lease stands, minvCpus as the account shows it may be ours.
+#[test]
+fn base_is_remembered_while_a_raise_stands() {
+    let (mut desk, wishes) = scripted();
+    let base = |desk: &super::Desk<_>| desk.controller.memory().environments[0].base_before;
+    wishes.borrow_mut()[0] = Some((64, 256));
+    assert_eq!(base(&desk), None);
+    desk.read(0);
+    assert_eq!(base(&desk), Some(Vcpus::ZERO));
+    desk.carry_out().read(60);
+    assert_eq!(base(&desk), Some(Vcpus::ZERO));
+    wishes.borrow_mut()[0] = Some((0, 256));
+    desk.read(60).carry_out().read(1);
+    assert_eq!(base(&desk), None, "{}", desk.told);
+}
+
+#[test]
+fn a_min_of_another_hand_is_yielded_to_and_its_guard_removed() {
+    let (mut desk, wishes) = scripted();
+    wishes.borrow_mut()[0] = Some((64, 256));
+    desk.read(0).carry_out();
+    wishes.borrow_mut()[0] = None;
+    desk.see(100, 100, 256);
+    desk.told.clear();
+    desk.read(60);
+    assert!(desk.controller.lease(SPOT).is_some(), "a reading may lag behind");
+    desk.read(60);
+    assert_eq!(desk.controller.lease(SPOT), None, "{}", desk.told);
+    assert_eq!(desk.controller.yielded(SPOT), Some(Vcpus::new(100)));
+    assert!(desk.told.contains("disarm spot"), "{}", desk.told);
+}
+
+/// No answer: both what was before and what was asked for may stand, and neither is another hand's.
+#[test]
+fn what_may_be_ours_is_no_other_hand() {
+    let (mut desk, wishes) = scripted();
+    wishes.borrow_mut()[0] = Some((64, 256));
+    desk.read(0).carry_out();
+    wishes.borrow_mut()[0] = Some((128, 256));
+    desk.read(60)
+        .step(Input::Committed(SPOT, Ok(())))
+        .step(Input::Armed(SPOT, Ok(())))
+        .step(Input::Finished(SPOT, Outcome::Failed));
+    wishes.borrow_mut()[0] = None;
+    desk.see(128, 128, 256);
+    desk.read(200);
+    assert!(desk.controller.lease(SPOT).is_some(), "{}", desk.told);
+    assert_eq!(desk.controller.yielded(SPOT), None);
+}
+
+#[test]
+fn a_stop_that_restores_puts_base_back_and_tries_again_what_was_refused() {
+    let (mut desk, wishes) = scripted();
+    wishes.borrow_mut()[0] = Some((64, 256));
+    desk.read(0).carry_out().read(5);
+    desk.told.clear();
+    desk.pass(1)
+        .step(Input::Restore)
+        .step(Input::Committed(SPOT, Ok(())))
+        .step(Input::Finished(SPOT, Outcome::Throttled));
+    desk.pass(6).step(Input::Restore).carry_out();
+    desk.pass(1).step(Input::Restore);
+    assert!(!desk.controller.is_sending(SPOT));
+    assert_snapshot!(desk.told, @"");
+}
+
+#[test]
+fn memory_of_another_size_is_not_taken() {
+    let (desk, _) = scripted();
+    let mut memory = desk.controller.memory().clone();
+    memory.environments[0].batch_first_more = Span::from_seconds(7);
+    memory.started = START + Span::from_minutes(5);
+    let controller = desk.controller.with_memory(memory.clone());
+    assert_eq!(controller.memory().environments, memory.environments);
+    assert_ne!(controller.memory().started, memory.started);
+    assert_eq!(controller.with_memory(Memory::default()).memory().environments.len(), 2);
+}

@@ -1,0 +1,574 @@
+//! When to read which part again. Pure: it is told what was read, and says what is due.
+//!
+//! A *hint* makes a part dirty; a dirty part is read once its hints have settled, but no sooner than [`Periods::hinted`] after
+//! its last reading, so that a burst costs what a trickle costs. Compute environments are read first and jobs last: a job that
+//! starts in between is then counted as running only, not as waiting as well.
+//!
+//! **What it costs**, in API calls per minute, is the sum over all parts of `60 s / period * cost`, see [`calls_per_minute`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::units::{Span, Time, f64_to_i64, i64_to_f64, usize_to_f64};
+
+/// Jobs wait for environments that are being read, but no longer than this: one that hangs delays nobody else.
+const JOBS_WAIT_MOST: Span = Span::from_seconds(5);
+/// A part that could not be read is tried again after this; doubles with every failure, up to the part's period.
+const AGAIN_FIRST: Span = Span::from_seconds(5);
+/// How long one wait for hints lasts, see [`super::cloud::Cloud::hints`].
+const HINTS_WAIT: Span = Span::from_seconds(20);
+
+/// Something that is read by itself. Names, not indices: these change with a reload.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// All compute environments: levels, state and tags.
+    Environments,
+    /// The tags of all job queues.
+    Queues,
+    /// The container instances of an environment.
+    Instances(String),
+    /// The counts of an SQS queue.
+    Messages(String),
+    /// The age of its oldest message.
+    Oldest(String),
+    /// A service quota and its use.
+    Quota(String),
+    /// Everything that a policy is compiled against.
+    Topology,
+    /// The jobs of a queue.
+    Jobs(String),
+}
+
+impl Part {
+    /// How many API calls reading it takes, where one page each suffices.
+    pub const fn cost(&self) -> u32 {
+        match self {
+            Self::Environments | Self::Queues | Self::Messages(_) | Self::Oldest(_) => 1,
+            // The list, and the details.
+            Self::Instances(_) | Self::Quota(_) => 2,
+            // Four statuses, and the head of the queue.
+            Self::Jobs(_) => 5,
+            // Environments, queues, instance types, launch templates and their images; guards.
+            Self::Topology => 6,
+        }
+    }
+
+    const fn is_jobs(&self) -> bool {
+        matches!(self, Self::Jobs(_))
+    }
+
+    const fn goes_before_jobs(&self) -> bool {
+        matches!(self, Self::Environments | Self::Instances(_))
+    }
+}
+
+/// How often each kind of part is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Periods {
+    /// Compute environments and the tags of queues.
+    pub environments: Span,
+    /// SQS counts.
+    pub messages: Span,
+    /// The age of an SQS queue's oldest message, which CloudWatch tells once a minute and late.
+    pub oldest: Span,
+    /// Container instances while a raise is open.
+    pub instances_open: Span,
+    /// Container instances otherwise.
+    pub instances: Span,
+    /// Jobs where events tell of changes: a full reading all the same, in case one was lost.
+    pub jobs: Span,
+    /// Jobs without events.
+    pub jobs_polled: Span,
+    /// Quotas and everything that policies are compiled against.
+    pub slow: Span,
+    /// The least time between two readings of a part that hints ask for.
+    pub hinted: Span,
+}
+
+impl Default for Periods {
+    fn default() -> Self {
+        Self {
+            environments: Span::from_seconds(30),
+            messages: Span::from_seconds(15),
+            oldest: Span::from_minutes(5),
+            instances_open: Span::from_seconds(30),
+            instances: Span::from_minutes(5),
+            jobs: Span::from_minutes(5),
+            jobs_polled: Span::from_seconds(60),
+            slow: Span::from_minutes(60),
+            hinted: Span::from_seconds(30),
+        }
+    }
+}
+
+/// What periods depend on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Circumstances {
+    /// Events arrive.
+    pub events: bool,
+    /// Environments with an open raise, by name.
+    pub open: BTreeSet<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct State {
+    began: Option<Time>,
+    reading: bool,
+    /// Something hinted at a change since the last reading began.
+    dirty: bool,
+    /// The hints have settled.
+    wanted: bool,
+    failures: u32,
+}
+
+/// Which parts there are and when each was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cadence {
+    periods: Periods,
+    parts: BTreeMap<Part, State>,
+}
+
+impl Cadence {
+    /// Nothing is read yet, so everything is due.
+    pub const fn new(periods: Periods) -> Self {
+        Self {
+            periods,
+            parts: BTreeMap::new(),
+        }
+    }
+
+    /// Exactly these parts are read from now on. What was known of those that stay is kept.
+    pub fn set_parts(&mut self, parts: impl IntoIterator<Item = Part>) {
+        let mut old = std::mem::take(&mut self.parts);
+        let keep = |part: Part| {
+            let state = old.remove(&part).unwrap_or_default();
+            (part, state)
+        };
+        self.parts = parts.into_iter().map(keep).collect();
+    }
+
+    /// Something changed here.
+    pub fn hint(&mut self, part: &Part) {
+        if let Some(state) = self.parts.get_mut(part) {
+            state.dirty = true;
+        }
+    }
+
+    /// Something may have changed in all parts of a kind.
+    pub fn hint_all(&mut self, kind: impl Fn(&Part) -> bool) {
+        for (_, state) in self.parts.iter_mut().filter(|(part, _)| kind(part)) {
+            state.dirty = true;
+        }
+    }
+
+    /// The controller asks to look: what hints told of is read, and environments are.
+    pub fn settle(&mut self) {
+        for (part, state) in &mut self.parts {
+            state.wanted |= state.dirty || *part == Part::Environments;
+        }
+    }
+
+    /// To be read at the next opportunity, whatever its period.
+    pub fn want(&mut self, part: &Part) {
+        if let Some(state) = self.parts.get_mut(part) {
+            state.wanted = true;
+        }
+    }
+
+    /// What is to be read now; taken as begun. Environments come first.
+    pub fn due(&mut self, now: Time, circumstances: &Circumstances) -> Vec<Part> {
+        let mut due: Vec<Part> = Vec::new();
+        for (part, state) in &self.parts {
+            if !state.reading && self.due_at(part, *state, circumstances) <= now {
+                due.push(part.clone());
+            }
+        }
+        let first = due.iter().any(Part::goes_before_jobs) || self.jobs_wait_until(now).is_some();
+        if first {
+            due.retain(|part| !part.is_jobs());
+        }
+        for part in &due {
+            if let Some(state) = self.parts.get_mut(part) {
+                *state = State {
+                    began: Some(now),
+                    reading: true,
+                    failures: state.failures,
+                    ..State::default()
+                };
+            }
+        }
+        due
+    }
+
+    /// A reading ended.
+    pub fn ended(&mut self, part: &Part, well: bool) {
+        if let Some(state) = self.parts.get_mut(part) {
+            state.reading = false;
+            state.failures = if well { 0 } else { state.failures.saturating_add(1) };
+        }
+    }
+
+    /// As if it had never been read.
+    pub fn forget(&mut self, part: &Part) {
+        if let Some(state) = self.parts.get_mut(part) {
+            *state = State::default();
+        }
+    }
+
+    /// When something will be due next; in the past if it is.
+    pub fn next(&self, now: Time, circumstances: &Circumstances) -> Time {
+        let jobs = self.jobs_wait_until(now).unwrap_or(Time::FAR_PAST);
+        let idle = self.parts.iter().filter(|(_, state)| !state.reading);
+        let at = idle.map(|(part, state)| {
+            let at = self.due_at(part, *state, circumstances);
+            if part.is_jobs() { at.max(jobs) } else { at }
+        });
+        at.min().unwrap_or(Time::FAR_FUTURE)
+    }
+
+    fn due_at(&self, part: &Part, state: State, circumstances: &Circumstances) -> Time {
+        let Some(began) = state.began else {
+            return Time::FAR_PAST;
+        };
+        let period = self.period(part, circumstances);
+        if state.failures > 0 {
+            let pause = AGAIN_FIRST.times(1_i64 << (state.failures - 1).min(16));
+            return began + pause.min(period);
+        }
+        let gap = match part {
+            Part::Environments | Part::Queues => Span::from_seconds(1),
+            Part::Instances(_) | Part::Jobs(_) | Part::Messages(_) | Part::Oldest(_) => self.periods.hinted,
+            Part::Quota(_) | Part::Topology => self.periods.hinted.times(2),
+        };
+        let period = if state.wanted { gap.min(period) } else { period };
+        began + period
+    }
+
+    fn period(&self, part: &Part, circumstances: &Circumstances) -> Span {
+        let periods = &self.periods;
+        match part {
+            Part::Environments | Part::Queues => periods.environments,
+            Part::Instances(name) if circumstances.open.contains(name) => periods.instances_open,
+            Part::Instances(_) => periods.instances,
+            Part::Messages(_) => periods.messages,
+            Part::Oldest(_) => periods.oldest,
+            Part::Quota(_) | Part::Topology => periods.slow,
+            Part::Jobs(_) if circumstances.events => periods.jobs,
+            Part::Jobs(_) => periods.jobs_polled,
+        }
+    }
+
+    /// While environments are being read: until when jobs wait for them.
+    fn jobs_wait_until(&self, now: Time) -> Option<Time> {
+        let reading = self
+            .parts
+            .iter()
+            .filter(|(part, state)| part.goes_before_jobs() && state.reading);
+        let until = reading.filter_map(|(_, state)| state.began.map(|began| began + JOBS_WAIT_MOST));
+        until.filter(|until| *until > now).max()
+    }
+}
+
+/// How large an account is and how much goes on in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Job queues.
+    pub queues: usize,
+    /// Compute environments.
+    pub environments: usize,
+    /// SQS sources.
+    pub sqs: usize,
+    /// Service quotas.
+    pub quotas: usize,
+    /// Whether events arrive.
+    pub events: bool,
+    /// Queues whose jobs change all the time.
+    pub busy_queues: usize,
+    /// Environments with an open raise.
+    pub open: usize,
+    /// Events per minute.
+    pub events_per_minute: i64,
+}
+
+/// API calls per minute, as a formula: for every part `60 s / period * cost`, where the period of a busy queue with events is
+/// [`Periods::hinted`] and that of an environment with an open raise is [`Periods::instances_open`]; three waits a minute for
+/// hints, and a receipt and a deletion for every ten events. Updates and guards come on top: at most two updates a minute and
+/// environment, and none when nothing changes.
+pub fn calls_per_minute(periods: &Periods, load: &Load) -> f64 {
+    let cost = |count: usize, part: &Part, period: Span| {
+        usize_to_f64(count) * f64::from(part.cost()) * 60.0 / period.seconds_f64().max(1.0)
+    };
+    let name = String::new;
+    let quiet_jobs = if load.events { periods.jobs } else { periods.jobs_polled };
+    let busy_jobs = quiet_jobs.min(if load.events {
+        periods.hinted
+    } else {
+        periods.jobs_polled
+    });
+    let quiet = load.queues.saturating_sub(load.busy_queues);
+    let closed = load.environments.saturating_sub(load.open);
+    let receipts = if load.events {
+        60.0 / HINTS_WAIT.seconds_f64() + 2.0 * i64_to_f64(load.events_per_minute) / 10.0
+    } else {
+        0.0
+    };
+    cost(1, &Part::Environments, periods.environments)
+        + cost(1, &Part::Queues, periods.environments)
+        + cost(closed, &Part::Instances(name()), periods.instances)
+        + cost(load.open, &Part::Instances(name()), periods.instances_open)
+        + cost(load.sqs, &Part::Messages(name()), periods.messages)
+        + cost(load.sqs, &Part::Oldest(name()), periods.oldest)
+        + cost(load.quotas, &Part::Quota(name()), periods.slow)
+        + cost(1, &Part::Topology, periods.slow)
+        + cost(quiet, &Part::Jobs(name()), quiet_jobs)
+        + cost(load.busy_queues, &Part::Jobs(name()), busy_jobs)
+        + receipts
+}
+
+/// Calls over the last ten minutes.
+#[derive(Clone, Debug, Default)]
+pub struct Meter {
+    began: Option<Time>,
+    /// Per minute, oldest first: which, and how many.
+    minutes: std::collections::VecDeque<(i64, u32)>,
+}
+
+impl Meter {
+    const MINUTES: i64 = 10;
+
+    /// Calls were made.
+    pub fn add(&mut self, now: Time, calls: u32) {
+        self.began.get_or_insert(now);
+        let minute = now.millis().div_euclid(60_000);
+        match self.minutes.back_mut() {
+            Some((last, count)) if *last == minute => *count = count.saturating_add(calls),
+            Some(_) | None => self.minutes.push_back((minute, calls)),
+        }
+        while self
+            .minutes
+            .front()
+            .is_some_and(|(first, _)| *first <= minute - Self::MINUTES)
+        {
+            self.minutes.pop_front();
+        }
+    }
+
+    /// Their rate, over at least a minute.
+    pub fn per_minute(&self, now: Time) -> f64 {
+        let calls: u32 = self.minutes.iter().map(|(_, count)| *count).sum();
+        let spent = self.began.map_or(0, |began| now.since(began).millis());
+        let minutes = i64_to_f64(spent.clamp(60_000, Self::MINUTES * 60_000)) / 60_000.0;
+        let tenths = f64_to_i64(f64::from(calls) / minutes * 10.0);
+        i64_to_f64(tenths) / 10.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Time = Time::from_seconds(1_000_000);
+
+    fn jobs() -> Part {
+        Part::Jobs("q".to_owned())
+    }
+
+    fn instances(name: &str) -> Part {
+        Part::Instances(name.to_owned())
+    }
+
+    fn cadence() -> Cadence {
+        let mut cadence = Cadence::new(Periods::default());
+        cadence.set_parts([Part::Environments, Part::Queues, instances("a"), instances("b"), jobs()]);
+        cadence
+    }
+
+    fn events() -> Circumstances {
+        Circumstances {
+            events: true,
+            open: BTreeSet::new(),
+        }
+    }
+
+    /// Reads whatever is due for so many seconds, at once and well; says what and when.
+    fn run(cadence: &mut Cadence, circumstances: &Circumstances, from: i64, to: i64) -> Vec<(i64, Part)> {
+        let mut read = Vec::new();
+        for second in from..to {
+            for _ in 0..2 {
+                for part in cadence.due(START + Span::from_seconds(second), circumstances) {
+                    cadence.ended(&part, true);
+                    read.push((second, part));
+                }
+            }
+        }
+        read
+    }
+
+    fn times(read: &[(i64, Part)], part: &Part) -> Vec<i64> {
+        read.iter()
+            .filter(|(_, read)| read == part)
+            .map(|(at, _)| *at)
+            .collect()
+    }
+
+    #[test]
+    fn every_part_has_its_own_period() {
+        let read = run(&mut cadence(), &events(), 0, 601);
+        assert_eq!(times(&read, &Part::Environments).len(), 21);
+        assert_eq!(times(&read, &instances("a")), [0, 300, 600]);
+        assert_eq!(times(&read, &jobs()), [0, 300, 600]);
+        let read = run(&mut cadence(), &Circumstances::default(), 0, 121);
+        assert_eq!(times(&read, &jobs()), [0, 60, 120]);
+        let open = Circumstances {
+            open: BTreeSet::from(["a".to_owned()]),
+            ..events()
+        };
+        let read = run(&mut cadence(), &open, 0, 61);
+        assert_eq!(times(&read, &instances("a")), [0, 30, 60]);
+        assert_eq!(times(&read, &instances("b")), [0]);
+    }
+
+    #[test]
+    fn environments_are_read_first_and_jobs_last_but_wait_no_longer_than_five_seconds() {
+        let mut cadence = cadence();
+        let first = cadence.due(START, &events());
+        assert_eq!(first.first(), Some(&Part::Environments));
+        assert!(!first.contains(&jobs()));
+        for part in first.iter().filter(|part| **part != instances("a")) {
+            cadence.ended(part, true);
+        }
+        assert_eq!(cadence.due(START + Span::from_seconds(4), &events()), []);
+        assert_eq!(
+            cadence.next(START + Span::from_seconds(4), &events()),
+            START + JOBS_WAIT_MOST
+        );
+        assert_eq!(cadence.due(START + JOBS_WAIT_MOST, &events()), [jobs()]);
+    }
+
+    #[test]
+    fn hints_that_settled_are_followed_at_once_and_then_at_most_every_half_minute() {
+        let mut cadence = cadence();
+        run(&mut cadence, &events(), 0, 40);
+        cadence.hint(&jobs());
+        assert_eq!(
+            times(&run(&mut cadence, &events(), 40, 50), &jobs()),
+            Vec::<i64>::new(),
+            "not settled"
+        );
+        let mut read = Vec::new();
+        for second in 50..120 {
+            cadence.hint(&jobs());
+            cadence.settle();
+            read.extend(run(&mut cadence, &events(), second, second + 1));
+        }
+        assert_eq!(times(&read, &jobs()), [50, 80, 110]);
+    }
+
+    #[test]
+    fn a_hint_during_a_reading_is_not_lost() {
+        let mut cadence = cadence();
+        run(&mut cadence, &events(), 0, 40);
+        cadence.want(&jobs());
+        assert_eq!(cadence.due(START + Span::from_seconds(45), &events()), [jobs()]);
+        cadence.hint(&jobs());
+        cadence.ended(&jobs(), true);
+        cadence.settle();
+        assert_eq!(times(&run(&mut cadence, &events(), 46, 80), &jobs()), [75]);
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_tried_again_sooner_and_then_less_and_less_often() {
+        let mut cadence = Cadence::new(Periods::default());
+        cadence.set_parts([Part::Topology]);
+        let mut tried = Vec::new();
+        for second in 0..100 {
+            for part in cadence.due(START + Span::from_seconds(second), &events()) {
+                cadence.ended(&part, false);
+                tried.push(second);
+            }
+        }
+        assert_eq!(tried, [0, 5, 15, 35, 75]);
+    }
+
+    #[test]
+    fn parts_that_stay_keep_their_time_and_new_ones_are_due() {
+        let mut cadence = cadence();
+        run(&mut cadence, &events(), 0, 10);
+        cadence.set_parts([Part::Environments, jobs(), instances("new")]);
+        let read = run(&mut cadence, &events(), 10, 11);
+        assert_eq!(read, [(10, instances("new"))]);
+    }
+
+    #[test]
+    fn looking_costs_no_more_calls_than_promised() {
+        let load = Load {
+            queues: 5,
+            environments: 10,
+            sqs: 5,
+            quotas: 2,
+            events: true,
+            ..Load::default()
+        };
+        let quiet = calls_per_minute(&Periods::default(), &load);
+        let polled = calls_per_minute(&Periods::default(), &Load { events: false, ..load });
+        let busy = calls_per_minute(
+            &Periods::default(),
+            &Load {
+                busy_queues: 5,
+                open: 10,
+                events_per_minute: 100,
+                ..load
+            },
+        );
+        assert!(quiet <= 40.0, "{quiet}");
+        assert!(polled <= 70.0, "{polled}");
+        assert!(busy <= 150.0, "{busy}");
+    }
+
+    /// The formula says what the cadence does.
+    #[test]
+    fn the_formula_counts_what_is_really_read() {
+        let mut parts = vec![Part::Environments, Part::Queues, Part::Topology];
+        for number in 0..10 {
+            let name = number.to_string();
+            parts.push(Part::Instances(name.clone()));
+            if number < 5 {
+                parts.extend([
+                    Part::Jobs(name.clone()),
+                    Part::Messages(name.clone()),
+                    Part::Oldest(name),
+                ]);
+            }
+        }
+        for with_events in [true, false] {
+            let mut cadence = Cadence::new(Periods::default());
+            cadence.set_parts(parts.clone());
+            let circumstances = Circumstances {
+                events: with_events,
+                open: BTreeSet::new(),
+            };
+            let read = run(&mut cadence, &circumstances, 0, 3600);
+            let calls: u32 = read.iter().map(|(_, part)| part.cost()).sum();
+            let load = Load {
+                queues: 5,
+                environments: 10,
+                sqs: 5,
+                events: with_events,
+                ..Load::default()
+            };
+            let receipts = if with_events { 3.0 } else { 0.0 };
+            let formula = calls_per_minute(&Periods::default(), &load) - receipts;
+            let counted = f64::from(calls) / 60.0;
+            assert!((formula - counted).abs() < 1.0, "{formula} {counted}");
+        }
+    }
+
+    #[test]
+    fn the_meter_forgets_what_is_older_than_ten_minutes() {
+        let mut meter = Meter::default();
+        for minute in 0..30 {
+            meter.add(START + Span::from_minutes(minute), if minute < 15 { 100 } else { 7 });
+        }
+        let rate = meter.per_minute(START + Span::from_minutes(29));
+        assert!((rate - 7.0).abs() < 0.01, "{rate}");
+    }
+}

@@ -1,0 +1,449 @@
+//! The loop. It waits for one of: an answer, a time, a wish of the outside; folds it, steps the controller, and hands what
+//! follows to others. Nothing in it waits for a call.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::cadence::{Cadence, Circumstances, Meter, Part};
+use super::cloud::{Cloud, EnvironmentRead, Identity, Read};
+use super::effects::Actuator;
+use super::listing::{Book, Listed, Sizes};
+use super::orders::{self, Orders};
+use super::reload::Keys;
+use super::sight::Sight;
+use super::store::{Leases, Writer};
+use super::telling::Teller;
+use super::wake::Waits;
+use super::{Event, Found, OnStop, Options, reading};
+use crate::account::Topology;
+use crate::clock;
+use crate::control::{Controller, Effect, Input, Planner};
+use crate::explain::printable;
+use crate::ids::EnvironmentIndex;
+use crate::input::render;
+use crate::journal::{Ended, Transition};
+use crate::planner::plan::Subject;
+use crate::policy::Policy;
+use crate::units::{Span, Time};
+
+/// The longest sleep: should the clock on the wall jump, it is noticed after this.
+const SLEEP_MOST: Span = Span::from_seconds(5);
+/// A stop may take this long in all, and this long for what was being sent.
+const STOP_MOST: Span = Span::from_seconds(8);
+/// How often a stop looks whether it is done.
+const STOP_STEP: Span = Span::from_millis(200);
+/// The disk has this long at the end.
+const FLUSH_MOST: Span = Span::from_seconds(1);
+
+/// What a start found out.
+pub(super) struct Kit {
+    pub(super) identity: Identity,
+    pub(super) policy: Policy,
+    pub(super) topology: Topology,
+    pub(super) keys: Keys,
+}
+
+/// Everything that the loop owns.
+pub(super) struct Driver<C> {
+    pub(super) cloud: Arc<C>,
+    pub(super) options: Options,
+    pub(super) kit: Kit,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+    pub(super) controller: Controller<Planner>,
+    pub(super) sight: Sight,
+    pub(super) cadence: Cadence,
+    pub(super) meter: Meter,
+    pub(super) books: BTreeMap<String, Book>,
+    pub(super) sizes: Sizes,
+    pub(super) orders: Orders,
+    pub(super) waits: Waits,
+    pub(super) actuator: Actuator<C>,
+    pub(super) writer: Writer,
+    pub(super) teller: Teller,
+    pub(super) effects: Vec<Effect>,
+    /// When the controller wants to look again.
+    pub(super) wake_at: Time,
+    /// Intents that are durable and have no outcome yet, by environment.
+    pub(super) numbers: BTreeMap<String, i64>,
+    /// The leases that were last noted.
+    pub(super) noted: Leases,
+    /// Until when this process may write, as it was last told.
+    pub(super) leads_until: Option<Time>,
+    /// It leads anew and has not yet taken over what its predecessor raised.
+    pub(super) inherits: bool,
+    /// The last wait for hints went well.
+    pub(super) hears: bool,
+    /// Why the policies were last refused.
+    pub(super) refused: Option<String>,
+}
+
+impl<C: Cloud> Driver<C> {
+    pub(super) fn new(
+        cloud: Arc<C>,
+        options: Options,
+        events: mpsc::UnboundedSender<Event>,
+        controller: Controller<Planner>,
+        kit: Kit,
+    ) -> Self {
+        let now = options.clock.now();
+        let sight = Sight::new(controller.setup());
+        let mut cadence = Cadence::new(options.periods);
+        cadence.set_parts(sight.parts());
+        let writer = Writer::start(options.store.clone(), options.retention);
+        Self {
+            actuator: Actuator::new(Arc::clone(&cloud), events.clone(), options.apply, options.guard),
+            cloud,
+            kit,
+            events,
+            controller,
+            sight,
+            cadence,
+            meter: Meter::default(),
+            books: BTreeMap::new(),
+            sizes: Sizes::default(),
+            orders: Orders::default(),
+            waits: Waits::new(now),
+            writer,
+            teller: Teller::default(),
+            effects: Vec::new(),
+            wake_at: Time::FAR_FUTURE,
+            numbers: BTreeMap::new(),
+            noted: options.recovered.leases.clone(),
+            leads_until: Some(Time::FAR_FUTURE),
+            inherits: false,
+            hears: options.events,
+            refused: None,
+            options,
+        }
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.options.clock.now()
+    }
+
+    pub(super) fn environment(&self, name: &str) -> Option<EnvironmentIndex> {
+        self.sight.environment(name)
+    }
+
+    /// Whether this process may write.
+    pub(super) fn leads(&self) -> bool {
+        self.leads_until.is_some_and(|until| self.now() < until)
+    }
+
+    /// Whether it waits for hints.
+    pub(super) const fn listens(&self) -> bool {
+        self.options.events
+    }
+
+    /// The first key to every write: without `apply` the controller never leads.
+    pub(super) fn lead_at_start(&mut self) {
+        let until = match &self.options.leads {
+            _ if !self.options.apply => None,
+            Some(leads) => *leads.borrow(),
+            None => Some(Time::FAR_FUTURE),
+        };
+        self.lead(until);
+        self.inherits = false;
+    }
+
+    pub(super) fn lead(&mut self, until: Option<Time>) {
+        let led = self.leads();
+        self.leads_until = until;
+        if self.leads() && !led {
+            self.inherits = true;
+            self.cadence.want(&Part::Topology);
+        }
+        self.options.metrics.leads(self.leads());
+        self.step(Input::Leadership(until));
+    }
+
+    /// Takes environments that were read at the start.
+    pub(super) fn see(&mut self, environments: Vec<EnvironmentRead>) {
+        let now = self.now();
+        self.meter.add(now, Part::Environments.cost());
+        self.sight.environments(now, environments);
+    }
+
+    /// Runs until it is asked to stop.
+    pub(super) async fn drive(
+        mut self,
+        mut inbox: mpsc::UnboundedReceiver<Event>,
+        leads: watch::Sender<bool>,
+        stop: CancellationToken,
+    ) {
+        let mut reload = self.options.reload.clone();
+        let mut leadership = self.options.leads.clone().filter(|_| self.options.apply);
+        // A dry run listens as well: nobody else does.
+        let listens = |driver: &Self| driver.leads() || driver.options.leads.is_none();
+        let _ = leads.send(listens(&self));
+        loop {
+            let now = self.now();
+            self.begin_reading(now);
+            self.writer.tidy(now);
+            let next = self.wake_at.min(self.cadence.next(now, &self.circumstances()));
+            let sleep = next.since(now).max(Span::from_millis(1)).min(SLEEP_MOST);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(event) = inbox.recv() => {
+                    let mut look = self.take(event);
+                    while let Ok(event) = inbox.try_recv() {
+                        look |= self.take(event);
+                    }
+                    if look {
+                        self.step(Input::Observed);
+                    }
+                }
+                Ok(()) = reload.changed() => self.read_policies(),
+                until = changed(&mut leadership) => {
+                    self.lead(until);
+                    let _ = leads.send(listens(&self));
+                }
+                () = clock::wait(sleep) => {
+                    if self.wake_at <= self.now() {
+                        self.step(Input::Observed);
+                    }
+                }
+            }
+        }
+        self.stop(inbox).await;
+    }
+
+    /// Hands over or restores; what is being sent may still be answered. Out within ten seconds.
+    async fn stop(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) {
+        let began = self.now();
+        let deadline = began + STOP_MOST;
+        let restore = self.options.on_stop == OnStop::Restore || !self.options.guard;
+        let input = if restore { Input::Restore } else { Input::Stop };
+        self.step(input.clone());
+        loop {
+            let now = self.now();
+            let sending = (0..self.controller.setup().environments.len())
+                .map(EnvironmentIndex::at)
+                .any(|environment| self.controller.is_sending(environment));
+            let restoring = restore && self.leads() && !self.leases().is_empty();
+            if now >= deadline || !(sending || restoring || self.actuator.is_busy()) {
+                break;
+            }
+            match clock::within(STOP_STEP, inbox.recv()).await {
+                Some(Some(event @ (Event::Committed(..) | Event::Armed(..) | Event::Sent(..)))) => {
+                    self.take(event);
+                }
+                Some(Some(Event::Read(..) | Event::Hints(_) | Event::Policy(_)) | None) | None => {}
+            }
+            if restore {
+                self.step(input.clone());
+            }
+        }
+        let left = self.leases().len();
+        tracing::info!(
+            left,
+            restore,
+            "Stopped; raised levels that are left end with their leases"
+        );
+        self.note_leases();
+        let _ = clock::within(FLUSH_MOST, self.writer.flush()).await;
+        self.tell();
+    }
+
+    pub(super) fn circumstances(&self) -> Circumstances {
+        let environments = self.sight.environment_names().iter().enumerate();
+        let open: BTreeSet<String> = environments
+            .filter(|(position, _)| self.sight.is_open(EnvironmentIndex::at(*position)))
+            .map(|(_, name)| name.clone())
+            .collect();
+        Circumstances {
+            events: self.options.events && self.hears,
+            open,
+        }
+    }
+
+    pub(super) fn begin_reading(&mut self, now: Time) {
+        let circumstances = self.circumstances();
+        for part in self.cadence.due(now, &circumstances) {
+            let book = match &part {
+                Part::Jobs(name) => self.books.get(name),
+                Part::Environments
+                | Part::Queues
+                | Part::Instances(_)
+                | Part::Messages(_)
+                | Part::Oldest(_)
+                | Part::Quota(_)
+                | Part::Topology => None,
+            };
+            let setup = self.controller.setup();
+            let needs = reading::needs(&part, &self.sight, setup, book, &self.sizes, self.options.guard);
+            if !matches!(part, Part::Jobs(_)) {
+                self.meter.add(now, part.cost());
+            }
+            let (cloud, events) = (Arc::clone(&self.cloud), self.events.clone());
+            tokio::spawn(async move {
+                let found = reading::read(cloud, part.clone(), now, needs).await;
+                let _ = events.send(Event::Read(part, now, found));
+            });
+        }
+    }
+
+    /// Takes what somebody tells. Says whether the controller should look.
+    pub(super) fn take(&mut self, event: Event) -> bool {
+        match event {
+            Event::Read(part, began, found) => self.take_read(&part, began, found),
+            Event::Hints(hints) => self.take_hints(hints),
+            Event::Committed(name, result) => {
+                if let Ok(number) = result {
+                    self.numbers.insert(name.clone(), number);
+                }
+                let result = result.map(|_| ());
+                self.step_of(&name, |environment| Input::Committed(environment, result));
+                false
+            }
+            Event::Armed(name, result) => {
+                self.actuator.answered();
+                self.step_of(&name, |environment| Input::Armed(environment, result));
+                false
+            }
+            Event::Sent(name, answer) => {
+                self.actuator.answered();
+                self.teller.sent(&name, &answer);
+                self.options.metrics.ended(&name, answer.outcome);
+                let number = self.numbers.remove(&name);
+                self.step_of(&name, |environment| Input::Finished(environment, answer.outcome));
+                let ended = Ended {
+                    at: self.now(),
+                    outcome: answer.outcome,
+                    message: answer.message,
+                };
+                if let Some(number) = number {
+                    self.finish(number, ended);
+                }
+                false
+            }
+            Event::Policy(policy) => {
+                match policy {
+                    Ok(policy) => self.recompile(Some(*policy), None),
+                    Err(problems) => self.refuse(&render(&problems)),
+                }
+                false
+            }
+        }
+    }
+
+    pub(super) fn take_read(&mut self, part: &Part, began: Time, found: Read<Found>) -> bool {
+        self.cadence.ended(part, found.is_ok());
+        let now = self.now();
+        let found = match found {
+            Ok(found) => found,
+            Err(unread) => {
+                if self.sight.could_not(part, now, &unread) {
+                    let error = printable(&unread.message);
+                    tracing::warn!(part = ?part, %error, "Could not be read");
+                }
+                return true;
+            }
+        };
+        if self.sight.could(part) {
+            tracing::info!(part = ?part, "Can be read again");
+        }
+        match reading::fold(&mut self.sight, self.controller.setup(), part, began, found) {
+            Some(Found::Jobs(listed)) => {
+                if let Part::Jobs(name) = part {
+                    self.take_jobs(name, began, *listed);
+                }
+            }
+            Some(Found::Queues(queues)) => {
+                for queue in queues {
+                    let told = self
+                        .orders
+                        .read(orders::Subject::Queue(queue.name.clone()), &queue.tags);
+                    if let (Some(order), Some(index)) = (told, self.sight.queue(&queue.name)) {
+                        self.order(Subject::Queue(index), order);
+                    }
+                    self.sight.queue_tags.insert(queue.name, queue.tags);
+                }
+            }
+            Some(Found::Topology(topology, guards)) => self.recompile(None, Some((*topology, guards, began))),
+            Some(
+                Found::Environments(_) | Found::Instances(_) | Found::Messages(_) | Found::Oldest(_) | Found::Quota(_),
+            )
+            | None => {}
+        }
+        if *part == Part::Environments {
+            self.take_orders();
+            self.watch_bases();
+        }
+        true
+    }
+
+    pub(super) fn take_jobs(&mut self, name: &str, began: Time, mut listed: Listed) {
+        self.meter.add(began, listed.calls);
+        let mut transitions = Vec::with_capacity(listed.jobs.len());
+        for job in std::mem::take(&mut listed.jobs) {
+            self.waits.seen_running(name, &job, &self.options.metrics);
+            transitions.push(Transition {
+                at: began,
+                queue: name.to_owned(),
+                shape: self.sizes.get(&job.id),
+                parents: self.sizes.parents(&job.id),
+                job,
+                by_event: false,
+            });
+        }
+        self.writer.jobs(transitions);
+        let book = std::mem::take(&mut listed.book);
+        self.books.entry(name.to_owned()).or_default().absorb(book, began);
+        self.sight.jobs(name, listed);
+    }
+
+    /// Steps the controller for an environment that is still there.
+    pub(super) fn step_of(&mut self, name: &str, input: impl FnOnce(EnvironmentIndex) -> Input) {
+        if let Some(environment) = self.sight.environment(name) {
+            self.step(input(environment));
+        }
+    }
+
+    /// Steps the controller and hands out what follows.
+    pub(super) fn step(&mut self, input: Input) {
+        let now = self.now();
+        let looks = matches!(input, Input::Observed);
+        let mut effects = std::mem::take(&mut self.effects);
+        let took = clock::stopwatch();
+        self.controller.step(now, &self.sight.observation, input, &mut effects);
+        let took = took();
+        self.wake_at = Time::FAR_FUTURE;
+        for effect in effects.drain(..) {
+            self.perform(now, effect);
+        }
+        self.effects = effects;
+        self.finish_unsent();
+        self.note_leases();
+        if looks {
+            let (setup, plan) = (self.controller.setup(), self.controller.plan());
+            self.options
+                .metrics
+                .planned(setup, &self.sight.observation, plan, now, took);
+            self.tell();
+        }
+    }
+
+    /// Says what is worth saying, once.
+    pub(super) fn tell(&mut self) {
+        let now = self.now();
+        if let Some(tick) = self.teller.changes(&self.controller, &self.sight, now) {
+            self.writer.tick(tick);
+        }
+        let snapshot = super::telling::snapshot(self, now);
+        self.options.snapshot.send_replace(snapshot);
+    }
+}
+
+/// The next word on who leads; never, where nobody tells.
+async fn changed(leads: &mut Option<watch::Receiver<Option<Time>>>) -> Option<Time> {
+    if let Some(leads) = leads
+        && leads.changed().await.is_ok()
+    {
+        return *leads.borrow_and_update();
+    }
+    std::future::pending().await
+}

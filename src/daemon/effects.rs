@@ -1,0 +1,332 @@
+//! The one actuator: everything that changes an account goes through here, and nowhere else.
+//!
+//! Every environment has a *lane* that carries out what is asked of it one after the other, so that a guard is never removed
+//! after a newer one was armed, and that an environment that hangs delays no other. Answers come back by name: indices change
+//! with every reload.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::Event;
+use super::cloud::{Answer, Cloud, NamedGuard};
+use super::driver::Driver;
+use super::store::Leases;
+use crate::clock;
+use crate::control::{Effect, Failed, Guard, Lease, Outcome};
+use crate::explain::{self, printable};
+use crate::ids::EnvironmentIndex;
+use crate::journal::{Ended, Intent, Remembered};
+use crate::planner::plan::{Action, Change};
+use crate::units::{Span, Time};
+
+/// A guard that could not be removed is tried again after this; doubles up to the longest.
+const DISARM_AGAIN: Span = Span::from_seconds(5);
+const DISARM_AGAIN_MOST: Span = Span::from_minutes(5);
+/// A commit that takes longer has failed.
+const COMMIT_MOST: Span = Span::from_seconds(30);
+/// A call that takes longer has failed, whatever it promised.
+const CALL_MOST: Span = Span::from_seconds(30);
+
+/// What a lane is asked to do.
+#[derive(Clone, Debug)]
+enum Order {
+    Arm(NamedGuard),
+    Disarm,
+    Send(Change),
+}
+
+/// Both keys to a write, and the lanes.
+pub(super) struct Actuator<C> {
+    cloud: Arc<C>,
+    events: mpsc::UnboundedSender<Event>,
+    /// The second key: the controller of a dry run asks for nothing, and this would refuse it.
+    apply: bool,
+    /// Whether guards are used at all.
+    guard: bool,
+    lanes: BTreeMap<String, mpsc::UnboundedSender<Order>>,
+    /// Arms and sends that are not answered yet.
+    unanswered: usize,
+}
+
+impl<C: Cloud> Actuator<C> {
+    pub(super) const fn new(cloud: Arc<C>, events: mpsc::UnboundedSender<Event>, apply: bool, guard: bool) -> Self {
+        Self {
+            cloud,
+            events,
+            apply,
+            guard,
+            lanes: BTreeMap::new(),
+            unanswered: 0,
+        }
+    }
+
+    /// Whether an answer is still to come.
+    pub(super) const fn is_busy(&self) -> bool {
+        self.unanswered > 0
+    }
+
+    /// An arm or a send was answered.
+    pub(super) const fn answered(&mut self) {
+        self.unanswered = self.unanswered.saturating_sub(1);
+    }
+
+    /// Arms or moves a guard. Where none are used, the lease in the journal stands alone.
+    pub(super) fn arm(&mut self, guard: NamedGuard) {
+        self.unanswered += 1;
+        if !self.apply {
+            let _ = self.events.send(Event::Armed(guard.environment, Err(Failed)));
+        } else if self.guard {
+            self.order(&guard.environment.clone(), Order::Arm(guard));
+        } else {
+            let _ = self.events.send(Event::Armed(guard.environment, Ok(())));
+        }
+    }
+
+    /// Removes a guard, sooner or later.
+    pub(super) fn disarm(&mut self, environment: &str) {
+        if self.apply && self.guard {
+            self.order(environment, Order::Disarm);
+        }
+    }
+
+    /// Sends an update, once.
+    pub(super) fn send(&mut self, environment: &str, change: Change) {
+        self.unanswered += 1;
+        if self.apply {
+            self.order(environment, Order::Send(change));
+        } else {
+            let answer = Answer {
+                outcome: Outcome::Failed,
+                message: "this is a dry run".to_owned(),
+            };
+            let _ = self.events.send(Event::Sent(environment.to_owned(), answer));
+        }
+    }
+
+    fn order(&mut self, environment: &str, order: Order) {
+        if self.lanes.get(environment).is_none_or(mpsc::UnboundedSender::is_closed) {
+            let (orders, inbox) = mpsc::unbounded_channel();
+            let (cloud, events) = (Arc::clone(&self.cloud), self.events.clone());
+            tokio::spawn(lane(cloud, environment.to_owned(), inbox, events));
+            self.lanes.insert(environment.to_owned(), orders);
+        }
+        if let Some(lane) = self.lanes.get(environment) {
+            let _ = lane.send(order);
+        }
+    }
+}
+
+/// Ends when nobody can ask for anything any more.
+async fn lane<C: Cloud>(
+    cloud: Arc<C>,
+    name: String,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    events: mpsc::UnboundedSender<Event>,
+) {
+    // A guard is still to be removed.
+    let mut owed = false;
+    let mut next = orders.recv().await;
+    while let Some(order) = next.take() {
+        match order {
+            Order::Arm(guard) => {
+                owed = false;
+                let armed = match clock::within(CALL_MOST, cloud.arm(&guard)).await {
+                    Some(Ok(())) => Ok(()),
+                    Some(Err(error)) => {
+                        let (environment, error) = (printable(&name), printable(&error.message));
+                        tracing::warn!(%environment, %error, "The guard could not be armed");
+                        Err(Failed)
+                    }
+                    None => Err(Failed),
+                };
+                let _ = events.send(Event::Armed(name.clone(), armed));
+            }
+            Order::Send(change) => {
+                let answer = clock::within(CALL_MOST, cloud.send(&name, &change)).await;
+                let answer = answer.unwrap_or_else(|| Answer {
+                    outcome: Outcome::Failed,
+                    message: "no answer came".to_owned(),
+                });
+                let _ = events.send(Event::Sent(name.clone(), answer));
+            }
+            Order::Disarm => {
+                next = disarm(cloud.as_ref(), &name, &mut orders).await;
+                // An update in between does not settle it; a guard that is wanted again does.
+                owed = matches!(next, Some(Order::Send(_)));
+            }
+        }
+        if next.is_none() {
+            next = match orders.try_recv() {
+                Ok(order) => Some(order),
+                Err(mpsc::error::TryRecvError::Empty) if owed => Some(Order::Disarm),
+                Err(_) => orders.recv().await,
+            };
+        }
+    }
+}
+
+/// Tries until it is done, or until something newer is asked for, which is returned.
+async fn disarm<C: Cloud>(cloud: &C, name: &str, orders: &mut mpsc::UnboundedReceiver<Order>) -> Option<Order> {
+    let mut pause = DISARM_AGAIN;
+    loop {
+        // What was asked for meanwhile is newer, and a guard that is moved need not be removed first.
+        if let Ok(newer) = orders.try_recv() {
+            return Some(newer);
+        }
+        match clock::within(CALL_MOST, cloud.disarm(name)).await {
+            Some(Ok(())) => return None,
+            Some(Err(error)) if pause == DISARM_AGAIN => {
+                let (environment, error) = (printable(name), printable(&error.message));
+                tracing::warn!(%environment, %error, "The guard could not be removed; it is tried again");
+            }
+            Some(Err(_)) | None => {}
+        }
+        if let Some(newer) = clock::within(pause, orders.recv()).await {
+            return newer;
+        }
+        pause = pause.times(2).min(DISARM_AGAIN_MOST);
+    }
+}
+
+impl<C: Cloud> Driver<C> {
+    pub(super) fn perform(&mut self, now: Time, effect: Effect) {
+        match effect {
+            Effect::Observe => self.cadence.settle(),
+            Effect::WakeAt(at) => self.wake_at = at,
+            Effect::Commit(environment, action, lease) => self.commit(now, environment, action, lease),
+            Effect::Arm(guard) => {
+                if let Some(guard) = self.named(guard) {
+                    self.actuator.arm(guard);
+                }
+            }
+            Effect::Disarm(environment) => {
+                if let Some(name) = self.sight.environment_names().get(environment.position()) {
+                    let setup = self.controller.setup().environments.get(environment.position());
+                    let same = setup.is_some_and(|setup| setup.name == *name);
+                    if let (Some(min), true) = (self.controller.yielded(environment), same) {
+                        let name = printable(name);
+                        tracing::warn!(environment = %name, %min, "Another hand changed minvCpus; ours is let go");
+                    }
+                    self.actuator.disarm(name);
+                }
+            }
+            Effect::Send(action) => {
+                let position = action.environment().position();
+                if let Some(name) = self.sight.environment_names().get(position) {
+                    let sentence = explain::action(self.controller.setup(), &action);
+                    self.teller.sending(name, sentence);
+                    self.actuator.send(name, action.change());
+                }
+            }
+            Effect::Renumbered => {
+                self.sight.renumber(self.controller.setup());
+                self.cadence.set_parts(self.sight.parts());
+                self.books.retain(|name, _| self.sight.queue(name).is_some());
+            }
+        }
+    }
+
+    pub(super) fn named(&self, guard: Guard) -> Option<NamedGuard> {
+        let position = guard.environment.position();
+        let setup = self.controller.setup().environments.get(position)?;
+        let memory = self.controller.memory().environments.get(position);
+        let max_is_ours = setup.enforce_max || memory.is_some_and(|memory| memory.max_before.is_some());
+        Some(NamedGuard {
+            environment: setup.name.clone(),
+            fires: guard.fires,
+            min_vcpus: guard.min_vcpus,
+            max_vcpus: max_is_ours.then_some(guard.max_vcpus),
+        })
+    }
+
+    pub(super) fn commit(&self, now: Time, environment: EnvironmentIndex, action: Action, lease: Option<Lease>) {
+        let setup = self.controller.setup();
+        let Some(name) = setup
+            .environments
+            .get(environment.position())
+            .map(|setup| setup.name.clone())
+        else {
+            return;
+        };
+        let intent = Intent {
+            number: 0,
+            at: now,
+            environment: name.clone(),
+            from: action.from(),
+            to: action.to(),
+            because: explain::code(&action.because()).to_owned(),
+            sentence: explain::action(setup, &action),
+            lease,
+        };
+        let answered = self.writer.commit(intent, self.remembered());
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let result = match clock::within(COMMIT_MOST, answered).await {
+                Some(Ok(Ok(number))) => Ok(number),
+                Some(Ok(Err(_)) | Err(_)) | None => Err(Failed),
+            };
+            let _ = events.send(Event::Committed(name, result));
+        });
+    }
+
+    pub(super) fn remembered(&self) -> Remembered {
+        let (setup, memory) = (self.controller.setup(), self.controller.memory());
+        let environments = setup.environments.iter().map(|e| e.name.clone());
+        let queues = setup.queues.iter().map(|queue| queue.name.clone());
+        let sqs = setup.sqs_sources.iter().map(|source| source.name.clone());
+        Remembered {
+            environments: environments.zip(memory.environments.iter().copied()).collect(),
+            queues: queues.zip(memory.queues.iter().copied()).collect(),
+            sqs: sqs.zip(memory.sqs.iter().copied()).collect(),
+        }
+    }
+
+    /// Notes how an intent ended, after the leases that follow from it.
+    pub(super) fn finish(&mut self, number: i64, ended: Ended) {
+        self.noted = self.leases();
+        self.writer.finished(self.noted.clone(), Some((number, ended)));
+    }
+
+    /// Intents that the controller gave up between commit and send.
+    pub(super) fn finish_unsent(&mut self) {
+        let given_up = |name: &String| {
+            let environment = self.sight.environment(name);
+            environment.is_none_or(|environment| !self.controller.is_sending(environment))
+        };
+        let given_up: Vec<String> = self.numbers.keys().filter(|name| given_up(name)).cloned().collect();
+        for name in given_up {
+            if let Some(number) = self.numbers.remove(&name) {
+                let ended = Ended {
+                    at: self.now(),
+                    outcome: crate::control::Outcome::Failed,
+                    message: "not sent".to_owned(),
+                };
+                self.finish(number, ended);
+            }
+        }
+    }
+
+    pub(super) fn leases(&self) -> Leases {
+        let (setup, memory) = (self.controller.setup(), self.controller.memory());
+        let environments = setup.environments.iter().zip(&memory.environments).enumerate();
+        let held = environments.filter_map(|(position, (setup, memory))| {
+            let lease = self.controller.lease(EnvironmentIndex::at(position))?;
+            Some((setup.name.clone(), (lease, memory.max_before)))
+        });
+        held.collect()
+    }
+
+    pub(super) fn note_leases(&mut self) {
+        // A dry run, or one that does not lead, leaves what it found.
+        if !self.leads() {
+            return;
+        }
+        let leases = self.leases();
+        if leases != self.noted {
+            self.noted.clone_from(&leases);
+            self.writer.finished(leases, None);
+        }
+    }
+}

@@ -1,0 +1,487 @@
+//! A queue's jobs, counted: pages of ListJobs become a [`Listed`].
+//!
+//! Counting RUNNABLE jobs stops once they want more than the queue's environments could ever run: the count is then `AtLeast`.
+//! An array's children are counted from their parent's summary, since a listing of the queue does not show them; the size of a
+//! child is that of the parent as DescribeJobs tells it, never the parent's `capacityUsage`. What a listing does not tell of a
+//! job's size is asked once per job and remembered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lru::LruCache;
+
+use super::cloud::{Cloud, Page, Read, Unread};
+use crate::catalog::Resources;
+use crate::jobs::{JobSeen, JobSize, JobStatus};
+use crate::observation::{Gap, NotDemand, Seen, Shape, Tally};
+use crate::units::{Mebibytes, Span, Time, Vcpus};
+
+/// Sizes that are remembered: some 10 MB.
+const SIZES_MOST: usize = 50_000;
+/// More unknown jobs than this are not all asked for: some of each kind are.
+const ASKED_MOST: usize = 500;
+/// So many of each kind.
+const SAMPLE: usize = 20;
+/// But never more in one listing.
+const SAMPLED_MOST: usize = 2_000;
+/// DescribeJobs takes so many ids.
+const DESCRIBED_AT_ONCE: usize = 100;
+/// Pages of one status that are read at most: 200,000 jobs.
+const PAGES_MOST: u32 = 200;
+/// A summary that is older than this is corrected by what events told since.
+const SUMMARY_OLD: Span = Span::from_seconds(60);
+/// A reason for being blocked is believed after this: Batch also states some while a fitting instance is still booting.
+const BELIEVED_AFTER: Span = Span::from_minutes(10);
+/// Blocked jobs and children of arrays that are remembered per queue.
+const REMEMBERED_MOST: usize = 20_000;
+
+/// Sizes by job id; shared by all queues.
+#[derive(Clone, Debug)]
+pub(super) struct Sizes(Arc<Mutex<LruCache<String, JobSize>>>);
+
+impl Default for Sizes {
+    fn default() -> Self {
+        let most = NonZeroUsize::new(SIZES_MOST).unwrap_or(NonZeroUsize::MIN);
+        Self(Arc::new(Mutex::new(LruCache::new(most))))
+    }
+}
+
+impl Sizes {
+    /// The size of a job; a child of an array is as large as its parent.
+    pub(super) fn get(&self, id: &str) -> Option<Shape> {
+        let mut sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sizes.get(parent_of(id).unwrap_or(id)).map(|size| size.shape)
+    }
+
+    /// The jobs that a job waits for.
+    pub(super) fn parents(&self, id: &str) -> Vec<String> {
+        let sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sizes.peek(id).map(|size| size.parents.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn put(&self, size: JobSize) {
+        let mut sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sizes.put(size.id.clone(), size);
+    }
+}
+
+/// The array that a job is a child of.
+pub(super) fn parent_of(id: &str) -> Option<&str> {
+    id.split_once(':').map(|(parent, _)| parent)
+}
+
+/// What is remembered of a queue from listing to listing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Book {
+    /// Jobs with a reason for being blocked: since when it has been seen.
+    blocked: BTreeMap<String, Time>,
+    /// What events told of children of arrays: by parent and child, in the order of their times.
+    told: BTreeMap<String, BTreeMap<String, Vec<(Time, JobStatus)>>>,
+}
+
+impl Book {
+    /// An event told of a job.
+    pub(super) fn tell(&mut self, id: &str, status: JobStatus, at: Time) {
+        let Some(parent) = parent_of(id) else { return };
+        if self.told.values().map(BTreeMap::len).sum::<usize>() >= REMEMBERED_MOST {
+            self.told.clear();
+        }
+        let told = self.told.entry(parent.to_owned()).or_default();
+        let told = told.entry(id.to_owned()).or_default();
+        if told.len() < 8 && !told.contains(&(at, status)) {
+            told.push((at, status));
+            told.sort_unstable();
+        }
+    }
+
+    /// Takes over what a listing that began then found; what events told meanwhile stays.
+    pub(super) fn absorb(&mut self, listed: Self, began: Time) {
+        self.blocked = listed.blocked;
+        self.told.retain(|parent, told| {
+            let later = || told.values().flatten().any(|(at, _)| *at >= began);
+            listed.told.contains_key(parent) || later()
+        });
+    }
+
+    /// How an array's counts have changed since they were taken.
+    fn since(&self, parent: &str, updated: Time) -> BTreeMap<JobStatus, i64> {
+        let mut change = BTreeMap::new();
+        for told in self.told.get(parent).into_iter().flat_map(BTreeMap::values) {
+            let later = || told.iter().filter(|(at, _)| *at > updated);
+            if let (Some((_, first)), Some((_, last))) = (later().next(), later().last()) {
+                if let Some(before) = before(*first) {
+                    *change.entry(before).or_insert(0) -= 1;
+                }
+                *change.entry(*last).or_insert(0) += 1;
+            }
+        }
+        change
+    }
+
+    /// Whether a job's reason for being blocked has been there for long enough.
+    fn believes(&mut self, job: &JobSeen, now: Time) -> bool {
+        let known = self.blocked.len() < REMEMBERED_MOST || self.blocked.contains_key(&job.id);
+        let since = if known {
+            *self.blocked.entry(job.id.clone()).or_insert(now)
+        } else {
+            now
+        };
+        now.since(since) >= BELIEVED_AFTER
+    }
+}
+
+/// The status that a job was in before it came into this one.
+const fn before(status: JobStatus) -> Option<JobStatus> {
+    match status {
+        JobStatus::Submitted => None,
+        JobStatus::Pending => Some(JobStatus::Submitted),
+        JobStatus::Runnable => Some(JobStatus::Pending),
+        JobStatus::Starting => Some(JobStatus::Runnable),
+        JobStatus::Running => Some(JobStatus::Starting),
+        JobStatus::Succeeded | JobStatus::Failed => Some(JobStatus::Running),
+    }
+}
+
+/// What a listing found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Listed {
+    pub(super) runnable: Seen<Tally>,
+    pub(super) placed: Seen<Tally>,
+    pub(super) head: Seen<Option<Shape>>,
+    pub(super) not_demand: NotDemand,
+    /// Some sizes are those of other jobs like them.
+    pub(super) sampled: bool,
+    /// Why the first blocked job is blocked, in Batch's words, and since when that has been seen.
+    pub(super) blocked: Option<(String, Time)>,
+    /// When the RUNNABLE job that has existed longest was submitted.
+    pub(super) oldest: Option<Time>,
+    /// Every job that was listed.
+    pub(super) jobs: Vec<JobSeen>,
+    /// API calls that it took.
+    pub(super) calls: u32,
+    pub(super) book: Book,
+}
+
+/// So many jobs alike: their status group, how many, and whose size they have.
+struct Row {
+    place: Place,
+    jobs: i64,
+    id: String,
+    kind: Kind,
+    nodes: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Runnable,
+    Placed,
+}
+
+/// Jobs that are probably of one size.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    definition: String,
+    /// The name up to its first digit.
+    prefix: String,
+    vcpus: Option<Vcpus>,
+}
+
+/// One listing under way.
+struct Lister<'a, C> {
+    cloud: &'a C,
+    queue: &'a str,
+    now: Time,
+    /// What the queue's environments could ever run.
+    most: Vcpus,
+    rows: Vec<Row>,
+    at_least: bool,
+    placed_at_least: bool,
+    blocked_now: BTreeSet<String>,
+    found: Listed,
+}
+
+/// Counts the jobs of a queue whose environments could run `most` at once.
+pub(super) async fn list<C: Cloud>(
+    cloud: &C,
+    queue: &str,
+    now: Time,
+    most: Vcpus,
+    book: Book,
+    sizes: &Sizes,
+) -> Read<Listed> {
+    let mut lister = Lister {
+        cloud,
+        queue,
+        now,
+        most,
+        rows: Vec::new(),
+        at_least: false,
+        placed_at_least: false,
+        blocked_now: BTreeSet::new(),
+        found: Listed {
+            book,
+            ..Listed::default()
+        },
+    };
+    // Against the stream: a job that moves on while we look is missed, never counted twice.
+    lister.status(JobStatus::Running).await?;
+    lister.status(JobStatus::Starting).await?;
+    lister.status(JobStatus::Runnable).await?;
+    lister.status(JobStatus::Pending).await?;
+    let head = lister.head().await;
+    lister.finish(head, sizes).await
+}
+
+impl<C: Cloud> Lister<'_, C> {
+    async fn status(&mut self, status: JobStatus) -> Read<()> {
+        let mut next = None;
+        let mut wanted = Vcpus::ZERO;
+        for number in 1.. {
+            self.found.calls += 1;
+            let Page { jobs, next: after } = self.cloud.list_jobs(self.queue, status, next).await?;
+            for job in jobs {
+                wanted = wanted + self.count(&job, status);
+                self.found.jobs.push(job);
+            }
+            next = after;
+            if next.is_none() {
+                break;
+            }
+            let enough = status != JobStatus::Pending && wanted > self.most;
+            if enough || number >= PAGES_MOST {
+                match status {
+                    JobStatus::Starting | JobStatus::Running => self.placed_at_least = true,
+                    JobStatus::Submitted
+                    | JobStatus::Pending
+                    | JobStatus::Runnable
+                    | JobStatus::Succeeded
+                    | JobStatus::Failed => self.at_least = true,
+                }
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a job into account and tells what it wants, as far as the listing says it: one vCPU at least.
+    fn count(&mut self, job: &JobSeen, status: JobStatus) -> Vcpus {
+        // Its parent tells of it.
+        if parent_of(&job.id).is_some() {
+            return Vcpus::ZERO;
+        }
+        match status {
+            JobStatus::Running | JobStatus::Starting => {
+                self.row(Place::Placed, job, 1);
+                job.vcpus.unwrap_or(Vcpus::new(1)).max(Vcpus::new(1))
+            }
+            JobStatus::Runnable => {
+                if let (oldest, Some(created)) = (&mut self.found.oldest, job.created) {
+                    *oldest = Some(oldest.map_or(created, |oldest| oldest.min(created)));
+                }
+                if self.is_blocked(job) {
+                    self.found.not_demand.misconfigured += 1;
+                    Vcpus::ZERO
+                } else if job.nodes > 1 {
+                    self.found.not_demand.multi_node += 1;
+                    Vcpus::ZERO
+                } else {
+                    self.row(Place::Runnable, job, 1);
+                    job.vcpus.unwrap_or(Vcpus::new(1)).max(Vcpus::new(1))
+                }
+            }
+            JobStatus::Pending => {
+                self.pending(job);
+                Vcpus::ZERO
+            }
+            JobStatus::Submitted | JobStatus::Succeeded | JobStatus::Failed => Vcpus::ZERO,
+        }
+    }
+
+    /// A job that waits for others; or an array, whose children are in any status.
+    fn pending(&mut self, job: &JobSeen) {
+        let Some(array) = &job.array else {
+            self.found.not_demand.pending += 1;
+            return;
+        };
+        let mut children = array.summary.clone();
+        let updated = array.updated.unwrap_or(Time::FAR_PAST);
+        if array
+            .updated
+            .is_none_or(|updated| self.now.since(updated) > SUMMARY_OLD)
+        {
+            for (status, change) in self.found.book.since(&job.id, updated) {
+                *children.entry(status).or_insert(0) += change;
+            }
+        }
+        let mut count = |status| children.remove(&status).unwrap_or(0).clamp(0, array.size.max(0));
+        let runnable = count(JobStatus::Runnable);
+        let placed = count(JobStatus::Starting) + count(JobStatus::Running);
+        self.found.not_demand.pending += count(JobStatus::Pending) + count(JobStatus::Submitted);
+        if runnable > 0 {
+            if let (oldest, Some(created)) = (&mut self.found.oldest, job.created) {
+                *oldest = Some(oldest.map_or(created, |oldest| oldest.min(created)));
+            }
+            if self.is_blocked(job) {
+                self.found.not_demand.misconfigured += runnable;
+            } else {
+                self.row(Place::Runnable, job, runnable);
+            }
+        }
+        self.row(Place::Placed, job, placed);
+    }
+
+    fn row(&mut self, place: Place, job: &JobSeen, jobs: i64) {
+        if jobs <= 0 {
+            return;
+        }
+        let prefix = job.name.find(|c: char| c.is_ascii_digit()).unwrap_or(job.name.len());
+        self.rows.push(Row {
+            place,
+            jobs,
+            id: job.id.clone(),
+            kind: Kind {
+                definition: job.definition.clone(),
+                prefix: job.name.get(..prefix).unwrap_or_default().to_owned(),
+                vcpus: if job.array.is_some() { None } else { job.vcpus },
+            },
+            nodes: job.nodes.max(1),
+        });
+    }
+
+    fn is_blocked(&mut self, job: &JobSeen) -> bool {
+        let reason = &job.status_reason;
+        if !reason.starts_with("MISCONFIGURATION:") && !reason.starts_with("ACTION_REQUIRED") {
+            return false;
+        }
+        self.blocked_now.insert(job.id.clone());
+        let believed = self.found.book.believes(job, self.now);
+        let since = self.found.book.blocked.get(&job.id).copied().unwrap_or(self.now);
+        self.found.blocked.get_or_insert_with(|| (reason.clone(), since));
+        believed
+    }
+
+    async fn head(&mut self) -> Read<Option<String>> {
+        self.found.calls += 1;
+        let head = self.cloud.head(self.queue).await?;
+        Ok(head.map(|head| head.job))
+    }
+
+    async fn finish(mut self, head: Read<Option<String>>, sizes: &Sizes) -> Read<Listed> {
+        let mut unsized_jobs = self
+            .ask_for_sizes(head.as_ref().ok().and_then(Option::as_deref), sizes)
+            .await;
+        let (mut runnable, mut placed) = (Tally::default(), Tally::default());
+        let mut samples: BTreeMap<&Kind, Vec<Shape>> = BTreeMap::new();
+        for row in &self.rows {
+            if let Some(shape) = sizes.get(&row.id) {
+                let known = samples.entry(&row.kind).or_default();
+                if known.len() < SAMPLE {
+                    known.push(shape);
+                }
+            }
+        }
+        let mut turns: BTreeMap<&Kind, usize> = BTreeMap::new();
+        for row in &self.rows {
+            let shape = sizes.get(&row.id).or_else(|| {
+                self.found.sampled = true;
+                let turn = turns.entry(&row.kind).or_default();
+                *turn += 1;
+                let known = samples.get(&row.kind)?;
+                known.get(*turn % known.len().max(1)).copied()
+            });
+            // What nobody tells of is as small as it can be, and then nothing is lowered on its account.
+            let shape = shape.unwrap_or_else(|| {
+                unsized_jobs = true;
+                smallest(row)
+            });
+            match row.place {
+                Place::Runnable => runnable.add(shape, row.jobs),
+                Place::Placed => placed.add(shape, row.jobs),
+            }
+        }
+        self.at_least |= unsized_jobs;
+        let seen = |tally, at_least| {
+            if at_least {
+                Seen::AtLeast(self.now, tally)
+            } else {
+                Seen::Exactly(self.now, tally)
+            }
+        };
+        self.found.runnable = seen(runnable, self.at_least);
+        self.found.placed = seen(placed, self.placed_at_least);
+        self.found.head = match head {
+            Ok(None) => Seen::Exactly(self.now, None),
+            Ok(Some(id)) => sizes
+                .get(&id)
+                .map_or_else(Seen::default, |shape| Seen::Exactly(self.now, Some(shape))),
+            Err(Unread { why, .. }) => Seen::Missing(Gap { since: self.now, why }),
+        };
+        self.found.book.blocked.retain(|id, _| self.blocked_now.contains(id));
+        let listed: BTreeSet<&str> = self.found.jobs.iter().map(|job| job.id.as_str()).collect();
+        self.found
+            .book
+            .told
+            .retain(|parent, _| listed.contains(parent.as_str()));
+        Ok(self.found)
+    }
+
+    /// Asks for sizes that are not known yet. Says whether some could not be asked for.
+    async fn ask_for_sizes(&mut self, head: Option<&str>, sizes: &Sizes) -> bool {
+        let unknown: Vec<&Row> = self.rows.iter().filter(|row| sizes.get(&row.id).is_none()).collect();
+        let mut ids: Vec<String> = Vec::new();
+        if let Some(head) = head {
+            let id = parent_of(head).unwrap_or(head);
+            ids.extend(sizes.get(id).is_none().then(|| id.to_owned()));
+        }
+        let all = unknown.len() <= ASKED_MOST;
+        let mut taken: BTreeMap<&Kind, usize> = BTreeMap::new();
+        for row in unknown {
+            let taken = taken.entry(&row.kind).or_default();
+            *taken += 1;
+            if (all || *taken <= SAMPLE) && ids.len() < SAMPLED_MOST && !ids.contains(&row.id) {
+                ids.push(row.id.clone());
+            }
+        }
+        let mut failed = false;
+        for ids in ids.chunks(DESCRIBED_AT_ONCE) {
+            self.found.calls += 1;
+            match self.cloud.describe_jobs(ids).await {
+                Ok(described) => described.into_iter().for_each(|size| sizes.put(size)),
+                Err(error) => {
+                    let queue = crate::explain::printable(self.queue);
+                    let error = crate::explain::printable(&error.message);
+                    tracing::debug!(%queue, %error, "Sizes of jobs could not be read");
+                    failed = true;
+                    break;
+                }
+            }
+        }
+        failed
+    }
+}
+
+fn smallest(row: &Row) -> Shape {
+    Shape {
+        resources: Resources {
+            vcpus: row.kind.vcpus.unwrap_or(Vcpus::new(1)),
+            memory: Mebibytes::ZERO,
+            gpus: 0,
+        },
+        nodes: row.nodes,
+    }
+}
+
+/// How many jobs a tally of a listing has, for logs.
+pub(super) fn jobs_in(part: &Seen<Tally>) -> i64 {
+    part.value().map_or(0, Tally::jobs)
+}
+
+/// A tally's rows, for snapshots.
+pub(super) fn vcpus_in(part: &Seen<Tally>) -> Vcpus {
+    part.value().map_or(Vcpus::ZERO, Tally::vcpus)
+}
+
+#[cfg(test)]
+#[path = "tests/listing.rs"]
+mod tests;

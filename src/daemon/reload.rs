@@ -1,0 +1,269 @@
+//! Policies and account together become a setup: at the start, when the policies are read again, and when the account changes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::Event;
+use super::cadence::Part;
+use super::cloud::{Cloud, NamedGuard};
+use super::driver::Driver;
+use crate::account::Topology;
+use crate::control::{Input, Lease};
+use crate::explain::printable;
+use crate::input::{Problem, render};
+use crate::planner::memory::Memory;
+use crate::policy::{self, Policy};
+use crate::setup::{Compiled, Setup, compile};
+use crate::units::{Span, Time, Vcpus};
+
+/// Schedules are worked out from a day ago to this far ahead; long before the end they are worked out again.
+const AHEAD: Span = Span::from_minutes(8 * 24 * 60);
+const BEHIND: Span = Span::from_minutes(24 * 60);
+/// A topology read so soon after an update of ours may still show what was before.
+const SHOWN_AFTER: Span = Span::from_seconds(60);
+
+/// What must hold before an environment is written to, besides the policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// The tag that an environment must carry, as key and value.
+    pub tag: Option<(String, String)>,
+    /// The most vCPUs asked for where no guard restores base; `None` where one does.
+    pub unguarded_max_vcpus: Option<Vcpus>,
+}
+
+/// The operator's own levels, of environments whose present ones may be ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    min: BTreeMap<String, Vcpus>,
+    max: BTreeMap<String, Vcpus>,
+}
+
+impl Known {
+    /// The account's guards tell of base, also of raises by a process that is no more.
+    pub(super) fn take_guards(&mut self, guards: &[NamedGuard]) {
+        for guard in guards {
+            self.min.insert(guard.environment.clone(), guard.min_vcpus);
+            if let Some(max) = guard.max_vcpus {
+                self.max.insert(guard.environment.clone(), max);
+            }
+        }
+    }
+
+    /// One environment's base and max, where they are known.
+    pub(super) fn take(&mut self, name: &str, base: Option<Vcpus>, max: Option<Vcpus>) {
+        if let Some(base) = base {
+            self.min.insert(name.to_owned(), base);
+        }
+        if let Some(max) = max {
+            self.max.insert(name.to_owned(), max);
+        }
+    }
+
+    /// What a running controller knows, for a topology that was read from `began` on.
+    pub(super) fn take_memory(&mut self, setup: &Setup, memory: &Memory, began: Time) {
+        for (environment, memory) in setup.environments.iter().zip(&memory.environments) {
+            let recent = memory.acted_at.is_some_and(|acted| acted + SHOWN_AFTER >= began);
+            let base = memory.base_before.or(recent.then_some(environment.base));
+            self.take(&environment.name, base, memory.max_before);
+        }
+    }
+}
+
+/// Reads policy files, or folders of them, without holding up anybody.
+pub(super) async fn load(paths: Vec<PathBuf>) -> Result<Policy, Vec<Problem>> {
+    let read = move || match paths.as_slice() {
+        [path] => policy::load(path),
+        paths => policy::load_files(paths),
+    };
+    let failed = |error: tokio::task::JoinError| {
+        vec![Problem::of_file(
+            "the policies",
+            error.to_string(),
+            "files that can be read",
+        )]
+    };
+    tokio::task::spawn_blocking(read).await.map_err(failed)?
+}
+
+/// Compiles, with both keys: who lacks the tag is watched and not written to, and who has no guard gets only so much.
+pub(super) fn prepare(
+    policy: &Policy,
+    topology: &Topology,
+    known: &Known,
+    keys: &Keys,
+    now: Time,
+) -> Result<Compiled, Vec<Problem>> {
+    let mut topology = topology.clone();
+    for environment in &mut topology.environments {
+        if let Some(base) = known.min.get(&environment.name) {
+            environment.min_vcpus = *base;
+        }
+        if let Some(max) = known.max.get(&environment.name) {
+            environment.max_vcpus = *max;
+        }
+    }
+    let mut compiled = compile(policy, &topology, (now - BEHIND, now + AHEAD))?;
+    for (setup, environment) in compiled.setup.environments.iter_mut().zip(&topology.environments) {
+        if let (Some((key, value)), true) = (&keys.tag, setup.covered)
+            && environment.tags.get(key) != Some(value)
+        {
+            setup.covered = false;
+            compiled.notes.push(format!(
+                "compute environment {}: it lacks the tag {key}={value}, so it is watched, not steered",
+                printable(&environment.name)
+            ));
+        }
+        if let Some(most) = keys.unguarded_max_vcpus {
+            setup.cap = Some(setup.cap.unwrap_or(most).min(most).max(setup.base));
+        }
+    }
+    Ok(compiled)
+}
+
+impl<C: Cloud> Driver<C> {
+    /// Where nothing of ours stands, another min than the account showed is the operator's new one: it is read again.
+    pub(super) fn watch_bases(&mut self) {
+        let setup = &self.controller.setup().environments;
+        let memory = &self.controller.memory().environments;
+        let seen = &self.sight.observation.environments;
+        let known = &self.kit.topology.environments;
+        let moved = setup.iter().zip(memory).zip(seen).any(|((setup, memory), seen)| {
+            let others = memory.base_before.is_none() && !memory.in_flight;
+            let shown = memory
+                .acted_at
+                .is_none_or(|acted| seen.at() >= acted + Span::from_minutes(2));
+            let known = known.iter().find(|environment| environment.name == setup.name);
+            let differs = |now: &crate::observation::EnvironmentNow| {
+                now.min_vcpus != setup.base && known.is_some_and(|known| known.min_vcpus != now.min_vcpus)
+            };
+            others && shown && seen.value().is_some_and(differs)
+        });
+        if moved {
+            self.cadence.want(&Part::Topology);
+        }
+    }
+
+    pub(super) fn read_policies(&self) {
+        let (paths, events) = (self.options.policies.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let policy = load(paths).await.map(Box::new);
+            let _ = events.send(Event::Policy(policy));
+        });
+    }
+
+    pub(super) fn refuse(&mut self, problems: &str) {
+        tracing::error!("The policies are refused, the old ones stay:\n{problems}");
+        self.refused = Some(problems.to_owned());
+        self.options.metrics.reloaded(false);
+    }
+
+    /// Policy or account have changed, or may have: compiles anew and tells the controller what is different.
+    pub(super) fn recompile(&mut self, policy: Option<Policy>, read: Option<(Topology, Vec<NamedGuard>, Time)>) {
+        let now = self.now();
+        let mut known = Known::default();
+        let began = read.as_ref().map_or(Time::FAR_PAST, |(_, _, began)| *began);
+        let guards = read.as_ref().map(|(_, guards, _)| guards.clone()).unwrap_or_default();
+        known.take_guards(&guards);
+        known.take_memory(self.controller.setup(), self.controller.memory(), began);
+        let topology = read.map_or_else(|| self.kit.topology.clone(), |(topology, ..)| topology);
+        let new = policy.as_ref().unwrap_or(&self.kit.policy);
+        match prepare(new, &topology, &known, &self.kit.keys, now) {
+            Ok(compiled) => {
+                self.kit.topology = topology;
+                if let Some(policy) = policy {
+                    self.kit.policy = policy;
+                    tracing::info!("The policies are taken");
+                    self.refused = None;
+                    self.options.metrics.reloaded(true);
+                    self.cadence.want(&Part::Topology);
+                }
+                if compiled.setup != *self.controller.setup() {
+                    for note in &compiled.notes {
+                        tracing::info!("{note}");
+                    }
+                    self.step(Input::Reloaded(Box::new(compiled)));
+                } else if compiled.forecast.name() != self.controller.plan().forecast {
+                    self.step(Input::Foreseen(Box::new(compiled.forecast)));
+                }
+            }
+            Err(problems) => self.refuse(&render(&problems)),
+        }
+        if std::mem::take(&mut self.inherits) {
+            self.inherit(&guards);
+        }
+    }
+
+    /// What a predecessor raised, as its guards tell.
+    pub(super) fn inherit(&mut self, guards: &[NamedGuard]) {
+        for guard in guards {
+            let Some(environment) = self.sight.environment(&guard.environment) else {
+                continue;
+            };
+            let Some(read) = self.sight.read.get(&guard.environment) else {
+                continue;
+            };
+            if self.controller.lease(environment).is_none() && !self.controller.is_sending(environment) {
+                let max_before = guard.max_vcpus.filter(|max| *max != read.now.max_vcpus);
+                let lease = Lease {
+                    min_vcpus: read.now.min_vcpus,
+                    expires: guard.fires,
+                };
+                self.step(Input::Adopted(environment, lease, max_before));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::tests::account;
+    use crate::policy::parse;
+
+    fn base_and_cap(known: &Known, keys: &Keys, text: &str) -> (bool, i64, Option<i64>) {
+        let policy = parse("p.toml", text).unwrap();
+        let compiled = prepare(&policy, &account::topology(64), known, keys, account::START).unwrap();
+        let spot = &compiled.setup.environments[0];
+        (spot.covered, spot.base.get(), spot.cap.map(Vcpus::get))
+    }
+
+    #[test]
+    fn what_may_be_ours_is_not_taken_for_the_operators_base() {
+        let keys = Keys::default();
+        let mut known = Known::default();
+        assert_eq!(base_and_cap(&known, &keys, account::POLICY).1, 64);
+        known.take_guards(&[NamedGuard {
+            environment: "spot".to_owned(),
+            fires: account::START,
+            min_vcpus: Vcpus::new(8),
+            max_vcpus: None,
+        }]);
+        assert_eq!(base_and_cap(&known, &keys, account::POLICY).1, 8);
+        let named = format!("{}\n[environments.spot]\nmin_vcpus = 16\n", account::POLICY);
+        assert_eq!(base_and_cap(&known, &keys, &named).1, 16, "the policy goes first");
+    }
+
+    #[test]
+    fn who_lacks_the_tag_is_not_steered() {
+        let mut keys = Keys {
+            tag: Some(("autotune".to_owned(), "enabled".to_owned())),
+            ..Keys::default()
+        };
+        assert!(base_and_cap(&Known::default(), &keys, account::POLICY).0);
+        keys.tag = Some(("autotune".to_owned(), "on".to_owned()));
+        assert!(!base_and_cap(&Known::default(), &keys, account::POLICY).0);
+    }
+
+    #[test]
+    fn without_a_guard_raises_are_capped() {
+        let keys = Keys {
+            unguarded_max_vcpus: Some(Vcpus::new(64)),
+            ..Keys::default()
+        };
+        let mut known = Known::default();
+        known.take("spot", Some(Vcpus::ZERO), None);
+        assert_eq!(base_and_cap(&known, &keys, account::POLICY).2, Some(64));
+        let capped = format!("{}\n[environments.spot]\ncap = 32\n", account::POLICY);
+        assert_eq!(base_and_cap(&known, &keys, &capped).2, Some(32));
+    }
+}

@@ -1,0 +1,372 @@
+//! What was read becomes the [`Observation`]. A part that cannot be read keeps its last value with the old time (the planner
+//! judges its age), or stays a gap if it never had one; either way it is known here by name, with the reason.
+
+use std::collections::BTreeMap;
+
+use super::cadence::Part;
+use super::cloud::{EnvironmentRead, Unread};
+use super::listing::Listed;
+use crate::ids::{EnvironmentIndex, QueueIndex};
+use crate::observation::{Gap, InstancesNow, NotDemand, Observation, QuotaNow, Seen, SqsNow, Tally};
+use crate::setup::Setup;
+use crate::units::{Span, Time, Vcpus};
+
+/// What is seen, and what only people want to know of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sight {
+    pub(super) observation: Observation,
+    environments: Vec<String>,
+    queues: Vec<String>,
+    sqs: Vec<String>,
+    quotas: Vec<String>,
+    /// Environments as they were last read, by name.
+    pub(super) read: BTreeMap<String, EnvironmentRead>,
+    /// Queues, by name.
+    pub(super) queues_read: BTreeMap<String, QueueExtra>,
+    /// Tags of queues, by name.
+    pub(super) queue_tags: BTreeMap<String, BTreeMap<String, String>>,
+    /// Ages of oldest messages, by SQS source.
+    pub(super) oldest: BTreeMap<String, Span>,
+    /// What could not be read: since when, and why, in words.
+    pub(super) gaps: BTreeMap<Part, (Time, String)>,
+}
+
+/// What a listing told beside counts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct QueueExtra {
+    pub(super) sampled: bool,
+    pub(super) blocked: Option<(String, Time)>,
+    pub(super) oldest: Option<Time>,
+}
+
+impl Sight {
+    /// Nothing is seen yet of what a setup names.
+    pub(super) fn new(setup: &Setup) -> Self {
+        let mut sight = Self::default();
+        sight.renumber(setup);
+        sight
+    }
+
+    /// Another setup is in force: whatever keeps its name keeps what was seen of it.
+    pub(super) fn renumber(&mut self, setup: &Setup) {
+        let environments: Vec<String> = setup.environments.iter().map(|e| e.name.clone()).collect();
+        let queues: Vec<String> = setup.queues.iter().map(|queue| queue.name.clone()).collect();
+        let sqs: Vec<String> = setup.sqs_sources.iter().map(|source| source.name.clone()).collect();
+        let quotas: Vec<String> = setup.quotas.iter().map(|quota| quota.code.clone()).collect();
+        let old = &self.observation;
+        self.observation = Observation {
+            generation: old.generation + 1,
+            environments: carried(&self.environments, &old.environments, &environments),
+            instances: carried(&self.environments, &old.instances, &environments),
+            queues: carried(&self.queues, &old.queues, &queues),
+            sqs: carried(&self.sqs, &old.sqs, &sqs),
+            quotas: carried(&self.quotas, &old.quotas, &quotas),
+            arrivals: Vec::new(),
+        };
+        self.read.retain(|name, _| environments.contains(name));
+        self.queues_read.retain(|name, _| queues.contains(name));
+        self.queue_tags.retain(|name, _| queues.contains(name));
+        self.oldest.retain(|name, _| sqs.contains(name));
+        (self.environments, self.queues, self.sqs, self.quotas) = (environments, queues, sqs, quotas);
+        let parts = self.parts();
+        self.gaps.retain(|part, _| parts.contains(part));
+    }
+
+    /// Everything there is to read.
+    pub(super) fn parts(&self) -> Vec<Part> {
+        let mut parts = vec![Part::Environments, Part::Queues, Part::Topology];
+        parts.extend(self.environments.iter().cloned().map(Part::Instances));
+        parts.extend(self.queues.iter().cloned().map(Part::Jobs));
+        parts.extend(self.sqs.iter().cloned().map(Part::Messages));
+        parts.extend(self.sqs.iter().cloned().map(Part::Oldest));
+        parts.extend(self.quotas.iter().cloned().map(Part::Quota));
+        parts
+    }
+
+    pub(super) fn environment_names(&self) -> &[String] {
+        &self.environments
+    }
+
+    pub(super) fn queue_names(&self) -> &[String] {
+        &self.queues
+    }
+
+    pub(super) fn environment(&self, name: &str) -> Option<EnvironmentIndex> {
+        position(&self.environments, name).map(EnvironmentIndex::at)
+    }
+
+    pub(super) fn queue(&self, name: &str) -> Option<QueueIndex> {
+        position(&self.queues, name).map(QueueIndex::at)
+    }
+
+    /// A part could not be read. Says whether that is news.
+    pub(super) fn could_not(&mut self, part: &Part, now: Time, unread: &Unread) -> bool {
+        let news = !self.gaps.contains_key(part);
+        let since = self.gaps.get(part).map_or(now, |(since, _)| *since);
+        self.gaps.insert(part.clone(), (since, unread.message.clone()));
+        let gap = Gap { since, why: unread.why };
+        let observation = &mut self.observation;
+        let changed = match part {
+            Part::Environments => {
+                let mut changed = false;
+                for seen in &mut observation.environments {
+                    changed |= open_gap(seen, gap);
+                }
+                changed
+            }
+            Part::Instances(name) => {
+                at(&self.environments, &mut observation.instances, name).is_some_and(|seen| open_gap(seen, gap))
+            }
+            Part::Jobs(name) => at(&self.queues, &mut observation.queues, name).is_some_and(|queue| {
+                open_gap(&mut queue.runnable, gap) | open_gap(&mut queue.placed, gap) | open_gap(&mut queue.head, gap)
+            }),
+            Part::Messages(name) => at(&self.sqs, &mut observation.sqs, name).is_some_and(|seen| open_gap(seen, gap)),
+            Part::Quota(code) => {
+                at(&self.quotas, &mut observation.quotas, code).is_some_and(|seen| open_gap(seen, gap))
+            }
+            Part::Queues | Part::Oldest(_) | Part::Topology => false,
+        };
+        observation.generation += u64::from(changed);
+        news
+    }
+
+    /// A part could be read. Says whether it could not before.
+    pub(super) fn could(&mut self, part: &Part) -> bool {
+        self.gaps.remove(part).is_some()
+    }
+
+    /// Environments as they stood when the reading began. One that is asked for and not there any more is a gap from then on.
+    pub(super) fn environments(&mut self, began: Time, read: Vec<EnvironmentRead>) {
+        let mut read: BTreeMap<String, EnvironmentRead> =
+            read.into_iter().map(|read| (read.name.clone(), read)).collect();
+        let observation = &mut self.observation;
+        for (name, seen) in self.environments.iter().zip(&mut observation.environments) {
+            if let Some(read) = read.get(name) {
+                observation.generation += u64::from(put(seen, Seen::Exactly(began, read.now)));
+            }
+        }
+        read.retain(|name, _| self.environments.contains(name));
+        self.read = read;
+    }
+
+    pub(super) fn instances(&mut self, name: &str, began: Time, read: InstancesNow) {
+        let observation = &mut self.observation;
+        if let Some(seen) = at(&self.environments, &mut observation.instances, name) {
+            observation.generation += u64::from(put(seen, Seen::Exactly(began, read)));
+        }
+    }
+
+    pub(super) fn messages(&mut self, name: &str, began: Time, read: SqsNow) {
+        let observation = &mut self.observation;
+        if let Some(seen) = at(&self.sqs, &mut observation.sqs, name) {
+            observation.generation += u64::from(put(seen, Seen::Exactly(began, read)));
+        }
+    }
+
+    /// A quota. The service counts all of the account's use: what runs in the environments we steer is taken off here.
+    pub(super) fn quota(&mut self, code: &str, began: Time, read: QuotaNow, setup: &Setup) {
+        let ours: Vcpus = setup
+            .environments
+            .iter()
+            .zip(&self.observation.instances)
+            .filter(|(environment, _)| {
+                let quota = environment.quota.and_then(|index| setup.quotas.get(index.position()));
+                quota.is_some_and(|quota| quota.code == code)
+            })
+            .filter_map(|(_, seen)| seen.value().map(|instances| instances.there))
+            .sum();
+        let read = QuotaNow {
+            used_by_others: read.used_by_others.minus_or_zero(ours),
+            ..read
+        };
+        let observation = &mut self.observation;
+        if let Some(seen) = at(&self.quotas, &mut observation.quotas, code) {
+            observation.generation += u64::from(put(seen, Seen::Exactly(began, read)));
+        }
+    }
+
+    pub(super) fn jobs(&mut self, name: &str, listed: Listed) {
+        let observation = &mut self.observation;
+        let Some(queue) = at(&self.queues, &mut observation.queues, name) else {
+            return;
+        };
+        let mut changed = put(&mut queue.runnable, listed.runnable) | put(&mut queue.placed, listed.placed);
+        changed |= match &listed.head {
+            Seen::Missing(gap) => open_gap(&mut queue.head, *gap),
+            Seen::Exactly(..) | Seen::AtLeast(..) => put(&mut queue.head, listed.head),
+        };
+        changed |= queue.not_demand != listed.not_demand;
+        queue.not_demand = listed.not_demand;
+        observation.generation += u64::from(changed);
+        self.queues_read.insert(
+            name.to_owned(),
+            QueueExtra {
+                sampled: listed.sampled,
+                blocked: listed.blocked,
+                oldest: listed.oldest,
+            },
+        );
+    }
+
+    /// Whether a raise is open: more is asked for than is there.
+    pub(super) fn is_open(&self, environment: EnvironmentIndex) -> bool {
+        let now = self.observation.environments.get(environment.position());
+        let there = self.observation.instances.get(environment.position());
+        let there = there
+            .and_then(Seen::value)
+            .map_or(Vcpus::ZERO, |instances| instances.there);
+        let asked = now
+            .and_then(Seen::value)
+            .map(|now| now.desired_vcpus.max(now.min_vcpus));
+        asked.is_some_and(|asked| asked > there)
+    }
+
+    /// The jobs of a queue that are no demand.
+    pub(super) fn not_demand(&self, queue: QueueIndex) -> NotDemand {
+        let now = self.observation.queues.get(queue.position());
+        now.map(|now| now.not_demand).unwrap_or_default()
+    }
+
+    /// A queue's RUNNABLE and placed jobs.
+    pub(super) fn tallies(&self, queue: QueueIndex) -> Option<(&Seen<Tally>, &Seen<Tally>)> {
+        let now = self.observation.queues.get(queue.position())?;
+        Some((&now.runnable, &now.placed))
+    }
+}
+
+/// Replaces a part; says whether a plan could see a difference other than its age.
+fn put<T: PartialEq>(slot: &mut Seen<T>, new: Seen<T>) -> bool {
+    let changed = slot.value() != new.value() || slot.is_exact() != new.is_exact();
+    *slot = new;
+    changed
+}
+
+/// Only where nothing was ever read is there a gap: old values stay, with their time.
+fn open_gap<T>(slot: &mut Seen<T>, gap: Gap) -> bool {
+    match slot {
+        Seen::Missing(old) if *old != gap => {
+            *slot = Seen::Missing(gap);
+            true
+        }
+        Seen::Missing(_) | Seen::Exactly(..) | Seen::AtLeast(..) => false,
+    }
+}
+
+fn position(names: &[String], name: &str) -> Option<usize> {
+    names.iter().position(|other| other == name)
+}
+
+fn at<'a, T>(names: &[String], values: &'a mut [T], name: &str) -> Option<&'a mut T> {
+    position(names, name).and_then(|position| values.get_mut(position))
+}
+
+fn carried<T: Clone + Default>(old_names: &[String], old: &[T], names: &[String]) -> Vec<T> {
+    let value = |name: &String| position(old_names, name).and_then(|at| old.get(at)).cloned();
+    names.iter().map(|name| value(name).unwrap_or_default()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::{EnvironmentNow, GapReason};
+    use crate::planner::worlds::{environment, spot_then_on_demand};
+
+    const START: Time = Time::from_seconds(1_000_000);
+
+    fn read(name: &str, min: i64) -> EnvironmentRead {
+        EnvironmentRead {
+            name: name.to_owned(),
+            now: EnvironmentNow {
+                min_vcpus: Vcpus::new(min),
+                ..EnvironmentNow::default()
+            },
+            ..EnvironmentRead::default()
+        }
+    }
+
+    fn failed() -> Unread {
+        Unread {
+            why: GapReason::Denied,
+            message: "ecs:ListContainerInstances is denied".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_generation_rises_with_what_a_plan_could_see_and_not_with_age() {
+        let mut sight = Sight::new(&spot_then_on_demand());
+        let before = sight.observation.generation;
+        sight.environments(START, vec![read("spot", 0)]);
+        let after = sight.observation.generation;
+        assert!(after > before);
+        sight.environments(START + Span::from_seconds(30), vec![read("spot", 0)]);
+        assert_eq!(sight.observation.generation, after);
+        assert_eq!(sight.observation.environments[0].at(), START + Span::from_seconds(30));
+        sight.environments(START + Span::from_seconds(60), vec![read("spot", 8)]);
+        assert!(sight.observation.generation > after);
+    }
+
+    #[test]
+    fn what_cannot_be_read_any_more_keeps_its_value_with_its_old_time() {
+        let mut sight = Sight::new(&spot_then_on_demand());
+        let part = Part::Instances("spot".to_owned());
+        let later = START + Span::from_seconds(60);
+        assert!(sight.could_not(&part, START, &failed()), "news");
+        let gap = Gap {
+            since: START,
+            why: GapReason::Denied,
+        };
+        assert_eq!(sight.observation.instances[0], Seen::Missing(gap), "never read");
+        sight.instances("spot", START, InstancesNow::default());
+        assert!(sight.could(&part));
+        assert!(sight.could_not(&part, later, &failed()));
+        assert!(
+            !sight.could_not(&part, later + Span::from_seconds(9), &failed()),
+            "no news"
+        );
+        assert_eq!(sight.observation.instances[0].at(), START);
+        assert!(sight.observation.instances[0].is_exact());
+        assert_eq!(sight.gaps[&part].0, later);
+    }
+
+    #[test]
+    fn what_keeps_its_name_keeps_what_was_seen_of_it() {
+        let mut setup = spot_then_on_demand();
+        let mut sight = Sight::new(&setup);
+        sight.environments(START, vec![read("ondemand", 4)]);
+        let first = environment("first", crate::catalog::Purchase::Spot, None);
+        setup.environments.insert(0, first);
+        sight.renumber(&setup);
+        let seen = sight.observation.environments.iter();
+        let mins: Vec<_> = seen.map(|seen| seen.value().map(|now| now.min_vcpus.get())).collect();
+        assert_eq!(mins, [None, None, Some(4)]);
+        setup.environments.retain(|environment| environment.name != "ondemand");
+        sight.renumber(&setup);
+        assert!(sight.read.is_empty());
+    }
+
+    #[test]
+    fn our_own_instances_are_not_the_use_of_others() {
+        let mut setup = spot_then_on_demand();
+        setup.environments[0].quota = Some(crate::ids::QuotaIndex(0));
+        setup.quotas = vec![crate::setup::QuotaSetup {
+            code: "L-1".to_owned(),
+            limit: None,
+            reserve: Vcpus::ZERO,
+        }];
+        let mut sight = Sight::new(&setup);
+        let instances = InstancesNow {
+            there: Vcpus::new(60),
+            ..InstancesNow::default()
+        };
+        sight.instances("spot", START, instances);
+        let quota = QuotaNow {
+            limit: Vcpus::new(256),
+            used_by_others: Vcpus::new(100),
+        };
+        sight.quota("L-1", START, quota, &setup);
+        assert_eq!(
+            sight.observation.quotas[0].value().unwrap().used_by_others,
+            Vcpus::new(40)
+        );
+    }
+}

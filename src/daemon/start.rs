@@ -1,0 +1,292 @@
+//! How a daemon begins: whose account it is, what the policies want of it, what an earlier process left.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::cloud::{Cloud, EnvironmentRead, Identity, NamedGuard, Read};
+use super::driver::{Driver, Kit};
+use super::reload::{self, Keys, Known};
+use super::sight::Sight;
+use super::{Event, Options, reading};
+use crate::clock;
+use crate::control::{Controller, Input, Lease, Planner};
+use crate::explain::printable;
+use crate::forecast::Forecast;
+use crate::input::render;
+use crate::journal::{Ended, Recovered, Remembered};
+use crate::observation::Observation;
+use crate::planner::memory::Memory;
+use crate::planner::plan::Subject;
+use crate::policy::Policy;
+use crate::setup::Setup;
+use crate::units::{Span, Time, Vcpus};
+
+/// Between attempts to read what a start needs.
+const AGAIN: Span = Span::from_seconds(5);
+
+/// Reads until it works. A start without sight would change nothing and only say so.
+async fn insist<T, F: Future<Output = Read<T>>>(what: &str, read: impl Fn() -> F) -> T {
+    let mut told = false;
+    loop {
+        match read().await {
+            Ok(value) => return value,
+            Err(error) if !told => {
+                let error = printable(&error.message);
+                tracing::error!(%error, "Cannot begin yet: {what} could not be read; it is tried again");
+                told = true;
+            }
+            Err(_) => {}
+        }
+        clock::wait(AGAIN).await;
+    }
+}
+
+/// Everything that a daemon needs before its first look.
+pub(super) async fn start<C: Cloud>(
+    cloud: Arc<C>,
+    options: Options,
+    events: mpsc::UnboundedSender<Event>,
+) -> anyhow::Result<Driver<C>> {
+    let identity = insist("the identity of the credentials", || cloud.identity()).await;
+    check(&identity, options.account.as_deref(), options.region.as_deref())?;
+    let policy = reload::load(options.policies.clone())
+        .await
+        .map_err(|problems| anyhow::anyhow!("the policies are not taken:\n{}", render(&problems)))?;
+    let topology = insist("the account", || cloud.topology()).await;
+    let guards = guards(cloud.as_ref(), &options).await;
+    let keys = keys(&options);
+    let mut known = Known::default();
+    let recovered = &options.recovered;
+    for (name, memory) in &recovered.memory.environments {
+        // Without a lease or an open intent, what was remembered of base is history.
+        if recovered.leases.contains_key(name) || recovered.open.iter().any(|intent| intent.environment == *name) {
+            known.take(name, memory.base_before, memory.max_before);
+        }
+    }
+    known.take_guards(&guards);
+    let now = options.clock.now();
+    let compiled = reload::prepare(&policy, &topology, &known, &keys, now)
+        .map_err(|problems| anyhow::anyhow!("policies and account do not fit:\n{}", render(&problems)))?;
+    for note in &compiled.notes {
+        tracing::info!("{note}");
+    }
+    if !options.guard && options.apply {
+        let most = options.unguarded_max_vcpus;
+        tracing::warn!(
+            "No guard in the account restores base should this process die: at most {most} are asked of an environment"
+        );
+    }
+    let names: Vec<String> = compiled.setup.environments.iter().map(|e| e.name.clone()).collect();
+    let environments = insist("the compute environments", || cloud.environments(&names)).await;
+
+    let memory = memory_of(&compiled.setup, &options.recovered.memory, options.clock.now());
+    let leases = inherited(
+        &compiled.setup,
+        &options.recovered,
+        &guards,
+        &environments,
+        options.clock.now(),
+    );
+    let controller = Controller::new(Planner, compiled.setup, compiled.forecast, options.clock.now());
+    let controller = controller.with_memory(memory);
+    let kit = Kit {
+        identity,
+        policy,
+        topology,
+        keys,
+    };
+    let open = options.recovered.open.clone();
+    let mut driver = Driver::new(cloud, options, events, controller, kit);
+    driver.see(environments);
+    driver.lead_at_start();
+    if driver.leads() {
+        for (name, (lease, max_before)) in leases {
+            if let Some(environment) = driver.environment(&name) {
+                let name = printable(&name);
+                let (min, expires) = (lease.min_vcpus, lease.expires);
+                tracing::info!(environment = %name, %min, %expires, "Took over a lease");
+                driver.step(Input::Adopted(environment, lease, max_before));
+            }
+        }
+        for intent in open {
+            let ended = Ended {
+                at: driver.now(),
+                outcome: crate::control::Outcome::Failed,
+                message: "the process ended before an answer came".to_owned(),
+            };
+            driver.finish(intent.number, ended);
+        }
+    }
+    Ok(driver)
+}
+
+/// Both must be those of the policy: a wrong profile must not steer the wrong account.
+fn check(identity: &Identity, account: Option<&str>, region: Option<&str>) -> anyhow::Result<()> {
+    for (what, found, expected) in [
+        ("account", &identity.account, account),
+        ("region", &identity.region, region),
+    ] {
+        if let Some(expected) = expected
+            && expected != found
+        {
+            anyhow::bail!(
+                "the credentials are for {what} {}, expected {expected}\nhint: use other credentials, or change `{what}`",
+                printable(found)
+            );
+        }
+    }
+    Ok(())
+}
+
+fn keys(options: &Options) -> Keys {
+    Keys {
+        tag: options.tag.clone(),
+        unguarded_max_vcpus: (!options.guard).then_some(options.unguarded_max_vcpus),
+    }
+}
+
+/// The guards there are. A dry run does without if it may not see them.
+async fn guards<C: Cloud>(cloud: &C, options: &Options) -> Vec<NamedGuard> {
+    if !options.guard {
+        return Vec::new();
+    }
+    if options.apply {
+        return insist("the guards", || cloud.guards()).await;
+    }
+    cloud.guards().await.unwrap_or_else(|error| {
+        let error = printable(&error.message);
+        tracing::warn!(%error, "Guards could not be read: what another process raised may be taken for base");
+        Vec::new()
+    })
+}
+
+/// What was remembered by name, for the indices of a setup.
+fn memory_of(setup: &Setup, remembered: &Remembered, now: Time) -> Memory {
+    let mut memory = Memory::new(setup, now);
+    for (slot, environment) in memory.environments.iter_mut().zip(&setup.environments) {
+        *slot = remembered
+            .environments
+            .get(&environment.name)
+            .copied()
+            .unwrap_or_default();
+        // A lease that is adopted brings them again; without one they are history.
+        (slot.base_before, slot.in_flight) = (None, false);
+    }
+    for (slot, queue) in memory.queues.iter_mut().zip(&setup.queues) {
+        *slot = remembered.queues.get(&queue.name).copied().unwrap_or_default();
+    }
+    for (slot, source) in memory.sqs.iter_mut().zip(&setup.sqs_sources) {
+        *slot = remembered.sqs.get(&source.name).copied().unwrap_or_default();
+    }
+    memory
+}
+
+/// What an earlier process left raised, from its journal and from the account's guards. Where both tell, the guard says until
+/// when, since it is what fires. A lease that should have a guard and has none is due for renewal at once.
+pub(super) fn inherited(
+    setup: &Setup,
+    recovered: &Recovered,
+    guards: &[NamedGuard],
+    environments: &[EnvironmentRead],
+    now: Time,
+) -> BTreeMap<String, (Lease, Option<Vcpus>)> {
+    let mut found = recovered.leases.clone();
+    for intent in &recovered.open {
+        if let Some(lease) = intent.lease {
+            let known = found.entry(intent.environment.clone()).or_insert((lease, None));
+            known.0.min_vcpus = known.0.min_vcpus.max(lease.min_vcpus);
+            known.0.expires = known.0.expires.max(lease.expires);
+        }
+    }
+    for (lease, _) in found.values_mut() {
+        lease.expires = lease.expires.min(now + setup.tempo.lease.scaled_down(1, 2));
+    }
+    for guard in guards {
+        let Some(seen) = environments.iter().find(|read| read.name == guard.environment) else {
+            continue;
+        };
+        let max_before = guard.max_vcpus.filter(|max| *max != seen.now.max_vcpus);
+        let lease = Lease {
+            min_vcpus: seen.now.min_vcpus,
+            expires: guard.fires,
+        };
+        let known = found.entry(guard.environment.clone()).or_insert((lease, max_before));
+        known.0.expires = guard.fires;
+        known.1 = known.1.or(max_before);
+    }
+    for (name, (_, max_before)) in &mut found {
+        let remembered = recovered.memory.environments.get(name);
+        *max_before = max_before.or(remembered.and_then(|memory| memory.max_before));
+    }
+    found
+}
+
+/// What one look at an account tells, for a plan that is only printed.
+#[derive(Clone, Debug, Default)]
+pub struct Looked {
+    /// Policy and account together.
+    pub setup: Setup,
+    /// What the schedules foresee.
+    pub forecast: Forecast,
+    /// What was seen.
+    pub observation: Observation,
+    /// Orders of people; nothing else is remembered.
+    pub memory: Memory,
+    /// What a person should know: of the policy, and what could not be read.
+    pub notes: Vec<String>,
+    /// Whose account it is.
+    pub identity: Identity,
+    /// When it was looked at.
+    pub at: Time,
+}
+
+/// Reads everything once, environments first and jobs last. What cannot be read is a gap, and noted.
+pub async fn look_once<C: Cloud>(
+    cloud: Arc<C>,
+    policy: &Policy,
+    keys: &Keys,
+    clock: clock::Clock,
+) -> anyhow::Result<Looked> {
+    let identity = cloud.identity().await?;
+    let topology = cloud.topology().await?;
+    let mut known = Known::default();
+    let mut notes = Vec::new();
+    match cloud.guards().await {
+        Ok(guards) => known.take_guards(&guards),
+        Err(error) => notes.push(format!(
+            "guards could not be read, so what is raised may be taken for base: {}",
+            printable(&error.message)
+        )),
+    }
+    let now = clock.now();
+    let compiled = reload::prepare(policy, &topology, &known, keys, now)
+        .map_err(|problems| anyhow::anyhow!("policies and account do not fit:\n{}", render(&problems)))?;
+    let mut sight = Sight::new(&compiled.setup);
+    let mut memory = Memory::new(&compiled.setup, now);
+    notes.extend(compiled.notes);
+    reading::all_once(&cloud, &compiled.setup, &mut sight, clock).await;
+    for (subject, order) in reading::orders_in(&sight) {
+        let slot = match subject {
+            Subject::Environment(index) => memory.environments.get_mut(index.position()).map(|m| &mut m.overridden),
+            Subject::Queue(index) => memory.queues.get_mut(index.position()).map(|m| &mut m.overridden),
+            Subject::Sqs(_) => None,
+        };
+        if let Some(slot) = slot {
+            *slot = Some(order);
+        }
+    }
+    let unread = sight.gaps.values().map(|(_, message)| printable(message).to_string());
+    notes.extend(unread);
+    Ok(Looked {
+        setup: compiled.setup,
+        forecast: compiled.forecast,
+        observation: sight.observation,
+        memory,
+        notes,
+        identity,
+        at: clock.now(),
+    })
+}

@@ -1,0 +1,308 @@
+//! What people are told: one log line per action and per change of mind, ticks for the journal, and the snapshot.
+
+use std::collections::BTreeMap;
+
+use super::cadence::Part;
+use super::cloud::{Answer, Cloud};
+use super::driver::Driver;
+use super::listing::{jobs_in, vcpus_in};
+use super::sight::Sight;
+use super::snapshot::{EnvironmentStatus, QueueStatus, QuotaStatus, Snapshot, SqsStatus};
+use crate::catalog::Purchase;
+use crate::control::{Controller, Outcome, Planner};
+use crate::explain::{self, printable};
+use crate::ids::{EnvironmentIndex, QueueIndex, SqsIndex};
+use crate::journal::{Names, Said, Tick};
+use crate::observation::Seen;
+use crate::planner::plan::Subject;
+use crate::setup::Setup;
+use crate::units::{Span, Time};
+
+/// Ticks with the same reasons are noted this often at most: numbers move with every reading.
+const TICK_EVERY: Span = Span::from_seconds(30);
+/// Reasons up to this precedence are worth a line when they begin: those after it only wait for a moment.
+const WORTH_A_LINE: u8 = 4;
+
+/// What was told last.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Teller {
+    /// Per subject, by kind and name: the code of its headline.
+    minds: BTreeMap<(&'static str, String), &'static str>,
+    /// What is being sent, as sentences.
+    sending: BTreeMap<String, String>,
+    /// Since the start, by environment: accepted and refused updates.
+    counts: BTreeMap<String, (u64, u64)>,
+    ticked: Option<(Time, u64)>,
+    codes: Vec<(String, String)>,
+}
+
+impl Teller {
+    pub(super) fn sending(&mut self, environment: &str, sentence: String) {
+        self.sending.insert(environment.to_owned(), sentence);
+    }
+
+    pub(super) fn sent(&mut self, environment: &str, answer: &Answer) {
+        let action = self.sending.remove(environment).unwrap_or_default();
+        let counts = self.counts.entry(environment.to_owned()).or_default();
+        let (environment, message) = (printable(environment), printable(&answer.message));
+        match answer.outcome {
+            Outcome::Accepted => {
+                counts.0 += 1;
+                tracing::info!(%environment, action, "Updated");
+            }
+            outcome @ (Outcome::Raced | Outcome::Overshoot | Outcome::Throttled | Outcome::Failed) => {
+                counts.1 += 1;
+                tracing::warn!(%environment, action, ?outcome, %message, "Not updated");
+            }
+        }
+    }
+
+    /// Logs changes of mind; gives the tick if it says something new.
+    pub(super) fn changes(&mut self, controller: &Controller<Planner>, sight: &Sight, now: Time) -> Option<Tick> {
+        let (setup, plan) = (controller.setup(), controller.plan());
+        let mut minds = BTreeMap::new();
+        for subject in subjects(setup) {
+            let Some(reason) = explain::headline(plan, subject) else {
+                continue;
+            };
+            if explain::precedence(&reason.because) > WORTH_A_LINE {
+                continue;
+            }
+            let key = named(setup, subject);
+            let code = explain::code(&reason.because);
+            if self.minds.get(&key) != Some(&code) {
+                tracing::info!("{}", explain::sentence(setup, &reason));
+            }
+            minds.insert(key, code);
+        }
+        self.minds = minds;
+        let say = |reason: &crate::planner::plan::Reason| {
+            let (kind, name) = named(setup, reason.subject);
+            Said {
+                kind: kind.to_owned(),
+                name,
+                code: explain::code(&reason.because).to_owned(),
+                sentence: explain::sentence(setup, reason),
+            }
+        };
+        let codes = plan.reasons.iter().map(|reason| {
+            let (_, name) = named(setup, reason.subject);
+            (name, explain::code(&reason.because).to_owned())
+        });
+        let codes: Vec<(String, String)> = codes.collect();
+        let generation = sight.observation.generation;
+        let new = match self.ticked {
+            None => true,
+            Some((at, told)) => codes != self.codes || told != generation && now >= at + TICK_EVERY,
+        };
+        if !new {
+            return None;
+        }
+        self.ticked = Some((now, generation));
+        self.codes = codes;
+        Some(Tick {
+            at: now,
+            reasons: plan.reasons.iter().map(say).collect(),
+            observation: sight.observation.clone(),
+            names: Names {
+                environments: setup.environments.iter().map(|setup| setup.name.clone()).collect(),
+                queues: setup.queues.iter().map(|setup| setup.name.clone()).collect(),
+                sqs: setup.sqs_sources.iter().map(|setup| setup.name.clone()).collect(),
+                quotas: setup.quotas.iter().map(|setup| setup.code.clone()).collect(),
+            },
+        })
+    }
+}
+
+fn subjects(setup: &Setup) -> impl Iterator<Item = Subject> {
+    let environments = (0..setup.environments.len()).map(|at| Subject::Environment(EnvironmentIndex::at(at)));
+    let queues = (0..setup.queues.len()).map(|at| Subject::Queue(QueueIndex::at(at)));
+    let sqs = (0..setup.sqs_sources.len()).map(|at| Subject::Sqs(SqsIndex::at(at)));
+    environments.chain(queues).chain(sqs)
+}
+
+fn named(setup: &Setup, subject: Subject) -> (&'static str, String) {
+    match subject {
+        Subject::Environment(index) => {
+            let found = setup.environments.get(index.position());
+            ("environment", found.map(|found| found.name.clone()).unwrap_or_default())
+        }
+        Subject::Queue(index) => {
+            let found = setup.queues.get(index.position());
+            ("queue", found.map(|found| found.name.clone()).unwrap_or_default())
+        }
+        Subject::Sqs(index) => {
+            let found = setup.sqs_sources.get(index.position());
+            ("sqs", found.map(|found| found.name.clone()).unwrap_or_default())
+        }
+    }
+}
+
+/// The daemon as it stands.
+pub(super) fn snapshot<C: Cloud>(driver: &Driver<C>, now: Time) -> Snapshot {
+    let setup = driver.controller.setup();
+    let plan = driver.controller.plan();
+    Snapshot {
+        at: now,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        account: driver.kit.identity.account.clone(),
+        region: driver.kit.identity.region.clone(),
+        dry_run: !driver.options.apply,
+        leads: driver.leads(),
+        planned_at: (plan.at > Time::EPOCH).then_some(plan.at),
+        events: driver.options.events,
+        calls_per_minute: driver.meter.per_minute(now),
+        reload_refused: driver.refused.clone(),
+        environments: (0..setup.environments.len())
+            .filter_map(|at| environment(driver, EnvironmentIndex::at(at), now))
+            .collect(),
+        queues: (0..setup.queues.len())
+            .filter_map(|at| queue(driver, QueueIndex::at(at), now))
+            .collect(),
+        sqs: (0..setup.sqs_sources.len())
+            .filter_map(|at| sqs(driver, SqsIndex::at(at), now))
+            .collect(),
+        quotas: quotas(driver),
+    }
+}
+
+fn age<T>(part: &Seen<T>, now: Time) -> Option<Span> {
+    part.value().map(|_| now.since(part.at()).max(Span::ZERO))
+}
+
+/// Sentences about a subject, the most important first, then what of it could not be read.
+fn reasons<C: Cloud>(driver: &Driver<C>, subject: Subject, parts: &[Part]) -> Vec<String> {
+    let (setup, plan) = (driver.controller.setup(), driver.controller.plan());
+    let mut own: Vec<_> = plan.reasons.iter().filter(|reason| reason.subject == subject).collect();
+    own.sort_by_key(|reason| explain::precedence(&reason.because));
+    let mut said: Vec<String> = own.iter().map(|reason| explain::sentence(setup, reason)).collect();
+    for (since, message) in parts.iter().filter_map(|part| driver.sight.gaps.get(part)) {
+        let name = explain::subject(setup, subject);
+        said.push(format!("{name}: not readable since {since}: {}", printable(message)));
+    }
+    said
+}
+
+fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time) -> Option<EnvironmentStatus> {
+    let position = index.position();
+    let setup = driver.controller.setup().environments.get(position)?;
+    let seen = driver.sight.observation.environments.get(position)?;
+    let levels = seen.value().copied().unwrap_or_default();
+    let plan = driver
+        .controller
+        .plan()
+        .environments
+        .get(position)
+        .copied()
+        .unwrap_or_default();
+    let memory = driver
+        .controller
+        .memory()
+        .environments
+        .get(position)
+        .copied()
+        .unwrap_or_default();
+    let lease = driver.controller.lease(index);
+    let (accepted, refused) = driver.teller.counts.get(&setup.name).copied().unwrap_or_default();
+    let mut said = reasons(
+        driver,
+        Subject::Environment(index),
+        &[Part::Environments, Part::Instances(setup.name.clone())],
+    );
+    let name = printable(&setup.name);
+    if let Some(min) = driver.controller.yielded(index) {
+        said.insert(0, format!("{name}: another hand set min to {min}; it is left alone"));
+    }
+    if let Some(read) = driver.sight.read.get(&setup.name)
+        && !levels.valid
+        && !read.status_reason.is_empty()
+    {
+        said.insert(0, format!("{name}: not VALID: {}", printable(&read.status_reason)));
+    }
+    Some(EnvironmentStatus {
+        name: setup.name.clone(),
+        purchase: match setup.purchase {
+            Purchase::OnDemand => "on_demand",
+            Purchase::Spot => "spot",
+        }
+        .to_owned(),
+        steered: setup.covered,
+        usable: levels.valid && levels.enabled,
+        updating: levels.updating,
+        base_vcpus: setup.base,
+        min_vcpus: levels.min_vcpus,
+        desired_vcpus: levels.desired_vcpus,
+        max_vcpus: levels.max_vcpus,
+        there_vcpus: plan.there,
+        used_vcpus: plan.used,
+        on_its_way_vcpus: plan.on_its_way,
+        wanted_vcpus: plan.wanted,
+        granted_vcpus: plan.granted,
+        lease_expires: lease.map(|lease| lease.expires),
+        guarded: lease.is_some() && driver.options.guard,
+        age: age(seen, now),
+        overridden: memory.overridden.filter(|order| order.until > now),
+        accepted,
+        refused,
+        reasons: said,
+    })
+}
+
+fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<QueueStatus> {
+    let setup = driver.controller.setup().queues.get(index.position())?;
+    let (runnable, placed) = driver.sight.tallies(index)?;
+    let memory = driver
+        .controller
+        .memory()
+        .queues
+        .get(index.position())
+        .copied()
+        .unwrap_or_default();
+    let extra = driver.sight.queues_read.get(&setup.name).cloned().unwrap_or_default();
+    let parts = [Part::Queues, Part::Jobs(setup.name.clone())];
+    Some(QueueStatus {
+        name: setup.name.clone(),
+        runnable_jobs: jobs_in(runnable),
+        runnable_vcpus: vcpus_in(runnable),
+        at_least: matches!(runnable, Seen::AtLeast(..)),
+        sampled: extra.sampled,
+        placed_jobs: jobs_in(placed),
+        placed_vcpus: vcpus_in(placed),
+        pending_jobs: driver.sight.not_demand(index).pending,
+        oldest: extra.oldest.map(|oldest| now.since(oldest).max(Span::ZERO)),
+        blocked: extra.blocked,
+        age: age(runnable, now),
+        overridden: memory.overridden.filter(|order| order.until > now),
+        reasons: reasons(driver, Subject::Queue(index), &parts),
+    })
+}
+
+fn sqs<C: Cloud>(driver: &Driver<C>, index: SqsIndex, now: Time) -> Option<SqsStatus> {
+    let setup = driver.controller.setup();
+    let source = setup.sqs_sources.get(index.position())?;
+    let seen = driver.sight.observation.sqs.get(index.position())?;
+    let counts = seen.value().copied().unwrap_or_default();
+    let fed = setup.queues.get(source.queue.position());
+    let parts = [Part::Messages(source.name.clone()), Part::Oldest(source.name.clone())];
+    Some(SqsStatus {
+        name: source.name.clone(),
+        queue: fed.map(|queue| queue.name.clone()).unwrap_or_default(),
+        visible: counts.visible,
+        in_flight: counts.in_flight,
+        delayed: counts.delayed,
+        oldest: driver.sight.oldest.get(&source.name).copied(),
+        age: age(seen, now),
+        reasons: reasons(driver, Subject::Sqs(index), &parts),
+    })
+}
+
+fn quotas<C: Cloud>(driver: &Driver<C>) -> Vec<QuotaStatus> {
+    let setup = driver.controller.setup().quotas.iter();
+    let seen = setup.zip(&driver.sight.observation.quotas);
+    let status = |(quota, seen): (&crate::setup::QuotaSetup, &Seen<crate::observation::QuotaNow>)| QuotaStatus {
+        code: quota.code.clone(),
+        limit_vcpus: seen.value().map(|now| now.limit).or(quota.limit),
+        used_by_others_vcpus: seen.value().map(|now| now.used_by_others),
+    };
+    seen.map(status).collect::<Vec<QuotaStatus>>()
+}

@@ -1,0 +1,387 @@
+//! An account in memory: answers, delays and failures as a test wishes, and a log of what was asked of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use crate::account::{ComputeEnvironment, JobQueue, OfferedType, Platform, Topology};
+use crate::catalog::{Purchase, Resources};
+use crate::clock::{self, Clock};
+use crate::control::Outcome;
+use crate::daemon::cloud::{
+    Answer, Cloud, EnvironmentRead, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged, Unread,
+};
+use crate::daemon::store::Kept;
+use crate::jobs::{JobSeen, JobSize, JobStatus};
+use crate::observation::{EnvironmentNow, GapReason, InstancesNow, QuotaNow, Room, Shape, SqsNow};
+use crate::planner::plan::Change;
+use crate::units::{Mebibytes, MicroUsd, Span, Time, Vcpus};
+
+pub(crate) const START: Time = Time::from_seconds(1_767_258_000); // 2026-01-01 09:00:00 UTC
+pub(crate) const POLICY: &str = "version = 1\n[queues.q]\n";
+
+pub(crate) fn shape(vcpus: i64) -> Shape {
+    Shape {
+        resources: Resources {
+            vcpus: Vcpus::new(vcpus),
+            memory: Mebibytes::new(vcpus * 1024),
+            gpus: 0,
+        },
+        nodes: 1,
+    }
+}
+
+/// Spot, then On-Demand, each with the opt-in tag.
+pub(crate) fn topology(min: i64) -> Topology {
+    let environment = |name: &str, purchase| ComputeEnvironment {
+        name: name.to_owned(),
+        tags: BTreeMap::from([("autotune".to_owned(), "enabled".to_owned())]),
+        platform: Platform::Ec2,
+        purchase,
+        min_vcpus: Vcpus::new(min),
+        max_vcpus: Vcpus::new(256),
+        types: vec![OfferedType {
+            name: "m6i.4xlarge".to_owned(),
+            registered: Resources {
+                vcpus: Vcpus::new(16),
+                memory: Mebibytes::new(62_000),
+                gpus: 0,
+            },
+            per_hour: MicroUsd::new(768_000),
+        }],
+        quota_code: None,
+    };
+    Topology {
+        environments: vec![
+            environment("spot", Purchase::Spot),
+            environment("ondemand", Purchase::OnDemand),
+        ],
+        queues: vec![JobQueue {
+            name: "q".to_owned(),
+            priority: 1,
+            environments: vec!["spot".to_owned(), "ondemand".to_owned()],
+            fair_share: false,
+        }],
+    }
+}
+
+/// What the account holds. Tests change it as they like.
+pub(crate) struct State {
+    pub(crate) min: BTreeMap<String, i64>,
+    pub(crate) desired: BTreeMap<String, i64>,
+    pub(crate) tags: BTreeMap<String, BTreeMap<String, String>>,
+    pub(crate) guards: BTreeMap<String, NamedGuard>,
+    pub(crate) jobs: Vec<(JobSeen, Shape)>,
+    /// What was asked for, one line each: effects in order.
+    pub(crate) log: Vec<String>,
+    /// Reads by name of the call.
+    pub(crate) reads: BTreeMap<String, u32>,
+    /// Calls that never answer, such as `instances spot`.
+    pub(crate) hang: BTreeSet<String>,
+    /// Calls that fail.
+    pub(crate) fail: BTreeSet<String>,
+    /// Effects that still happen; after that every one hangs.
+    pub(crate) left: usize,
+    /// Effects take this long.
+    pub(crate) slow: Span,
+    /// Raises that were taken without lease and guard: there must be none.
+    pub(crate) wrong: Vec<String>,
+}
+
+/// The account.
+#[derive(Clone)]
+pub(crate) struct Account {
+    pub(crate) state: Arc<Mutex<State>>,
+    pub(crate) kept: Kept,
+    pub(crate) clock: Clock,
+}
+
+impl Account {
+    pub(crate) fn new(clock: Clock) -> Self {
+        let names = || ["spot", "ondemand"].map(str::to_owned).into_iter();
+        let state = State {
+            min: names().map(|name| (name, 0)).collect(),
+            desired: names().map(|name| (name, 0)).collect(),
+            tags: BTreeMap::new(),
+            guards: BTreeMap::new(),
+            jobs: Vec::new(),
+            log: Vec::new(),
+            reads: BTreeMap::new(),
+            hang: BTreeSet::new(),
+            fail: BTreeSet::new(),
+            left: usize::MAX,
+            slow: Span::from_millis(50),
+            wrong: Vec::new(),
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            kept: Kept::default(),
+            clock,
+        }
+    }
+
+    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.lock().unwrap())
+    }
+
+    /// So many RUNNABLE jobs, instead of those there were.
+    pub(crate) fn set_runnable(&self, jobs: usize, vcpus: i64) {
+        let job = |number: usize| JobSeen {
+            id: format!("{vcpus}-{number}"),
+            name: format!("job-{number}"),
+            definition: "d:1".to_owned(),
+            status: JobStatus::Runnable,
+            created: Some(START),
+            vcpus: Some(Vcpus::new(vcpus)),
+            nodes: 1,
+            ..JobSeen::default()
+        };
+        self.with(|state| state.jobs = (0..jobs).map(|number| (job(number), shape(vcpus))).collect());
+    }
+
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.with(|state| state.log.clone())
+    }
+
+    pub(crate) fn min(&self, name: &str) -> i64 {
+        self.with(|state| state.min[name])
+    }
+
+    async fn read(&self, call: &str) -> Read<()> {
+        let (hang, fail) = self.with(|state| {
+            *state.reads.entry(call.to_owned()).or_default() += 1;
+            (state.hang.contains(call), state.fail.contains(call))
+        });
+        if hang {
+            std::future::pending::<()>().await;
+        }
+        clock::wait(Span::from_millis(20)).await;
+        if fail { Err(unread(call)) } else { Ok(()) }
+    }
+
+    /// One effect: takes its time, and may be the last. Whether it happens at all is decided before, whether it fails after.
+    async fn effect(&self, call: &str) -> Read<()> {
+        let (happens, slow) = self.with(|state| {
+            let happens = state.left > 0 && !state.hang.contains(call);
+            state.left = state.left.saturating_sub(usize::from(happens));
+            (happens, state.slow)
+        });
+        if !happens {
+            std::future::pending::<()>().await;
+        }
+        clock::wait(slow).await;
+        if self.with(|state| state.fail.contains(call)) {
+            Err(unread(call))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What the account's own guards do when their time comes.
+    pub(crate) fn fire_guards(&self) {
+        let now = self.clock.now();
+        self.with(|state| {
+            for guard in state.guards.values().filter(|guard| guard.fires <= now) {
+                state.min.insert(guard.environment.clone(), guard.min_vcpus.get());
+            }
+        });
+    }
+}
+
+fn unread(call: &str) -> Unread {
+    Unread {
+        why: GapReason::Failed,
+        message: format!("{call} failed"),
+    }
+}
+
+impl Cloud for Account {
+    async fn identity(&self) -> Read<Identity> {
+        self.read("identity").await?;
+        Ok(Identity {
+            account: "123456789012".to_owned(),
+            region: "eu-central-1".to_owned(),
+        })
+    }
+
+    async fn topology(&self) -> Read<Topology> {
+        self.read("topology").await?;
+        let mut topology = topology(0);
+        self.with(|state| {
+            for environment in &mut topology.environments {
+                environment.min_vcpus = Vcpus::new(state.min[&environment.name]);
+            }
+        });
+        Ok(topology)
+    }
+
+    async fn environments(&self, names: &[String]) -> Read<Vec<EnvironmentRead>> {
+        self.read("environments").await?;
+        let read = |state: &State, name: &String| EnvironmentRead {
+            name: name.clone(),
+            now: EnvironmentNow {
+                valid: true,
+                enabled: true,
+                min_vcpus: Vcpus::new(state.min[name]),
+                desired_vcpus: Vcpus::new(state.desired[name].max(state.min[name])),
+                max_vcpus: Vcpus::new(256),
+                ..EnvironmentNow::default()
+            },
+            tags: state.tags.get(name).cloned().unwrap_or_default(),
+            cluster: Some(format!("cluster-{name}")),
+            ..EnvironmentRead::default()
+        };
+        Ok(self.with(|state| names.iter().map(|name| read(state, name)).collect()))
+    }
+
+    async fn queues(&self, names: &[String]) -> Read<Vec<QueueRead>> {
+        self.read("queues").await?;
+        let read = |state: &State, name: &String| QueueRead {
+            name: name.clone(),
+            tags: state.tags.get(name).cloned().unwrap_or_default(),
+        };
+        Ok(self.with(|state| names.iter().map(|name| read(state, name)).collect()))
+    }
+
+    async fn list_jobs(&self, _queue: &str, status: JobStatus, _page: Option<String>) -> Read<Page> {
+        self.read("list_jobs").await?;
+        let jobs = self.with(|state| state.jobs.clone());
+        let jobs = jobs.into_iter().map(|(job, _)| job).filter(|job| job.status == status);
+        Ok(Page {
+            jobs: jobs.collect(),
+            next: None,
+        })
+    }
+
+    async fn list_children(&self, _parent: &str, _status: JobStatus, _page: Option<String>) -> Read<Page> {
+        Ok(Page::default())
+    }
+
+    async fn describe_jobs(&self, ids: &[String]) -> Read<Vec<JobSize>> {
+        self.read("describe_jobs").await?;
+        let jobs = self.with(|state| state.jobs.clone());
+        let size = |(job, shape): (JobSeen, Shape)| JobSize {
+            id: job.id,
+            shape,
+            parents: Vec::new(),
+        };
+        Ok(jobs
+            .into_iter()
+            .filter(|(job, _)| ids.contains(&job.id))
+            .map(size)
+            .collect())
+    }
+
+    async fn head(&self, _queue: &str) -> Read<Option<Head>> {
+        self.read("head").await?;
+        let first = self.with(|state| state.jobs.first().map(|(job, _)| job.id.clone()));
+        Ok(first.map(|job| Head { job, since: None }))
+    }
+
+    /// Batch follows at once: what is asked for is there, idle.
+    async fn instances(&self, environment: &EnvironmentRead) -> Read<InstancesNow> {
+        self.read(&format!("instances {}", environment.name)).await?;
+        let there = self.with(|state| state.desired[&environment.name].max(state.min[&environment.name]));
+        let free = Resources {
+            vcpus: Vcpus::new(16),
+            memory: Mebibytes::new(62_000),
+            gpus: 0,
+        };
+        let instances = u32::try_from((there + 15) / 16).unwrap();
+        Ok(InstancesNow {
+            there: Vcpus::new(i64::from(instances) * 16),
+            rooms: if instances > 0 {
+                vec![Room { free, instances }]
+            } else {
+                Vec::new()
+            },
+            ..InstancesNow::default()
+        })
+    }
+
+    async fn messages(&self, _sqs: &str) -> Read<SqsNow> {
+        Ok(SqsNow::default())
+    }
+
+    async fn oldest_message(&self, _sqs: &str) -> Read<Option<Span>> {
+        Ok(None)
+    }
+
+    async fn quota(&self, _code: &str) -> Read<QuotaNow> {
+        Ok(QuotaNow::default())
+    }
+
+    async fn send(&self, environment: &str, change: &Change) -> Answer {
+        let done = self.effect(&format!("send {environment}")).await;
+        let now = self.clock.now();
+        let open = self.kept.recovered().open;
+        self.with(|state| {
+            let min = state.min[environment];
+            let to = change.min_vcpus.map_or(min, Vcpus::get);
+            state.log.push(format!("send {environment} {min} -> {to}"));
+            if done.is_err() {
+                return Answer {
+                    outcome: Outcome::Throttled,
+                    message: "slow down".to_owned(),
+                };
+            }
+            let leased = open
+                .iter()
+                .any(|intent| intent.environment == environment && intent.lease.is_some());
+            let guarded = state.guards.get(environment).is_some_and(|guard| guard.fires > now);
+            if to > min && !(leased && guarded) {
+                state.wrong.push(format!(
+                    "{environment} to {to} at {now}: leased {leased}, guarded {guarded}"
+                ));
+            }
+            state.min.insert(environment.to_owned(), to);
+            // Batch takes desired back as soon as min lets it.
+            state.desired.insert(environment.to_owned(), to);
+            Answer {
+                outcome: Outcome::Accepted,
+                message: String::new(),
+            }
+        })
+    }
+
+    async fn arm(&self, guard: &NamedGuard) -> Read<()> {
+        self.effect(&format!("arm {}", guard.environment)).await?;
+        self.with(|state| {
+            state
+                .log
+                .push(format!("arm {} {}", guard.environment, guard.min_vcpus.get()));
+            state.guards.insert(guard.environment.clone(), guard.clone());
+        });
+        Ok(())
+    }
+
+    async fn disarm(&self, environment: &str) -> Read<()> {
+        self.effect(&format!("disarm {environment}")).await?;
+        self.with(|state| {
+            state.log.push(format!("disarm {environment}"));
+            state.guards.remove(environment);
+        });
+        Ok(())
+    }
+
+    async fn guards(&self) -> Read<Vec<NamedGuard>> {
+        self.read("guards").await?;
+        Ok(self.with(|state| state.guards.values().cloned().collect()))
+    }
+
+    async fn tag(&self, subject: &Tagged, key: &str, value: Option<&str>) -> Read<()> {
+        let (Tagged::Environment(name) | Tagged::Queue(name)) = subject;
+        self.with(|state| {
+            let tags = state.tags.entry(name.clone()).or_default();
+            match value {
+                Some(value) => tags.insert(key.to_owned(), value.to_owned()),
+                None => tags.remove(key),
+            };
+        });
+        Ok(())
+    }
+
+    async fn hints(&self) -> Read<Vec<Hint>> {
+        clock::wait(Span::from_seconds(20)).await;
+        Ok(Vec::new())
+    }
+}
