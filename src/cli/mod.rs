@@ -2,10 +2,23 @@
 //!
 //! Data goes to standard output, everything about the work (progress, warnings, problems) to standard error.
 
+mod account;
+mod explain;
+mod init;
 mod interrupt;
+#[cfg(feature = "aws")]
+mod overrides;
+#[cfg(feature = "aws")]
+mod plan;
 mod reading;
+mod record;
+#[cfg(feature = "aws")]
+mod release;
+#[cfg(feature = "aws")]
+mod run;
 mod schema;
 mod simulate;
+mod status;
 mod trace;
 mod validate;
 
@@ -23,6 +36,18 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(feature = "aws")]
+    Run(Box<run::Arguments>),
+    #[cfg(feature = "aws")]
+    Plan(Box<plan::Arguments>),
+    Status(Box<status::Arguments>),
+    Explain(Box<explain::Arguments>),
+    #[cfg(feature = "aws")]
+    Override(Box<overrides::Arguments>),
+    #[cfg(feature = "aws")]
+    Release(Box<release::Arguments>),
+    Record(Box<record::Arguments>),
+    Init(init::Arguments),
     Validate(validate::Arguments),
     Schema(schema::Arguments),
     Simulate(simulate::Arguments),
@@ -39,6 +64,8 @@ pub enum ExitStatus {
     Findings,
     /// 2: bad arguments, policy, scenario or trace. Nothing was written.
     BadInput,
+    /// 2, of `plan`: something would be changed.
+    Changes,
     /// 3: the outside world failed: a file could not be read or written, a service did not answer.
     Failure,
 }
@@ -48,7 +75,7 @@ impl From<ExitStatus> for ExitCode {
         Self::from(match status {
             ExitStatus::Done => 0,
             ExitStatus::Findings => 1,
-            ExitStatus::BadInput => 2,
+            ExitStatus::BadInput | ExitStatus::Changes => 2,
             ExitStatus::Failure => 3,
         })
     }
@@ -67,6 +94,18 @@ pub struct Failed {
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let result: Result<ExitStatus, Failed> = match arguments.command {
+        #[cfg(feature = "aws")]
+        Command::Run(arguments) => run::run(&arguments),
+        #[cfg(feature = "aws")]
+        Command::Plan(arguments) => plan::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        #[cfg(feature = "aws")]
+        Command::Override(arguments) => overrides::run(&arguments),
+        #[cfg(feature = "aws")]
+        Command::Release(arguments) => release::run(&arguments),
+        Command::Record(arguments) => record::run(&arguments),
+        Command::Init(arguments) => init::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),

@@ -1,0 +1,200 @@
+//! `autotune run`: the daemon.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::account::{self, Account};
+use super::{ExitStatus, Failed};
+use crate::clock::{self, Clock};
+use crate::daemon::snapshot::Snapshot;
+use crate::daemon::store::{Retention, Store};
+use crate::daemon::{self, OnStop, Options};
+use crate::journal::{Journal, JournalError};
+use crate::metrics::Metrics;
+use crate::policy;
+use crate::server::{self, Shared};
+use crate::settings::{self, Settings};
+use crate::telemetry;
+use crate::units::Span;
+
+/// How often policy files are looked at for changes.
+const LOOK_AT_FILES: Span = Span::from_seconds(5);
+
+/// Watches the account and steers it. Changes nothing until `apply = true`.
+///
+/// SIGHUP, or a changed policy file, reads the policies again; bad ones are refused and the old ones stay. SIGTERM and SIGINT end it
+/// within ten seconds: raised levels are handed over to their leases, or restored (`on_stop`).
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    account: Account,
+    /// Change compute environments, as `apply = true` in the settings does.
+    #[arg(long)]
+    apply: bool,
+    /// The journal's file.
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// Where metrics, health and the JSON API are served.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
+    let mut settings = arguments.account.settings()?;
+    settings.apply |= arguments.apply;
+    settings.journal.path = arguments.journal.clone().unwrap_or(settings.journal.path);
+    settings.listen = arguments.listen.clone().or(settings.listen);
+    // Bad policies are told before anything begins.
+    account::policy(&settings)?;
+    telemetry::begin();
+    account::block_on(daemon(settings))??;
+    Ok(ExitStatus::Done)
+}
+
+async fn daemon(settings: Settings) -> Result<(), Failed> {
+    let stop = CancellationToken::new();
+    let (reload, reloads) = watch::channel(0);
+    tokio::spawn(listen_to_signals(stop.clone(), reload.clone()));
+    tokio::spawn(watch_files(settings.policies.clone(), stop.clone(), reload));
+    let (journal, recovered) = Journal::open(&settings.journal.path).map_err(told)?;
+    if let Some(why) = &recovered.forgotten {
+        tracing::warn!("What was remembered is forgotten: {why}");
+    }
+    let metrics = Arc::new(Metrics::new());
+    let now = clock::now();
+    let (snapshot, snapshots) = watch::channel(Snapshot {
+        at: now,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        dry_run: !settings.apply,
+        ..Snapshot::default()
+    });
+    let serving = serve(&settings, &metrics, snapshots, &journal, stop.clone()).await?;
+    let cloud = account::connect(&settings).await?;
+    let options = Options {
+        policies: settings.policies.clone(),
+        reload: reloads,
+        apply: settings.apply,
+        store: Store::Journal(journal),
+        recovered,
+        retention: Retention {
+            age: settings.journal.keep.0,
+            bytes: u64::from(settings.journal.most_mebibytes) << 20,
+        },
+        tag: Some((settings.tag.key.clone(), settings.tag.value.clone())),
+        account: settings.account.as_ref().map(ToString::to_string),
+        region: settings.region.as_ref().map(ToString::to_string),
+        on_stop: match settings.on_stop {
+            settings::OnStop::HandOver => OnStop::HandOver,
+            settings::OnStop::Restore => OnStop::Restore,
+        },
+        guard: settings.guard.is_some(),
+        unguarded_max_vcpus: settings.unguarded_max_vcpus.0,
+        periods: daemon::cadence::Periods::default(),
+        events: settings.events_queue_url.is_some(),
+        leads: None,
+        clock: Clock::Wall,
+        metrics,
+        snapshot,
+    };
+    let ended = daemon::run(cloud, options, stop.clone()).await;
+    stop.cancel();
+    if let Some(serving) = serving {
+        let _ = clock::within(Span::from_seconds(2), serving).await;
+    }
+    ended.map_err(|error| account::failure(format!("{error:#}")))
+}
+
+/// Serves, if an address is set. Fails if it cannot be bound: nobody would notice later.
+async fn serve(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+    snapshot: watch::Receiver<Snapshot>,
+    journal: &Journal,
+    stop: CancellationToken,
+) -> Result<Option<tokio::task::JoinHandle<()>>, Failed> {
+    let Some(address) = &settings.listen else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| account::failure(format!("failed to listen on {address}: {error}")))?;
+    let bound = listener.local_addr().map_err(|error| account::failure(error.to_string()))?;
+    tracing::info!(address = %bound, "Serves /metrics, health and /api/v1");
+    let shared = Shared {
+        metrics: Arc::clone(metrics),
+        snapshot,
+        journal: Some(journal.clone()),
+        clock: Clock::Wall,
+        only_this_machine: bound.ip().is_loopback(),
+    };
+    Ok(Some(tokio::spawn(async move {
+        if let Err(error) = server::serve(listener, shared, stop).await {
+            tracing::error!(%error, "Nothing is served any more");
+        }
+    })))
+}
+
+/// SIGTERM and SIGINT stop, SIGHUP reads the policies again.
+async fn listen_to_signals(stop: CancellationToken, reload: watch::Sender<u64>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds.map(signal) else {
+        tracing::error!("Signals cannot be heard: end this process by SIGKILL only");
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => reload.send_modify(|count| *count += 1),
+        }
+    }
+    stop.cancel();
+}
+
+/// Asks for a reload whenever a policy file has changed.
+async fn watch_files(paths: Vec<PathBuf>, stop: CancellationToken, reload: watch::Sender<u64>) {
+    let mut seen = stamps(&paths);
+    while !stop.is_cancelled() {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = clock::wait(LOOK_AT_FILES) => {
+                let now = stamps(&paths);
+                if now != seen {
+                    seen = now;
+                    reload.send_modify(|count| *count += 1);
+                }
+            }
+        }
+    }
+}
+
+/// Name, size and time of change of every policy file.
+fn stamps(paths: &[PathBuf]) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>)> {
+    let mut files = Vec::new();
+    for path in paths.iter().filter(|path| !is_shipped(path)) {
+        if path.is_dir() {
+            files.extend(crate::input::toml_files(path).unwrap_or_default());
+        } else {
+            files.push(path.clone());
+        }
+    }
+    let stamp = |path: PathBuf| {
+        let known = std::fs::metadata(&path).ok();
+        let size = known.as_ref().map_or(0, std::fs::Metadata::len);
+        (path, size, known.and_then(|known| known.modified().ok()))
+    };
+    files.into_iter().map(stamp).collect()
+}
+
+fn is_shipped(path: &Path) -> bool {
+    !path.exists() && policy::SHIPPED.iter().any(|(name, _)| Path::new(name) == path)
+}
+
+fn told(error: JournalError) -> Failed {
+    account::failure(error.to_string())
+}
