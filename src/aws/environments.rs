@@ -38,7 +38,10 @@ impl Aws {
     /// These environments, or all for no name.
     pub(super) async fn describe_environments(&self, names: &[String]) -> Read<Vec<ComputeEnvironmentDetail>> {
         let names = (!names.is_empty()).then(|| names.to_vec());
-        let call = self.batch.describe_compute_environments().set_compute_environments(names);
+        let call = self
+            .batch
+            .describe_compute_environments()
+            .set_compute_environments(names);
         let mut pages = call.into_paginator().items().send();
         let mut details = Vec::new();
         while let Some(detail) = pages.next().await {

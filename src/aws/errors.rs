@@ -20,7 +20,6 @@ const THROTTLED: &[&str] = &[
     "RequestLimitExceeded",
     "RequestThrottled",
     "RequestThrottledException",
-    "LimitExceededFault",
     "SlowDown",
 ];
 /// The credentials are good, but not for this.
@@ -32,7 +31,7 @@ const DENIED: &[&str] = &[
     "AuthorizationError",
 ];
 /// The credentials are not good, or no longer.
-const EXPIRED: &[&str] = &["ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"];
+const EXPIRED: &[&str] = &["ExpiredToken", "ExpiredTokenException", "RequestExpired"];
 const INVALID: &[&str] = &[
     "InvalidClientTokenId",
     "UnrecognizedClientException",
@@ -78,11 +77,15 @@ where
         ),
         Kind::Expired => (
             GapReason::Denied,
-            format!("{action} was denied because the credentials have expired: {said}; hint: renew them, or use a role"),
+            format!(
+                "{action} was denied because the credentials have expired: {said}; hint: renew them, or use a role"
+            ),
         ),
         Kind::Invalid => (
             GapReason::Denied,
-            format!("{action} was denied because the credentials are not valid: {said}; hint: check the keys and the clock"),
+            format!(
+                "{action} was denied because the credentials are not valid: {said}; hint: check the keys and the clock"
+            ),
         ),
         Kind::NoCredentials => (
             GapReason::Denied,
@@ -129,10 +132,7 @@ pub(super) fn refusal(code: Option<&str>, status: Option<u16>, text: &str) -> Ou
     let text = text.to_ascii_lowercase();
     let says = |what: &str| text.contains(what);
     // Batch itself raised desired between our look and our update, or another update is under way.
-    if says("manually scaling down compute environment is not supported")
-        || says("resource is being modified")
-        || says("is being updated")
-    {
+    if says("manually scaling down compute environment is not supported") || says("resource is being modified") {
         Outcome::Raced
     } else if says("desiredvcpus should be between minvcpus and maxvcpus")
         || says("maxvcpus should be greater than or equal to minvcpus")
@@ -192,14 +192,44 @@ mod tests {
                     environment will cause it to scale-down to minvCpus";
         let cases = [
             (client, 400, down, Outcome::Raced),
-            (client, 400, "Error executing request, Exception : Manually scaling down compute environment is not supported. Disconnecting", Outcome::Raced),
-            (client, 400, "Cannot update, resource is being modified.", Outcome::Raced),
-            (client, 400, "desiredvCpus should be between minvCpus and maxvCpus.", Outcome::Overshoot),
-            (client, 400, "maxvCpus should be greater than or equal to minvCpus.", Outcome::Overshoot),
-            (Some("TooManyRequestsException"), 429, "Too Many Requests", Outcome::Throttled),
+            (
+                client,
+                400,
+                "Error executing request, Exception : Manually scaling down compute environment is not supported. Disconnecting",
+                Outcome::Raced,
+            ),
+            (
+                client,
+                400,
+                "Cannot update, resource is being modified.",
+                Outcome::Raced,
+            ),
+            (
+                client,
+                400,
+                "desiredvCpus should be between minvCpus and maxvCpus.",
+                Outcome::Overshoot,
+            ),
+            (
+                client,
+                400,
+                "maxvCpus should be greater than or equal to minvCpus.",
+                Outcome::Overshoot,
+            ),
+            (
+                Some("TooManyRequestsException"),
+                429,
+                "Too Many Requests",
+                Outcome::Throttled,
+            ),
             (None, 429, "", Outcome::Throttled),
             (Some("ThrottlingException"), 400, "Rate exceeded", Outcome::Throttled),
-            (Some("AccessDeniedException"), 403, "User is not authorized", Outcome::Failed),
+            (
+                Some("AccessDeniedException"),
+                403,
+                "User is not authorized",
+                Outcome::Failed,
+            ),
             (client, 400, "minvCpus is not applicable for Fargate", Outcome::Failed),
             (Some("ServerException"), 500, "", Outcome::Failed),
         ];

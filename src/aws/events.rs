@@ -184,7 +184,12 @@ fn job(job: Job, at: Time) -> Option<Hint> {
     if let Some(container) = &job.container {
         add(&mut size, container);
     }
-    for container in job.ecs_properties.iter().flat_map(|e| &e.task_properties).flat_map(|t| &t.containers) {
+    for container in job
+        .ecs_properties
+        .iter()
+        .flat_map(|e| &e.task_properties)
+        .flat_map(|t| &t.containers)
+    {
         add(&mut size, container);
     }
     let pods = job.eks_properties.iter().filter_map(|e| e.pod_properties.as_ref());
@@ -204,7 +209,9 @@ fn job(job: Job, at: Time) -> Option<Hint> {
         let counts = array.status_summary.into_iter();
         Some(ArraySeen {
             size,
-            summary: counts.filter_map(|(name, count)| Some((status(&name)?, count.max(0)))).collect(),
+            summary: counts
+                .filter_map(|(name, count)| Some((status(&name)?, count.max(0))))
+                .collect(),
             updated: array.status_summary_last_updated_at.and_then(time),
         })
     });
@@ -232,4 +239,148 @@ fn add(size: &mut Size, container: &Container) {
     let requirements = container.resource_requirements.iter();
     let requirements = requirements.map(|r| (r.r#type.as_str(), r.value.as_str()));
     size.container(container.vcpus, container.memory, requirements);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::JobStatus;
+
+    const QUEUE: &str = "arn:aws:batch:eu-central-1:111122223333:job-queue/q";
+
+    fn event(source: &str, kind: &str, detail: &str) -> String {
+        let detail = detail.replace("QUEUE", QUEUE);
+        format!(
+            r#"{{"version":"0","source":"{source}","detail-type":"{kind}","time":"2026-06-21T00:00:00Z","detail":{detail}}}"#
+        )
+    }
+
+    fn state_change(detail: &str) -> Hint {
+        parse(&event("aws.batch", "Batch Job State Change", detail))
+    }
+
+    #[test]
+    fn every_kind_of_event_becomes_its_hint() {
+        let blocked = r#"{"jobId":"j","jobQueue":"QUEUE","statusReason":"UNDETERMINED - Batch job is blocked"}"#;
+        let cases = [
+            (
+                event("aws.batch", "Batch Job Queue Blocked", blocked),
+                Hint::Blocked {
+                    queue: "q".to_owned(),
+                    reason: "UNDETERMINED - Batch job is blocked".to_owned(),
+                },
+            ),
+            (
+                event(
+                    "aws.ecs",
+                    "ECS Container Instance State Change",
+                    r#"{"clusterArn":"arn:c","status":"ACTIVE"}"#,
+                ),
+                Hint::Instance {
+                    cluster: "arn:c".to_owned(),
+                },
+            ),
+            (
+                event(
+                    "aws.ec2",
+                    "EC2 Spot Instance Interruption Warning",
+                    r#"{"instance-id":"i-1","instance-action":"terminate"}"#,
+                ),
+                Hint::Interruption {
+                    instance: "i-1".to_owned(),
+                },
+            ),
+            (
+                event(
+                    "aws.ec2",
+                    "EC2 Instance Rebalance Recommendation",
+                    r#"{"instance-id":"i-2"}"#,
+                ),
+                Hint::Interruption {
+                    instance: "i-2".to_owned(),
+                },
+            ),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(parse(&body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_a_job_tells_its_size_and_hostile_names_stay_data() {
+        let hint = state_change(
+            r#"{"jobId":"a:3","jobName":"'; DROP TABLE jobs; --\u0000","jobQueue":"QUEUE","status":"RUNNING","createdAt":1,
+                "startedAt":2,"surprise":{"deep":[]},"container":{"resourceRequirements":[{"type":"VCPU","value":"4"},
+                {"type":"MEMORY","value":"9000"}]},"arrayProperties":{"index":3,"statusSummary":{}}}"#,
+        );
+        let Hint::Job { queue, job, shape, at } = hint else {
+            panic!("{hint:?}")
+        };
+        assert_eq!(
+            (queue.as_str(), job.id.as_str(), job.status),
+            ("q", "a:3", JobStatus::Running)
+        );
+        assert_eq!(job.name, "'; DROP TABLE jobs; --\0");
+        assert_eq!(
+            (job.array, job.nodes, job.started),
+            (None, 1, Some(Time::from_millis(2)))
+        );
+        let shape = shape.unwrap();
+        assert_eq!((shape.resources.vcpus.get(), shape.resources.memory.get()), (4, 9_000));
+        assert_eq!(at, Time::from_seconds(1_782_000_000));
+    }
+
+    #[test]
+    fn parents_of_arrays_and_multi_node_jobs_are_known_as_such() {
+        let hint = state_change(
+            r#"{"jobId":"p","jobQueue":"QUEUE","status":"PENDING","arrayProperties":{"size":10,"statusSummary":{"RUNNABLE":4,"NEW":1}},
+                "nodeProperties":{"numNodes":3,"nodeRangeProperties":[{"container":{"vcpus":2,"memory":5}},{"container":{"vcpus":1,"memory":9}}]}}"#,
+        );
+        let Hint::Job { job, shape, .. } = hint else {
+            panic!("{hint:?}")
+        };
+        let array = job.array.unwrap();
+        assert_eq!(
+            (array.size, array.summary[&JobStatus::Runnable], array.summary.len()),
+            (10, 4, 1)
+        );
+        let shape = shape.unwrap();
+        assert_eq!(
+            (shape.nodes, shape.resources.vcpus.get(), shape.resources.memory.get()),
+            (3, 2, 9)
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_malformed() {
+        let bodies = [
+            String::new(),
+            "null".to_owned(),
+            "[]".to_owned(),
+            "{".repeat(100_000),
+            "[".repeat(100_000),
+            r#"{"source":"aws.batch"}"#.to_owned(),
+            event("aws.batch", "Batch Job State Change", "{}"),
+            event(
+                "aws.batch",
+                "Batch Job State Change",
+                r#"{"jobId":1,"jobQueue":"q","status":"RUNNABLE"}"#,
+            ),
+            event(
+                "aws.batch",
+                "Batch Job State Change",
+                r#"{"jobId":"j","jobQueue":"q","status":"HIBERNATING"}"#,
+            ),
+            event("aws.s3", "Object Created", "{}"),
+            event("aws.ecs", "ECS Container Instance State Change", "null"),
+            event(
+                "aws.ec2",
+                "EC2 Instance Rebalance Recommendation",
+                r#"{"instance-id":7}"#,
+            ),
+        ];
+        for body in bodies {
+            assert_eq!(parse(&body), Hint::Malformed, "{}", &body[..body.len().min(80)]);
+        }
+    }
 }

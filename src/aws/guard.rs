@@ -4,12 +4,16 @@
 use aws_sdk_scheduler::types::{
     ActionAfterCompletion, FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy, ScheduleState, Target,
 };
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::DateTime;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::errors::{code, failed, unread};
 use crate::aws::{Aws, GuardSettings};
-use crate::daemon::cloud::{NamedGuard, Read};
+use crate::daemon::cloud::{NamedGuard, Read, Unread};
+use crate::observation::GapReason;
 use crate::units::{Span, Time, Vcpus};
 
 /// What every schedule of ours begins with.
@@ -69,7 +73,7 @@ impl Aws {
         match moved {
             Ok(_) => return Ok(()),
             Err(error) if code(&error) == Some("ResourceNotFoundException") => {}
-            Err(error) => return Err(unread("scheduler:UpdateSchedule", &error)),
+            Err(error) => return Err(not_set("scheduler:UpdateSchedule", &error)),
         }
         let created = self
             .scheduler
@@ -86,14 +90,7 @@ impl Aws {
             .action_after_completion(ActionAfterCompletion::Delete)
             .send()
             .await;
-        created.map_err(|e| {
-            let mut unread = unread("scheduler:CreateSchedule", &e);
-            if code(&e) == Some("AccessDeniedException") {
-                // The same error stands for either.
-                unread.message.push_str(", and `iam:PassRole` for the guard's role");
-            }
-            unread
-        })?;
+        created.map_err(|e| not_set("scheduler:CreateSchedule", &e))?;
         Ok(())
     }
 
@@ -114,7 +111,11 @@ impl Aws {
         let Some(settings) = &self.settings.guard else {
             return Ok(Vec::new());
         };
-        let call = self.scheduler.list_schedules().group_name(&settings.group).name_prefix(PREFIX);
+        let call = self
+            .scheduler
+            .list_schedules()
+            .group_name(&settings.group)
+            .name_prefix(PREFIX);
         let mut pages = call.into_paginator().items().send();
         let mut names = Vec::new();
         while let Some(summary) = pages.next().await {
@@ -132,7 +133,10 @@ impl Aws {
             };
             let fires = schedule.start_date.and_then(|at| at.to_millis().ok());
             let input = schedule.target.and_then(|target| target.input);
-            match (fires, input.and_then(|input| serde_json::from_str::<Input>(&input).ok())) {
+            match (
+                fires,
+                input.and_then(|input| serde_json::from_str::<Input>(&input).ok()),
+            ) {
                 (Some(fires), Some(input)) => guards.push(named(input, Time::from_millis(fires))),
                 _ => tracing::warn!(schedule = name, "A schedule with our prefix is not a guard of ours"),
             }
@@ -144,6 +148,18 @@ impl Aws {
         let settings = self.settings.guard.as_ref();
         settings.ok_or_else(|| failed("no guard is configured; expected a schedule group and a role"))
     }
+}
+
+/// Handing the guard's role over is a permission of its own, and its lack looks the same.
+fn not_set<E>(action: &str, error: &SdkError<E, HttpResponse>) -> Unread
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let mut unread = unread(action, error);
+    if unread.why == GapReason::Denied && code(error) == Some("AccessDeniedException") {
+        unread.message.push_str(", and `iam:PassRole` for the guard's role");
+    }
+    unread
 }
 
 fn named(input: Input, fires: Time) -> NamedGuard {
@@ -176,22 +192,27 @@ fn target(settings: &GuardSettings, guard: &NamedGuard) -> Read<Target> {
 
 /// The schedule's name: the environment's, if it is short and plain; otherwise cut, with a hash of the whole.
 fn name(environment: &str) -> String {
-    let plain = environment.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let plain = environment
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if plain && environment.len() <= NAME_MOST - PREFIX.len() {
         return format!("{PREFIX}{environment}");
     }
     // A dot appears in no environment's name, so a cut name is never another's whole name.
     let hash = format!(".{:016x}", fnv1a(environment));
     let room = NAME_MOST - PREFIX.len() - hash.len();
-    let safe = environment.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' });
+    let safe = environment
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' });
     let cut: String = safe.take(room).collect();
     format!("{PREFIX}{cut}{hash}")
 }
 
 /// Fowler, Noll and Vo's hash: the same in every version of this program, which must find its guards again.
 fn fnv1a(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
@@ -201,7 +222,19 @@ mod tests {
     #[test]
     fn names_of_schedules_are_safe_short_and_never_shared() {
         let long = "e".repeat(128);
-        let names = ["spot", "Spot", "a_b", "a.b", "a/b", "é", "", &long, &long[..127], &long[..55], &long[..56]];
+        let names = [
+            "spot",
+            "Spot",
+            "a_b",
+            "a.b",
+            "a/b",
+            "é",
+            "",
+            &long,
+            &long[..127],
+            &long[..55],
+            &long[..56],
+        ];
         let schedules: std::collections::BTreeSet<String> = names.iter().map(|n| name(n)).collect();
         assert_eq!(schedules.len(), names.len());
         assert_eq!(name("spot"), "autotune-spot");

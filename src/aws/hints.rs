@@ -21,7 +21,9 @@ impl Aws {
     /// and again.
     pub(super) async fn receive(&self) -> Read<Vec<Hint>> {
         let Some(url) = &self.settings.events_queue_url else {
-            return Err(failed("no events queue is configured; expected the URL of an SQS queue"));
+            return Err(failed(
+                "no events queue is configured; expected the URL of an SQS queue",
+            ));
         };
         let mut hints = Vec::new();
         for round in 0..ROUNDS {
@@ -49,7 +51,11 @@ impl Aws {
             .operation_attempt_timeout(wait_for + Duration::from_secs(5))
             .operation_timeout(wait_for + Duration::from_secs(10))
             .build();
-        let call = self.sqs.receive_message().queue_url(url).max_number_of_messages(MESSAGES);
+        let call = self
+            .sqs
+            .receive_message()
+            .queue_url(url)
+            .max_number_of_messages(MESSAGES);
         let call = call.wait_time_seconds(wait).customize();
         let call = call.config_override(aws_sdk_sqs::config::Builder::new().timeout_config(timeouts));
         let answer = call.send().await.map_err(|e| unread("sqs:ReceiveMessage", &e))?;
@@ -68,10 +74,17 @@ impl Aws {
         if entries.is_empty() {
             return;
         }
-        let call = self.sqs.delete_message_batch().queue_url(url).set_entries(Some(entries));
+        let call = self
+            .sqs
+            .delete_message_batch()
+            .queue_url(url)
+            .set_entries(Some(entries));
         match call.send().await {
             Ok(answer) if answer.failed.is_empty() => {}
-            Ok(answer) => tracing::warn!(messages = answer.failed.len(), "Wake-ups could not be deleted and will come again"),
+            Ok(answer) => tracing::warn!(
+                messages = answer.failed.len(),
+                "Wake-ups could not be deleted and will come again"
+            ),
             Err(error) => {
                 let error = unread("sqs:DeleteMessageBatch", &error);
                 tracing::warn!(%error, "Wake-ups could not be deleted and will come again");

@@ -112,7 +112,12 @@ fn size(job: JobDetail) -> Option<JobSize> {
             resources: own.get()?,
             nodes: nodes(job.node_properties.and_then(|n| n.num_nodes)),
         },
-        parents: job.depends_on.unwrap_or_default().into_iter().filter_map(|d| d.job_id).collect(),
+        parents: job
+            .depends_on
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|d| d.job_id)
+            .collect(),
     })
 }
 
@@ -146,7 +151,9 @@ fn requirements(requirements: &[ResourceRequirement]) -> impl Iterator<Item = (&
 fn wants(resources: Option<&batch::EksContainerResourceRequirements>) -> impl Iterator<Item = (&str, &str)> {
     let requests = resources.and_then(|r| r.requests.as_ref()).into_iter().flatten();
     let limits = resources.and_then(|r| r.limits.as_ref()).into_iter().flatten();
-    requests.chain(limits).map(|(kind, value)| (kind.as_str(), value.as_str()))
+    requests
+        .chain(limits)
+        .map(|(kind, value)| (kind.as_str(), value.as_str()))
 }
 
 pub(super) fn nodes(count: Option<i32>) -> u32 {

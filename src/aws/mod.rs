@@ -1,8 +1,8 @@
 //! The real [`Cloud`]: an account of AWS through the Rust SDK, one file per subject. Nothing here decides anything: it reads,
 //! sends what it is told, and says in whose words something went wrong. The only room that names a crate of AWS.
 //!
-//! Every call has three bounds: 3 s to connect, 5 s an attempt, 12 s with all attempts. Only the long poll for hints waits
-//! longer, because waiting is what it is for.
+//! Every request has three bounds: 3 s to connect, 5 s an attempt, 12 s with all attempts; a reading of many pages is as many
+//! requests. Only the long poll for hints waits longer, because waiting is what it is for.
 
 mod calls;
 mod environments;
@@ -113,7 +113,7 @@ macro_rules! client {
 impl Aws {
     /// Reads the configuration and the credentials' whereabouts; makes no call yet. Fails where no region is named.
     pub async fn connect(settings: &AwsSettings) -> Read<Self> {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).retry_config(retries());
         if let Some(region) = &settings.region {
             loader = loader.region(Region::new(region.clone()));
         }
@@ -137,11 +137,7 @@ impl Aws {
             .operation_attempt_timeout(ATTEMPT)
             .operation_timeout(OPERATION)
             .build();
-        let sdk = sdk
-            .to_builder()
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .build();
+        let sdk = sdk.to_builder().timeout_config(timeouts).build();
         let once = sdk.to_builder().retry_config(RetryConfig::disabled()).build();
         let calls = Calls::default();
         Ok(Self {
@@ -182,6 +178,11 @@ impl Aws {
             region: self.region.clone(),
         })
     }
+}
+
+/// Named here and not left to the profile: the deadlines above count on it.
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS)
 }
 
 impl Cloud for Aws {

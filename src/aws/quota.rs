@@ -23,7 +23,9 @@ impl Aws {
             Err(error) if code(&error) == Some("NoSuchResourceException") => {
                 let call = self.quotas.get_aws_default_service_quota();
                 let answer = call.service_code(EC2).quota_code(quota).send().await;
-                answer.map_err(|e| unread("servicequotas:GetAWSDefaultServiceQuota", &e))?.quota
+                answer
+                    .map_err(|e| unread("servicequotas:GetAWSDefaultServiceQuota", &e))?
+                    .quota
             }
             Err(error) => return Err(unread("servicequotas:GetServiceQuota", &error)),
         };

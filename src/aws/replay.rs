@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -15,7 +16,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use serde_json::Value;
 
-use crate::aws::{Aws, AwsSettings, GuardSettings};
+use crate::aws::{Aws, AwsSettings, GuardSettings, retries};
 
 /// What was asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +59,8 @@ impl Replay {
             .region(Region::new("eu-central-1"))
             .credentials_provider(SharedCredentialsProvider::new(keys))
             .http_client(replay.clone())
+            // As always, but without the pauses.
+            .retry_config(retries().with_initial_backoff(Duration::from_nanos(1)))
             .build();
         let settings = AwsSettings {
             events_queue_url: Some("https://sqs.eu-central-1.amazonaws.com/111122223333/events".to_owned()),

@@ -2,8 +2,8 @@
 
 use aws_sdk_batch::types::ComputeResourceUpdate;
 
-use crate::aws::errors::{failed, unread, update_refused};
 use crate::aws::Aws;
+use crate::aws::errors::{failed, unread, update_refused};
 use crate::control::Outcome;
 use crate::daemon::cloud::{Answer, Read, Tagged};
 use crate::planner::plan::Change;

@@ -90,7 +90,9 @@ fn mebibytes(text: &str) -> Option<i64> {
         ("M", 1e6),
         ("G", 1e9),
     ];
-    let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
+    let unit = UNITS
+        .iter()
+        .find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
     let (number, bytes) = unit.unwrap_or((text, &1.0));
     let number: f64 = number.trim().parse().ok()?;
     (number.is_finite() && number >= 0.0).then(|| f64_to_i64((number * bytes / 1_048_576.0).ceil()))
@@ -102,11 +104,26 @@ mod tests {
 
     #[test]
     fn quantities_round_up_and_nonsense_is_nothing() {
-        let memory = [("2048Mi", Some(2048)), ("2Gi", Some(2048)), ("1.5Gi", Some(1536)), ("1", Some(1)), ("1M", Some(1)), ("x", None), ("-1Mi", None), ("NaNMi", None)];
+        let memory = [
+            ("2048Mi", Some(2048)),
+            ("2Gi", Some(2048)),
+            ("1.5Gi", Some(1536)),
+            ("1", Some(1)),
+            ("1M", Some(1)),
+            ("x", None),
+            ("-1Mi", None),
+            ("NaNMi", None),
+        ];
         for (text, expected) in memory {
             assert_eq!(mebibytes(text), expected, "{text}");
         }
-        for (text, expected) in [("2", Some(2)), ("0.25", Some(1)), ("1500m", Some(2)), ("", None), ("inf", None)] {
+        for (text, expected) in [
+            ("2", Some(2)),
+            ("0.25", Some(1)),
+            ("1500m", Some(2)),
+            ("", None),
+            ("inf", None),
+        ] {
             assert_eq!(cpus(text), expected, "{text}");
         }
     }
@@ -115,9 +132,16 @@ mod tests {
     fn requirements_replace_the_fields_of_old_and_containers_add_up() {
         let mut size = Size::default();
         size.container(Some(1), Some(512), [("VCPU", "4"), ("GPU", "1")].into_iter());
-        size.container(None, None, [("VCPU", "0.5"), ("MEMORY", "1000"), ("TPU", "8")].into_iter());
+        size.container(
+            None,
+            None,
+            [("VCPU", "0.5"), ("MEMORY", "1000"), ("TPU", "8")].into_iter(),
+        );
         let resources = size.get().unwrap();
-        assert_eq!((resources.vcpus.get(), resources.memory.get(), resources.gpus), (5, 1512, 1));
+        assert_eq!(
+            (resources.vcpus.get(), resources.memory.get(), resources.gpus),
+            (5, 1512, 1)
+        );
         assert_eq!(Size::default().get(), None);
     }
 }

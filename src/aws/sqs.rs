@@ -79,7 +79,12 @@ impl Aws {
         if sqs.starts_with("https://") || sqs.starts_with("http://") {
             return Ok(sqs.to_owned());
         }
-        let known = self.sqs_urls.lock().unwrap_or_else(PoisonError::into_inner).get(sqs).cloned();
+        let known = self
+            .sqs_urls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(sqs)
+            .cloned();
         if let Some(url) = known {
             return Ok(url);
         }

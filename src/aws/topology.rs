@@ -91,7 +91,9 @@ fn environment(detail: ComputeEnvironmentDetail, newer: &BTreeMap<String, Vec<In
         (_, Some(_)) => Platform::ManagedInstances,
     };
     let types = types(specification(&detail), newer);
-    let quota = types.first().and_then(|first| catalog::quota_code(&first.name, purchase));
+    let quota = types
+        .first()
+        .and_then(|first| catalog::quota_code(&first.name, purchase));
     let quota_code = quota.filter(|_| matches!(platform, Platform::Ec2 | Platform::Eks));
     let vcpus = |count: Option<i32>| Vcpus::new(i64::from(count.unwrap_or_default()));
     let resources = detail.compute_resources.as_ref();
@@ -112,7 +114,9 @@ fn types(specification: &[String], newer: &BTreeMap<String, Vec<InstanceType>>) 
     let mut taken = BTreeSet::new();
     let mut types = Vec::new();
     for name in specification {
-        let known = Catalog::bundled().expand(std::slice::from_ref(name)).unwrap_or_default();
+        let known = Catalog::bundled()
+            .expand(std::slice::from_ref(name))
+            .unwrap_or_default();
         let told = newer.get(name).into_iter().flatten();
         for one in known.into_iter().chain(told) {
             if taken.insert(one.name.clone()) {
@@ -138,11 +142,16 @@ fn instance_type(info: &InstanceTypeInfo) -> Option<InstanceType> {
         .iter()
         .flat_map(|p| p.supported_architectures())
         .any(|a| *a == ArchitectureType::Arm64);
-    let gpus = info.gpu_info.iter().flat_map(|g| g.gpus()).filter_map(|g| g.count);
+    let gpus = info
+        .gpu_info
+        .iter()
+        .flat_map(|g| g.gpus())
+        .filter_map(|g| g.count)
+        .map(i64::from);
     let nominal = Resources {
         vcpus: Vcpus::new(i64::from(info.v_cpu_info.as_ref()?.default_v_cpus?)),
         memory: Mebibytes::new(info.memory_info.as_ref()?.size_in_mib?),
-        gpus: to_u32(gpus.sum::<i32>().max(0)),
+        gpus: to_u32(gpus.fold(0, i64::saturating_add).max(0)),
     };
     Some(InstanceType {
         name: info.instance_type.as_ref()?.as_str().to_owned(),
