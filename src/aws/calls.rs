@@ -10,10 +10,13 @@ use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 
+/// Service, operation and code.
+type Key = (String, String, String);
+
 /// Attempts by (service, operation, code), shared by all clients.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Calls {
-    rows: Arc<Mutex<BTreeMap<(String, String, String), u64>>>,
+    rows: Arc<Mutex<BTreeMap<Key, u64>>>,
 }
 
 impl Calls {

@@ -24,7 +24,7 @@ struct Event {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Job {
+struct StateChange {
     job_id: String,
     job_queue: String,
     status: String,
@@ -179,7 +179,7 @@ fn instant(text: &str) -> Option<Time> {
     Some(Time::from_millis(at.as_millisecond()))
 }
 
-fn job(job: Job, at: Time) -> Option<Hint> {
+fn job(job: StateChange, at: Time) -> Option<Hint> {
     let mut size = Size::default();
     if let Some(container) = &job.container {
         add(&mut size, container);

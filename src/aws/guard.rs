@@ -133,12 +133,13 @@ impl Aws {
             };
             let fires = schedule.start_date.and_then(|at| at.to_millis().ok());
             let input = schedule.target.and_then(|target| target.input);
-            match (
+            if let (Some(fires), Some(input)) = (
                 fires,
                 input.and_then(|input| serde_json::from_str::<Input>(&input).ok()),
             ) {
-                (Some(fires), Some(input)) => guards.push(named(input, Time::from_millis(fires))),
-                _ => tracing::warn!(schedule = name, "A schedule with our prefix is not a guard of ours"),
+                guards.push(named(input, Time::from_millis(fires)));
+            } else {
+                tracing::warn!(schedule = name, "A schedule with our prefix is not a guard of ours");
             }
         }
         Ok(guards)

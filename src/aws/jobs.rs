@@ -95,16 +95,26 @@ fn size(job: JobDetail) -> Option<JobSize> {
         let requirements = requirements(container.resource_requirements());
         own.container(container.vcpus, container.memory, requirements);
     }
-    for task in job.ecs_properties.iter().flat_map(|e| e.task_properties()) {
+    for task in job
+        .ecs_properties
+        .iter()
+        .flat_map(aws_sdk_batch::types::EcsPropertiesDetail::task_properties)
+    {
         for container in task.containers() {
             own.container(None, None, requirements(container.resource_requirements()));
         }
     }
     let pod = job.eks_properties.as_ref().and_then(|e| e.pod_properties.as_ref());
-    for container in pod.into_iter().flat_map(|p| p.containers()) {
+    for container in pod
+        .into_iter()
+        .flat_map(aws_sdk_batch::types::EksPodPropertiesDetail::containers)
+    {
         own.pod_container(wants(container.resources.as_ref()));
     }
-    let ranges = job.node_properties.iter().flat_map(|n| n.node_range_properties());
+    let ranges = job
+        .node_properties
+        .iter()
+        .flat_map(aws_sdk_batch::types::NodeProperties::node_range_properties);
     let own = ranges.map(node).fold(own, Size::larger);
     Some(JobSize {
         id: job.job_id?,
@@ -129,13 +139,20 @@ fn node(range: &NodeRangeProperty) -> Size {
         let (vcpus, memory) = (container.vcpus, container.memory);
         own.container(vcpus, memory, requirements(container.resource_requirements()));
     }
-    for task in range.ecs_properties.iter().flat_map(|e| e.task_properties()) {
+    for task in range
+        .ecs_properties
+        .iter()
+        .flat_map(aws_sdk_batch::types::EcsProperties::task_properties)
+    {
         for container in task.containers() {
             own.container(None, None, requirements(container.resource_requirements()));
         }
     }
     let pod = range.eks_properties.as_ref().and_then(|e| e.pod_properties.as_ref());
-    for container in pod.into_iter().flat_map(|p| p.containers()) {
+    for container in pod
+        .into_iter()
+        .flat_map(aws_sdk_batch::types::EksPodProperties::containers)
+    {
         own.pod_container(wants(container.resources.as_ref()));
     }
     own

@@ -46,15 +46,12 @@ impl Aws {
     /// Sets or removes a tag.
     pub(super) async fn set_tag(&self, subject: &Tagged, key: &str, value: Option<&str>) -> Read<()> {
         let arn = self.arn_of(subject).await?;
-        match value {
-            Some(value) => {
-                let call = self.batch.tag_resource().resource_arn(arn).tags(key, value);
-                call.send().await.map_err(|e| unread("batch:TagResource", &e))?;
-            }
-            None => {
-                let call = self.batch.untag_resource().resource_arn(arn).tag_keys(key);
-                call.send().await.map_err(|e| unread("batch:UntagResource", &e))?;
-            }
+        if let Some(value) = value {
+            let call = self.batch.tag_resource().resource_arn(arn).tags(key, value);
+            call.send().await.map_err(|e| unread("batch:TagResource", &e))?;
+        } else {
+            let call = self.batch.untag_resource().resource_arn(arn).tag_keys(key);
+            call.send().await.map_err(|e| unread("batch:UntagResource", &e))?;
         }
         Ok(())
     }

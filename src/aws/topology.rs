@@ -140,12 +140,12 @@ fn instance_type(info: &InstanceTypeInfo) -> Option<InstanceType> {
     let arm = info
         .processor_info
         .iter()
-        .flat_map(|p| p.supported_architectures())
+        .flat_map(aws_sdk_ec2::types::ProcessorInfo::supported_architectures)
         .any(|a| *a == ArchitectureType::Arm64);
     let gpus = info
         .gpu_info
         .iter()
-        .flat_map(|g| g.gpus())
+        .flat_map(aws_sdk_ec2::types::GpuInfo::gpus)
         .filter_map(|g| g.count)
         .map(i64::from);
     let nominal = Resources {
