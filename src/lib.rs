@@ -2,6 +2,8 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod account;
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod catalog;
 pub mod cli;
 pub mod clock;

@@ -187,6 +187,10 @@ pub trait Cloud: Send + Sync + 'static {
     fn tag(&self, subject: &Tagged, key: &str, value: Option<&str>) -> impl Future<Output = Read<()>> + Send;
     /// Waits for hints for up to 20 s.
     fn hints(&self) -> impl Future<Output = Read<Vec<Hint>>> + Send;
+    /// Requests so far, every attempt, by service, operation and code (the HTTP status; `none` without an answer).
+    fn calls(&self) -> Vec<(String, String, String, u64)> {
+        Vec::new()
+    }
 }
 
 /// What carries a tag.

@@ -1,0 +1,386 @@
+//! From an EventBridge event to a hint. What is said by others stays data; what is not understood is malformed.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::aws::jobs::{nodes, status, time};
+use crate::aws::size::Size;
+use crate::aws::topology::name_of;
+use crate::daemon::cloud::Hint;
+use crate::jobs::{ArraySeen, JobSeen};
+use crate::observation::Shape;
+use crate::units::Time;
+
+/// The envelope. Fields that are not named here are ignored.
+#[derive(Deserialize)]
+struct Event {
+    source: String,
+    #[serde(rename = "detail-type")]
+    detail_type: String,
+    time: String,
+    detail: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StateChange {
+    job_id: String,
+    job_queue: String,
+    status: String,
+    #[serde(default)]
+    job_name: String,
+    #[serde(default)]
+    job_definition: String,
+    status_reason: Option<String>,
+    created_at: Option<i64>,
+    started_at: Option<i64>,
+    stopped_at: Option<i64>,
+    container: Option<Container>,
+    array_properties: Option<Array>,
+    node_properties: Option<Nodes>,
+    ecs_properties: Option<Ecs>,
+    eks_properties: Option<Eks>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Container {
+    vcpus: Option<i32>,
+    memory: Option<i32>,
+    #[serde(default)]
+    resource_requirements: Vec<Requirement>,
+}
+
+#[derive(Deserialize)]
+struct Requirement {
+    r#type: String,
+    value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Array {
+    size: Option<i64>,
+    index: Option<i64>,
+    #[serde(default)]
+    status_summary: BTreeMap<String, i64>,
+    status_summary_last_updated_at: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Nodes {
+    num_nodes: Option<i32>,
+    #[serde(default)]
+    node_range_properties: Vec<NodeRange>,
+}
+
+#[derive(Deserialize)]
+struct NodeRange {
+    container: Option<Container>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Ecs {
+    #[serde(default)]
+    task_properties: Vec<Task>,
+}
+
+#[derive(Deserialize)]
+struct Task {
+    #[serde(default)]
+    containers: Vec<Container>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Eks {
+    pod_properties: Option<Pod>,
+}
+
+#[derive(Deserialize)]
+struct Pod {
+    #[serde(default)]
+    containers: Vec<PodContainer>,
+}
+
+#[derive(Deserialize)]
+struct PodContainer {
+    resources: Option<PodResources>,
+}
+
+#[derive(Deserialize)]
+struct PodResources {
+    #[serde(default)]
+    requests: BTreeMap<String, String>,
+    #[serde(default)]
+    limits: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Blocked {
+    job_queue: String,
+    status_reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Instance {
+    cluster_arn: String,
+}
+
+#[derive(Deserialize)]
+struct Interruption {
+    #[serde(rename = "instance-id")]
+    instance_id: String,
+}
+
+/// What a message says.
+pub(super) fn parse(body: &str) -> Hint {
+    understood(body).unwrap_or(Hint::Malformed)
+}
+
+fn understood(body: &str) -> Option<Hint> {
+    let event: Event = serde_json::from_str(body).ok()?;
+    match (event.source.as_str(), event.detail_type.as_str()) {
+        ("aws.batch", "Batch Job State Change") => job(read(event.detail)?, instant(&event.time)?),
+        ("aws.batch", "Batch Job Queue Blocked") => {
+            let blocked: Blocked = read(event.detail)?;
+            Some(Hint::Blocked {
+                queue: name_of(&blocked.job_queue).to_owned(),
+                reason: blocked.status_reason,
+            })
+        }
+        ("aws.ecs", "ECS Container Instance State Change") => {
+            let instance: Instance = read(event.detail)?;
+            Some(Hint::Instance {
+                cluster: instance.cluster_arn,
+            })
+        }
+        ("aws.ec2", "EC2 Spot Instance Interruption Warning" | "EC2 Instance Rebalance Recommendation") => {
+            let interruption: Interruption = read(event.detail)?;
+            Some(Hint::Interruption {
+                instance: interruption.instance_id,
+            })
+        }
+        _ => None,
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(detail: serde_json::Value) -> Option<T> {
+    serde_json::from_value(detail).ok()
+}
+
+fn instant(text: &str) -> Option<Time> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    Some(Time::from_millis(at.as_millisecond()))
+}
+
+fn job(job: StateChange, at: Time) -> Option<Hint> {
+    let mut size = Size::default();
+    if let Some(container) = &job.container {
+        add(&mut size, container);
+    }
+    for container in job
+        .ecs_properties
+        .iter()
+        .flat_map(|e| &e.task_properties)
+        .flat_map(|t| &t.containers)
+    {
+        add(&mut size, container);
+    }
+    let pods = job.eks_properties.iter().filter_map(|e| e.pod_properties.as_ref());
+    for resources in pods.flat_map(|p| &p.containers).filter_map(|c| c.resources.as_ref()) {
+        let wants = resources.requests.iter().chain(&resources.limits);
+        size.pod_container(wants.map(|(kind, value)| (kind.as_str(), value.as_str())));
+    }
+    let ranges = job.node_properties.iter().flat_map(|n| &n.node_range_properties);
+    for container in ranges.filter_map(|range| range.container.as_ref()) {
+        let mut node = Size::default();
+        add(&mut node, container);
+        size = size.larger(node);
+    }
+    let nodes = nodes(job.node_properties.and_then(|n| n.num_nodes));
+    let array = job.array_properties.and_then(|array| {
+        let size = array.size.filter(|size| *size > 0 && array.index.is_none())?;
+        let counts = array.status_summary.into_iter();
+        Some(ArraySeen {
+            size,
+            summary: counts
+                .filter_map(|(name, count)| Some((status(&name)?, count.max(0))))
+                .collect(),
+            updated: array.status_summary_last_updated_at.and_then(time),
+        })
+    });
+    Some(Hint::Job {
+        queue: name_of(&job.job_queue).to_owned(),
+        shape: size.get().map(|resources| Shape { resources, nodes }),
+        job: JobSeen {
+            status: status(&job.status)?,
+            id: job.job_id,
+            name: job.job_name,
+            definition: job.job_definition,
+            status_reason: job.status_reason.unwrap_or_default(),
+            created: job.created_at.and_then(time),
+            started: job.started_at.and_then(time),
+            stopped: job.stopped_at.and_then(time),
+            vcpus: None,
+            array,
+            nodes,
+        },
+        at,
+    })
+}
+
+fn add(size: &mut Size, container: &Container) {
+    let requirements = container.resource_requirements.iter();
+    let requirements = requirements.map(|r| (r.r#type.as_str(), r.value.as_str()));
+    size.container(container.vcpus, container.memory, requirements);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::JobStatus;
+
+    const QUEUE: &str = "arn:aws:batch:eu-central-1:111122223333:job-queue/q";
+
+    fn event(source: &str, kind: &str, detail: &str) -> String {
+        let detail = detail.replace("QUEUE", QUEUE);
+        format!(
+            r#"{{"version":"0","source":"{source}","detail-type":"{kind}","time":"2026-06-21T00:00:00Z","detail":{detail}}}"#
+        )
+    }
+
+    fn state_change(detail: &str) -> Hint {
+        parse(&event("aws.batch", "Batch Job State Change", detail))
+    }
+
+    #[test]
+    fn every_kind_of_event_becomes_its_hint() {
+        let blocked = r#"{"jobId":"j","jobQueue":"QUEUE","statusReason":"UNDETERMINED - Batch job is blocked"}"#;
+        let cases = [
+            (
+                event("aws.batch", "Batch Job Queue Blocked", blocked),
+                Hint::Blocked {
+                    queue: "q".to_owned(),
+                    reason: "UNDETERMINED - Batch job is blocked".to_owned(),
+                },
+            ),
+            (
+                event(
+                    "aws.ecs",
+                    "ECS Container Instance State Change",
+                    r#"{"clusterArn":"arn:c","status":"ACTIVE"}"#,
+                ),
+                Hint::Instance {
+                    cluster: "arn:c".to_owned(),
+                },
+            ),
+            (
+                event(
+                    "aws.ec2",
+                    "EC2 Spot Instance Interruption Warning",
+                    r#"{"instance-id":"i-1","instance-action":"terminate"}"#,
+                ),
+                Hint::Interruption {
+                    instance: "i-1".to_owned(),
+                },
+            ),
+            (
+                event(
+                    "aws.ec2",
+                    "EC2 Instance Rebalance Recommendation",
+                    r#"{"instance-id":"i-2"}"#,
+                ),
+                Hint::Interruption {
+                    instance: "i-2".to_owned(),
+                },
+            ),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(parse(&body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_a_job_tells_its_size_and_hostile_names_stay_data() {
+        let hint = state_change(
+            r#"{"jobId":"a:3","jobName":"'; DROP TABLE jobs; --\u0000","jobQueue":"QUEUE","status":"RUNNING","createdAt":1,
+                "startedAt":2,"surprise":{"deep":[]},"container":{"resourceRequirements":[{"type":"VCPU","value":"4"},
+                {"type":"MEMORY","value":"9000"}]},"arrayProperties":{"index":3,"statusSummary":{}}}"#,
+        );
+        let Hint::Job { queue, job, shape, at } = hint else {
+            panic!("{hint:?}")
+        };
+        assert_eq!(
+            (queue.as_str(), job.id.as_str(), job.status),
+            ("q", "a:3", JobStatus::Running)
+        );
+        assert_eq!(job.name, "'; DROP TABLE jobs; --\0");
+        assert_eq!(
+            (job.array, job.nodes, job.started),
+            (None, 1, Some(Time::from_millis(2)))
+        );
+        let shape = shape.unwrap();
+        assert_eq!((shape.resources.vcpus.get(), shape.resources.memory.get()), (4, 9_000));
+        assert_eq!(at, Time::from_seconds(1_782_000_000));
+    }
+
+    #[test]
+    fn parents_of_arrays_and_multi_node_jobs_are_known_as_such() {
+        let hint = state_change(
+            r#"{"jobId":"p","jobQueue":"QUEUE","status":"PENDING","arrayProperties":{"size":10,"statusSummary":{"RUNNABLE":4,"NEW":1}},
+                "nodeProperties":{"numNodes":3,"nodeRangeProperties":[{"container":{"vcpus":2,"memory":5}},{"container":{"vcpus":1,"memory":9}}]}}"#,
+        );
+        let Hint::Job { job, shape, .. } = hint else {
+            panic!("{hint:?}")
+        };
+        let array = job.array.unwrap();
+        assert_eq!(
+            (array.size, array.summary[&JobStatus::Runnable], array.summary.len()),
+            (10, 4, 1)
+        );
+        let shape = shape.unwrap();
+        assert_eq!(
+            (shape.nodes, shape.resources.vcpus.get(), shape.resources.memory.get()),
+            (3, 2, 9)
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_malformed() {
+        let bodies = [
+            String::new(),
+            "null".to_owned(),
+            "[]".to_owned(),
+            "{".repeat(100_000),
+            "[".repeat(100_000),
+            r#"{"source":"aws.batch"}"#.to_owned(),
+            event("aws.batch", "Batch Job State Change", "{}"),
+            event(
+                "aws.batch",
+                "Batch Job State Change",
+                r#"{"jobId":1,"jobQueue":"q","status":"RUNNABLE"}"#,
+            ),
+            event(
+                "aws.batch",
+                "Batch Job State Change",
+                r#"{"jobId":"j","jobQueue":"q","status":"HIBERNATING"}"#,
+            ),
+            event("aws.s3", "Object Created", "{}"),
+            event("aws.ecs", "ECS Container Instance State Change", "null"),
+            event(
+                "aws.ec2",
+                "EC2 Instance Rebalance Recommendation",
+                r#"{"instance-id":7}"#,
+            ),
+        ];
+        for body in bodies {
+            assert_eq!(parse(&body), Hint::Malformed, "{}", &body[..body.len().min(80)]);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Jobs: listings, sizes, the head of a queue.
+
+use aws_sdk_batch::operation::list_jobs::builders::ListJobsFluentBuilder;
+use aws_sdk_batch::types::{self as batch, JobDetail, JobSummary, NodeRangeProperty, ResourceRequirement};
+
+use crate::aws::Aws;
+use crate::aws::errors::unread;
+use crate::aws::size::Size;
+use crate::aws::topology::name_of;
+use crate::daemon::cloud::{Head, Page, Read};
+use crate::jobs::{ArraySeen, JobSeen, JobSize, JobStatus};
+use crate::observation::Shape;
+use crate::units::{Time, Vcpus, f64_to_i64, to_u32};
+
+/// Most jobs of a page of ListJobs.
+const PAGE: i32 = 1000;
+
+/// One page of a listing by status; `call` says of what.
+pub(super) async fn list(call: ListJobsFluentBuilder, status: JobStatus, page: Option<String>) -> Read<Page> {
+    let call = call.job_status(to_batch(status)).max_results(PAGE).set_next_token(page);
+    let answer = call.send().await.map_err(|e| unread("batch:ListJobs", &e))?;
+    let jobs = answer.job_summary_list.unwrap_or_default();
+    Ok(Page {
+        jobs: jobs.into_iter().filter_map(|job| seen(job, status)).collect(),
+        next: answer.next_token.filter(|token| !token.is_empty()),
+    })
+}
+
+impl Aws {
+    /// At most 100 ids a call; more are asked for in several.
+    pub(super) async fn read_sizes(&self, ids: &[String]) -> Read<Vec<JobSize>> {
+        let mut sizes = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(100) {
+            let call = self.batch.describe_jobs().set_jobs(Some(ids.to_vec()));
+            let answer = call.send().await.map_err(|e| unread("batch:DescribeJobs", &e))?;
+            sizes.extend(answer.jobs.unwrap_or_default().into_iter().filter_map(size));
+        }
+        Ok(sizes)
+    }
+
+    pub(super) async fn read_head(&self, queue: &str) -> Read<Option<Head>> {
+        let answer = self.batch.get_job_queue_snapshot().job_queue(queue).send().await;
+        let answer = answer.map_err(|e| unread("batch:GetJobQueueSnapshot", &e))?;
+        let first = answer.front_of_queue.and_then(|front| front.jobs?.into_iter().next());
+        Ok(first.and_then(|first| {
+            Some(Head {
+                job: name_of(&first.job_arn?).to_owned(),
+                since: first.earliest_time_at_position.and_then(time),
+            })
+        }))
+    }
+}
+
+/// `None` for what has no id. A listing by status need not repeat it.
+fn seen(job: JobSummary, asked: JobStatus) -> Option<JobSeen> {
+    let usage = job.capacity_usage.unwrap_or_default();
+    let array = job.array_properties.and_then(|array| {
+        // A child has an index; only a parent has a size.
+        let size = array.size.filter(|size| *size > 0 && array.index.is_none())?;
+        let summary = array.status_summary.unwrap_or_default();
+        Some(ArraySeen {
+            size: i64::from(size),
+            summary: summary
+                .into_iter()
+                .filter_map(|(name, count)| Some((status(&name)?, i64::from(count.max(0)))))
+                .collect(),
+            updated: array.status_summary_last_updated_at.and_then(time),
+        })
+    });
+    Some(JobSeen {
+        id: job.job_id?,
+        name: job.job_name.unwrap_or_default(),
+        definition: job.job_definition.unwrap_or_default(),
+        status: job.status.and_then(|s| status(s.as_str())).unwrap_or(asked),
+        status_reason: job.status_reason.unwrap_or_default(),
+        created: job.created_at.and_then(time),
+        started: job.started_at.and_then(time),
+        stopped: job.stopped_at.and_then(time),
+        vcpus: usage.iter().find_map(|usage| {
+            // The model says `VCPU` and `cpu`, the guide prints `vCPU`.
+            let unit = usage.capacity_unit.as_deref()?;
+            let counts = unit.eq_ignore_ascii_case("vcpu") || unit.eq_ignore_ascii_case("cpu");
+            let quantity = usage.quantity.filter(|q| counts && q.is_finite())?;
+            Some(Vcpus::new(f64_to_i64(quantity.ceil())))
+        }),
+        array,
+        nodes: nodes(job.node_properties.and_then(|n| n.num_nodes)),
+    })
+}
+
+/// `None` for a job that says nothing of its size.
+fn size(job: JobDetail) -> Option<JobSize> {
+    let mut own = Size::default();
+    if let Some(container) = &job.container {
+        let requirements = requirements(container.resource_requirements());
+        own.container(container.vcpus, container.memory, requirements);
+    }
+    for task in job
+        .ecs_properties
+        .iter()
+        .flat_map(aws_sdk_batch::types::EcsPropertiesDetail::task_properties)
+    {
+        for container in task.containers() {
+            own.container(None, None, requirements(container.resource_requirements()));
+        }
+    }
+    let pod = job.eks_properties.as_ref().and_then(|e| e.pod_properties.as_ref());
+    for container in pod
+        .into_iter()
+        .flat_map(aws_sdk_batch::types::EksPodPropertiesDetail::containers)
+    {
+        own.pod_container(wants(container.resources.as_ref()));
+    }
+    let ranges = job
+        .node_properties
+        .iter()
+        .flat_map(aws_sdk_batch::types::NodeProperties::node_range_properties);
+    let own = ranges.map(node).fold(own, Size::larger);
+    Some(JobSize {
+        id: job.job_id?,
+        shape: Shape {
+            resources: own.get()?,
+            nodes: nodes(job.node_properties.and_then(|n| n.num_nodes)),
+        },
+        parents: job
+            .depends_on
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|d| d.job_id)
+            .collect(),
+    })
+}
+
+/// One node of a multi-node job.
+fn node(range: &NodeRangeProperty) -> Size {
+    let mut own = Size::default();
+    if let Some(container) = &range.container {
+        #[expect(deprecated, reason = "job definitions of old are still run")]
+        let (vcpus, memory) = (container.vcpus, container.memory);
+        own.container(vcpus, memory, requirements(container.resource_requirements()));
+    }
+    for task in range
+        .ecs_properties
+        .iter()
+        .flat_map(aws_sdk_batch::types::EcsProperties::task_properties)
+    {
+        for container in task.containers() {
+            own.container(None, None, requirements(container.resource_requirements()));
+        }
+    }
+    let pod = range.eks_properties.as_ref().and_then(|e| e.pod_properties.as_ref());
+    for container in pod
+        .into_iter()
+        .flat_map(aws_sdk_batch::types::EksPodProperties::containers)
+    {
+        own.pod_container(wants(container.resources.as_ref()));
+    }
+    own
+}
+
+fn requirements(requirements: &[ResourceRequirement]) -> impl Iterator<Item = (&str, &str)> {
+    requirements
+        .iter()
+        .filter_map(|r| Some((r.r#type.as_ref()?.as_str(), r.value.as_deref()?)))
+}
+
+/// Requests first, so that limits replace them.
+fn wants(resources: Option<&batch::EksContainerResourceRequirements>) -> impl Iterator<Item = (&str, &str)> {
+    let requests = resources.and_then(|r| r.requests.as_ref()).into_iter().flatten();
+    let limits = resources.and_then(|r| r.limits.as_ref()).into_iter().flatten();
+    requests
+        .chain(limits)
+        .map(|(kind, value)| (kind.as_str(), value.as_str()))
+}
+
+pub(super) fn nodes(count: Option<i32>) -> u32 {
+    to_u32(count.unwrap_or(1).max(1))
+}
+
+/// AWS Batch writes milliseconds; zero stands for never.
+pub(super) fn time(millis: i64) -> Option<Time> {
+    (millis > 0).then(|| Time::from_millis(millis))
+}
+
+fn to_batch(status: JobStatus) -> batch::JobStatus {
+    match status {
+        JobStatus::Submitted => batch::JobStatus::Submitted,
+        JobStatus::Pending => batch::JobStatus::Pending,
+        JobStatus::Runnable => batch::JobStatus::Runnable,
+        JobStatus::Starting => batch::JobStatus::Starting,
+        JobStatus::Running => batch::JobStatus::Running,
+        JobStatus::Succeeded => batch::JobStatus::Succeeded,
+        JobStatus::Failed => batch::JobStatus::Failed,
+    }
+}
+
+/// `None` for a status that AWS may add one day.
+pub(super) fn status(name: &str) -> Option<JobStatus> {
+    match name {
+        "SUBMITTED" => Some(JobStatus::Submitted),
+        "PENDING" => Some(JobStatus::Pending),
+        "RUNNABLE" => Some(JobStatus::Runnable),
+        "STARTING" => Some(JobStatus::Starting),
+        "RUNNING" => Some(JobStatus::Running),
+        "SUCCEEDED" => Some(JobStatus::Succeeded),
+        "FAILED" => Some(JobStatus::Failed),
+        _ => None,
+    }
+}

@@ -1,0 +1,177 @@
+//! For tests: an account that gives recorded replies in their order and keeps what it was asked.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use serde_json::Value;
+
+use crate::aws::{Aws, AwsSettings, GuardSettings, retries};
+
+/// What was asked.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Asked {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) body: Value,
+}
+
+/// What to answer.
+pub(super) enum Reply {
+    /// A file of `tests/aws/replies`.
+    File(&'static str),
+    /// An error: HTTP status, code, message.
+    Error(u16, &'static str, &'static str),
+    /// The connection breaks.
+    Lost,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Replay {
+    replies: Arc<Mutex<VecDeque<Option<(u16, String, Vec<u8>)>>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Replay {
+    /// An account with a guard and an events queue that answers so.
+    pub(super) fn account(replies: Vec<Reply>) -> (Aws, Self) {
+        let replay = Self {
+            replies: Arc::new(Mutex::new(replies.into_iter().map(encode).collect())),
+            asked: Arc::default(),
+        };
+        let keys = Credentials::builder()
+            .access_key_id("AKIDTEST")
+            .secret_access_key("secret")
+            .provider_name("tests")
+            .build();
+        let sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(SharedCredentialsProvider::new(keys))
+            .http_client(replay.clone())
+            // As always, but without the pauses.
+            .retry_config(retries().with_initial_backoff(Duration::from_nanos(1)))
+            .build();
+        let settings = AwsSettings {
+            events_queue_url: Some("https://sqs.eu-central-1.amazonaws.com/111122223333/events".to_owned()),
+            guard: Some(GuardSettings {
+                group: "autotune".to_owned(),
+                role_arn: "arn:aws:iam::111122223333:role/autotune-guard".to_owned(),
+            }),
+            ..AwsSettings::default()
+        };
+        (Aws::new(&sdk, &settings).unwrap(), replay)
+    }
+
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn encode(reply: Reply) -> Option<(u16, String, Vec<u8>)> {
+    match reply {
+        Reply::File(name) => {
+            let file = file("replies", name);
+            let reply = &file["reply"];
+            let bytes = if file["service"] == "cloudwatch" {
+                let mut bytes = Vec::new();
+                cbor("", reply, &mut bytes);
+                bytes
+            } else {
+                reply.to_string().into_bytes()
+            };
+            Some((200, String::new(), bytes))
+        }
+        Reply::Error(status, code, message) => {
+            let body = serde_json::json!({"__type": code, "message": message});
+            Some((status, code.to_owned(), body.to_string().into_bytes()))
+        }
+        Reply::Lost => None,
+    }
+}
+
+/// A file of `tests/aws`, which `tests/aws/model.py` checks against the service model.
+pub(super) fn file(folder: &str, name: &str) -> Value {
+    let path = format!("{}/tests/aws/{folder}/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// The part of CBOR that CloudWatch's replies need; a number under `Timestamp` is a time.
+fn cbor(key: &str, value: &Value, into: &mut Vec<u8>) {
+    let head = |major: u8, length: usize, into: &mut Vec<u8>| {
+        into.push(major << 5 | 26);
+        into.extend(u32::try_from(length).unwrap().to_be_bytes());
+    };
+    match value {
+        Value::Number(number) => {
+            if key == "Timestamp" {
+                into.push(0xc1);
+            }
+            into.push(0xfb);
+            into.extend(number.as_f64().unwrap().to_be_bytes());
+        }
+        Value::String(text) => {
+            head(3, text.len(), into);
+            into.extend(text.as_bytes());
+        }
+        Value::Array(values) => {
+            head(4, values.len(), into);
+            values.iter().for_each(|value| cbor("", value, into));
+        }
+        Value::Object(fields) => {
+            head(5, fields.len(), into);
+            for (key, value) in fields {
+                head(3, key.len(), into);
+                into.extend(key.as_bytes());
+                cbor(key, value, into);
+            }
+        }
+        Value::Null => into.push(0xf6),
+        Value::Bool(is) => into.push(if *is { 0xf5 } else { 0xf4 }),
+    }
+}
+
+impl HttpConnector for Replay {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let body = request.body().bytes().unwrap_or_default();
+        let path = request.uri().split("amazonaws.com").nth(1).unwrap_or_default();
+        let target = request.headers().get("x-amz-target");
+        let asked = Asked {
+            method: request.method().to_owned(),
+            path: target.unwrap_or(path).to_owned(),
+            body: serde_json::from_slice(body).unwrap_or(Value::Null),
+        };
+        self.asked.lock().unwrap().push(asked);
+        let reply = self.replies.lock().unwrap().pop_front();
+        let reply = reply.expect("more requests than replies");
+        HttpConnectorFuture::ready(match reply {
+            Some((status, code, body)) => {
+                let mut response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
+                // CloudWatch's protocol looks for its name in the answer.
+                response.headers_mut().insert("smithy-protocol", "rpc-v2-cbor");
+                if !code.is_empty() {
+                    response.headers_mut().insert("x-amzn-errortype", code);
+                }
+                Ok(response)
+            }
+            None => Err(ConnectorError::io("connection reset".into())),
+        })
+    }
+}
+
+impl HttpClient for Replay {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}

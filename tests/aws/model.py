@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Checks requests/*.json and replies/*.json against the service models that AWS publishes (botocore carries them).
+
+A request must hold what the model requires, a reply may leave out anything; neither may hold what the model does not know.
+"""
+
+import json
+import pathlib
+import sys
+
+import botocore.loaders
+import botocore.model
+import botocore.validate
+
+HERE = pathlib.Path(__file__).parent
+loader = botocore.loaders.Loader()
+
+
+def operation(service, name):
+    model = botocore.model.ServiceModel(loader.load_service_model(service, "service-2"), service)
+    return model.operation_model(name)
+
+
+def problems(shape, value, where):
+    report = botocore.validate.ParamValidator().validate(value, shape)
+    found = [report.generate_report()] if report.has_errors() else []
+    return [f"{where}: {text}" for text in found + list(unknown(shape, value))]
+
+
+def unknown(shape, value, path=""):
+    """Members that the model does not have: the validator lets them pass."""
+    if shape.type_name == "structure" and isinstance(value, dict):
+        for name, inner in value.items():
+            if name in shape.members:
+                yield from unknown(shape.members[name], inner, f"{path}.{name}")
+            else:
+                yield f"the model has no {path}.{name}; it has {', '.join(shape.members)}"
+    elif shape.type_name == "list" and isinstance(value, list):
+        for inner in value:
+            yield from unknown(shape.member, inner, f"{path}[]")
+    elif shape.type_name == "string" and shape.enum and value not in shape.enum:
+        yield f"{path} is {value!r}; the model knows {', '.join(shape.enum)}"
+
+
+def lowered(value):
+    """Universal targets of EventBridge Scheduler spell members with a capital letter."""
+    if isinstance(value, dict):
+        return {name[:1].lower() + name[1:]: lowered(inner) for name, inner in value.items()}
+    return value
+
+
+def main():
+    wrong, checked = [], 0
+    for path in sorted(HERE.glob("requests/*.json")):
+        file = json.loads(path.read_text())
+        request = file["request"] | file.get("uri", {})
+        shape = operation(file["service"], file["operation"]).input_shape
+        wrong += problems(shape, request, path.name)
+        target = request.get("Target", {})
+        if "aws-sdk:batch:updateComputeEnvironment" in target.get("Arn", ""):
+            shape = operation("batch", "UpdateComputeEnvironment").input_shape
+            made = json.loads(target["Input"])
+            wrong += problems(shape, lowered(made), f"{path.name}, Input")
+            if any(not name[0].isupper() for name in list(made) + list(made["ComputeResources"])):
+                wrong.append(f"{path.name}, Input: members must begin with a capital letter")
+        checked += 1
+    for path in sorted(HERE.glob("replies/*.json")):
+        file = json.loads(path.read_text())
+        shape = operation(file["service"], file["operation"]).output_shape
+        if shape is None:
+            wrong += [f"{path.name}: expected an empty reply"] if file["reply"] else []
+        else:
+            wrong += problems(shape, file["reply"], path.name)
+        checked += 1
+    for line in wrong:
+        print(line, file=sys.stderr)
+    print(f"tests/aws/model.py: {checked} files checked, {len(wrong)} wrong")
+    return 1 if wrong or checked < 30 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
