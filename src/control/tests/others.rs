@@ -20,12 +20,16 @@ fn an_adopted_lease_is_renewed_and_an_expired_one_restored() {
     desk.see(64, 64, 256);
     desk.step(Input::Adopted(SPOT, lease(64, 120), None));
     desk.read(1);
-    assert_snapshot!(desk.told, @"");
+    assert!(desk.told.contains("arm spot: min 0 max 256"), "{}", desk.told);
     let (mut desk, _) = scripted();
     desk.see(64, 64, 256);
     desk.step(Input::Adopted(SPOT, lease(64, -5), Some(Vcpus::new(300))));
     desk.read(1);
-    assert_snapshot!(desk.told, @"");
+    assert!(
+        desk.told.contains("commit spot min 0 max 300, no lease"),
+        "{}",
+        desk.told
+    );
 }
 
 /// While a lease stands, minvCpus as the account shows it may be ours.
@@ -91,7 +95,19 @@ fn a_stop_that_restores_puts_base_back_and_tries_again_what_was_refused() {
     desk.pass(6).step(Input::Restore).carry_out();
     desk.pass(1).step(Input::Restore);
     assert!(!desk.controller.is_sending(SPOT));
-    assert_snapshot!(desk.told, @"");
+    assert_snapshot!(desk.told, @"
+    09:00:09 restore
+        commit spot min 0, no lease
+    09:00:09 committed spot well
+        send spot min 0
+    09:00:09 finished spot Throttled
+    09:00:15 restore
+        commit spot min 0, no lease
+    09:00:16 committed spot well
+        send spot min 0
+    09:00:17 finished spot Accepted
+    09:00:18 restore
+    ");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The process dies between any two effects, again and again, on the same account and journal.
 
 use super::account::Account;
-use super::{Life, account, minutes};
+use super::{Life, account, boost, minutes};
 use crate::clock;
 use crate::units::Span;
 
@@ -62,7 +62,7 @@ async fn no_raise_is_without_lease_and_guard_and_base_comes_back_wherever_we_die
 #[tokio::test(start_paused = true)]
 async fn base_comes_back_without_us() {
     let account = account();
-    account.set_runnable(8, 4);
+    boost(&account, Some(40));
     let daemon = Life::begin(&account, |_| {});
     minutes(3).await;
     assert!(account.min("spot") > 0);

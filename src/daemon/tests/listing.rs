@@ -1,1 +1,117 @@
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::clock::Clock;
+use crate::daemon::tests::account::{Account, START, shape};
+use crate::jobs::ArraySeen;
+
+const MOST: Vcpus = Vcpus::new(10_000);
+
+fn job(id: &str, status: JobStatus) -> JobSeen {
+    JobSeen {
+        id: id.to_owned(),
+        name: "align-1".to_owned(),
+        definition: "d:1".to_owned(),
+        status,
+        created: Some(START),
+        vcpus: Some(Vcpus::new(4)),
+        nodes: 1,
+        ..JobSeen::default()
+    }
+}
+
+fn account(jobs: Vec<JobSeen>) -> Account {
+    let account = Account::new(Clock::paced(START));
+    account.with(|state| state.jobs = jobs.into_iter().map(|job| (job, shape(4))).collect());
+    account
+}
+
+async fn listed(account: &Account, now: Time, book: Book) -> Listed {
+    list(account, "q", now, MOST, book, &Sizes::default()).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn blocked_jobs_are_demand_until_their_reason_has_lasted_ten_minutes() {
+    let mut blocked = job("a", JobStatus::Runnable);
+    blocked.status_reason = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - too large".to_owned();
+    let account = account(vec![blocked, job("b", JobStatus::Runnable)]);
+    let first = listed(&account, START, Book::default()).await;
+    assert_eq!((jobs_in(&first.runnable), first.not_demand.misconfigured), (2, 0));
+    let later = listed(&account, START + BELIEVED_AFTER, first.book).await;
+    assert_eq!((jobs_in(&later.runnable), later.not_demand.misconfigured), (1, 1));
+    assert_eq!(later.blocked.unwrap().1, START);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_other_jobs_and_many_nodes_are_no_demand() {
+    let mut nodes = job("nodes", JobStatus::Runnable);
+    nodes.nodes = 4;
+    let found = listed(
+        &account(vec![nodes, job("waits", JobStatus::Pending)]),
+        START,
+        Book::default(),
+    )
+    .await;
+    assert_eq!(jobs_in(&found.runnable), 0);
+    assert_eq!((found.not_demand.pending, found.not_demand.multi_node), (1, 1));
+    assert!(found.runnable.is_exact());
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_are_counted_from_a_summary_and_from_what_events_told_since_it_grew_old() {
+    let mut parent = job("p", JobStatus::Pending);
+    parent.vcpus = Some(Vcpus::new(4000));
+    parent.array = Some(ArraySeen {
+        size: 100,
+        summary: BTreeMap::from([(JobStatus::Runnable, 10), (JobStatus::Running, 5)]),
+        updated: Some(START),
+    });
+    let account = account(vec![parent]);
+    let mut book = Book::default();
+    book.tell("p:1", JobStatus::Starting, START + Span::from_seconds(5));
+    book.tell("p:1", JobStatus::Running, START + Span::from_seconds(9));
+    book.tell("p:2", JobStatus::Running, START - Span::from_seconds(5));
+    let young = listed(&account, START + Span::from_seconds(30), book.clone()).await;
+    assert_eq!((jobs_in(&young.runnable), jobs_in(&young.placed)), (10, 5));
+    assert_eq!(
+        vcpus_in(&young.runnable),
+        Vcpus::new(40),
+        "never the parent's capacityUsage"
+    );
+    let old = listed(&account, START + Span::from_seconds(90), book).await;
+    assert_eq!((jobs_in(&old.runnable), jobs_in(&old.placed)), (9, 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_unknown_jobs_are_sampled_and_sizes_are_asked_for_once() {
+    let few: Vec<JobSeen> = (0..150)
+        .map(|at| job(&format!("few-{at}"), JobStatus::Runnable))
+        .collect();
+    let small = account(few);
+    let sizes = Sizes::default();
+    for _ in 0..2 {
+        let found = list(&small, "q", START, MOST, Book::default(), &sizes).await.unwrap();
+        assert!(!found.sampled && found.runnable.is_exact());
+    }
+    assert_eq!(
+        small.with(|state| state.reads["describe_jobs"]),
+        2,
+        "150 jobs, 100 at once, once"
+    );
+    let many: Vec<JobSeen> = (0..900)
+        .map(|at| job(&format!("many-{at}"), JobStatus::Runnable))
+        .collect();
+    let large = account(many);
+    let found = listed(&large, START, Book::default()).await;
+    assert!(found.sampled);
+    assert_eq!(vcpus_in(&found.runnable), Vcpus::new(3600));
+    assert_eq!(large.with(|state| state.reads["describe_jobs"]), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sizes_that_nobody_tells_may_raise_and_never_lower() {
+    let account = account(vec![job("a", JobStatus::Runnable)]);
+    account.with(|state| state.fail.insert("describe_jobs".to_owned()));
+    let found = listed(&account, START, Book::default()).await;
+    assert!(matches!(found.runnable, Seen::AtLeast(..)));
+}

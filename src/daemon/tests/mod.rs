@@ -84,6 +84,17 @@ fn account() -> Account {
     Account::new(Clock::paced(START))
 }
 
+/// A person orders that so much is held, or takes it back: the one thing that keeps min up here, since no job ever starts.
+fn boost(account: &Account, vcpus: Option<i64>) {
+    let until = START + Span::from_minutes(300);
+    let value = vcpus.map(|vcpus| format!("boost:{vcpus} until={until} since={START}"));
+    account.with(|state| {
+        let tags = state.tags.entry("spot".to_owned()).or_default();
+        tags.clear();
+        tags.extend(value.map(|value| (crate::overrides::TAG.to_owned(), value)));
+    });
+}
+
 async fn minutes(minutes: i64) {
     clock::wait(Span::from_minutes(minutes)).await;
 }
@@ -134,7 +145,11 @@ async fn an_environment_that_hangs_delays_no_other() {
     });
     let life = Life::begin(&account, |_| {});
     minutes(3).await;
-    assert!(account.min("spot") > 0, "{:?}", account.log());
+    assert!(
+        account.log().contains(&"send spot 0 -> 32".to_owned()),
+        "{:?}",
+        account.log()
+    );
     let snapshot = life.snapshot.borrow().clone();
     let hangs = &snapshot.environments[1];
     assert!(
@@ -194,7 +209,7 @@ async fn another_account_or_region_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn without_a_guard_raises_are_capped_and_a_stop_restores() {
     let account = account();
-    account.set_runnable(50, 4);
+    boost(&account, Some(200));
     let life = Life::begin(&account, |options| {
         options.guard = false;
         options.unguarded_max_vcpus = Vcpus::new(48);
@@ -211,7 +226,7 @@ async fn without_a_guard_raises_are_capped_and_a_stop_restores() {
 #[tokio::test(start_paused = true)]
 async fn a_stop_hands_over_to_the_guard_within_ten_seconds_even_if_a_call_hangs() {
     let account = account();
-    account.set_runnable(8, 4);
+    boost(&account, Some(40));
     let life = Life::begin(&account, |_| {});
     minutes(3).await;
     let held = account.min("spot");
@@ -231,10 +246,11 @@ async fn a_stop_hands_over_to_the_guard_within_ten_seconds_even_if_a_call_hangs(
 #[tokio::test(start_paused = true)]
 async fn the_next_daemon_goes_on_with_what_was_handed_over() {
     let account = account();
-    account.set_runnable(8, 4);
+    boost(&account, Some(40));
     let life = Life::begin(&account, |_| {});
     minutes(3).await;
     let held = account.min("spot");
+    assert_eq!(held, 40, "{:?}", account.log());
     life.end().await.unwrap();
     let before = account.log().len();
     let life = Life::begin(&account, |_| {});
@@ -245,7 +261,7 @@ async fn the_next_daemon_goes_on_with_what_was_handed_over() {
         log.contains(&"arm spot 0".to_owned()),
         "renewed, and base is still 0: {log:?}"
     );
-    account.set_runnable(0, 4);
+    boost(&account, None);
     minutes(10).await;
     assert_eq!(account.min("spot"), 0, "{:?}", account.log());
     assert!(account.with(|state| state.guards.is_empty()));
@@ -256,12 +272,13 @@ async fn the_next_daemon_goes_on_with_what_was_handed_over() {
 #[tokio::test(start_paused = true)]
 async fn base_is_found_again_from_the_guard_alone() {
     let mut account = account();
-    account.set_runnable(8, 4);
+    boost(&account, Some(40));
     let life = Life::begin(&account, |_| {});
     minutes(3).await;
     life.end().await.unwrap();
     account.kept = super::store::Kept::default();
-    account.set_runnable(0, 4);
+    assert_eq!(account.min("spot"), 40, "{:?}", account.log());
+    boost(&account, None);
     let life = Life::begin(&account, |_| {});
     minutes(10).await;
     assert_eq!(account.min("spot"), 0, "{:?}", account.log());
@@ -274,6 +291,7 @@ async fn a_bad_policy_is_refused_and_a_good_one_taken_while_an_update_is_sent() 
     account.with(|state| state.slow = Span::from_seconds(5));
     account.set_runnable(8, 4);
     let life = Life::begin(&account, |_| {});
+    clock::wait(Span::from_seconds(25)).await;
     life.reads("version = 1\n[queues.q]\nnonsense = 1\n");
     minutes(1).await;
     let refused = life.snapshot.borrow().reload_refused.clone();
@@ -289,20 +307,12 @@ async fn a_bad_policy_is_refused_and_a_good_one_taken_while_an_update_is_sent() 
 #[tokio::test(start_paused = true)]
 async fn an_order_in_a_tag_holds_until_the_tag_goes() {
     let account = account();
-    let value = format!("boost:40 until={} since={}", START + Span::from_minutes(120), START);
-    let put = |value: Option<&str>| {
-        account.with(|state| {
-            let tags = state.tags.entry("spot".to_owned()).or_default();
-            tags.clear();
-            tags.extend(value.map(|value| (crate::overrides::TAG.to_owned(), value.to_owned())));
-        });
-    };
-    put(Some(&value));
+    boost(&account, Some(40));
     let life = Life::begin(&account, |_| {});
     minutes(10).await;
     assert_eq!(account.min("spot"), 40, "{:?}", account.log());
     assert!(life.snapshot.borrow().environments[0].overridden.is_some());
-    put(None);
+    boost(&account, None);
     minutes(10).await;
     assert_eq!(account.min("spot"), 0, "{:?}", account.log());
     life.end().await.unwrap();
