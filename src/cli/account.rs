@@ -20,7 +20,7 @@ pub(super) struct Account {
     policies: Vec<PathBuf>,
     /// The AWS region.
     #[arg(long)]
-    region: Option<Region>,
+    region: Option<String>,
     /// The profile of the AWS configuration.
     #[arg(long)]
     profile: Option<String>,
@@ -39,7 +39,7 @@ impl Account {
         if !self.policies.is_empty() {
             settings.policies.clone_from(&self.policies);
         }
-        settings.region = self.region.clone().or(settings.region);
+        settings.region = self.region.clone().map(Region).or(settings.region);
         settings.profile = self.profile.clone().or(settings.profile);
         settings.endpoint_url = self.endpoint_url.clone().or(settings.endpoint_url);
         Ok(settings)
@@ -82,10 +82,10 @@ mod real {
             role_arn: guard.role_arn.clone(),
         });
         let aws = AwsSettings {
-            region: settings.region.as_ref().map(ToString::to_string),
+            region: settings.region.as_ref().map(|region| region.0.clone()),
             profile: settings.profile.clone(),
             endpoint_url: settings.endpoint_url.clone(),
-            account: settings.account.as_ref().map(ToString::to_string),
+            account: settings.account.as_ref().map(|account| account.0.clone()),
             events_queue_url: settings.events_queue_url.clone(),
             guard,
         };

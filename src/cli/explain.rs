@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::account::{self, Account};
 use super::status::{address, ask};
 use super::{ExitStatus, Failed, print};
-use crate::explain::{code, printable};
+use crate::control::Outcome;
+use crate::explain::printable;
 use crate::journal::{Asked, Decision, Journal, Tick};
 use crate::units::Time;
 
@@ -135,6 +136,17 @@ fn escaped(value: &str) -> String {
     text
 }
 
+/// How an update ended, in a word.
+const fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Accepted => "accepted",
+        Outcome::Raced => "refused, Batch had moved meanwhile",
+        Outcome::Overshoot => "refused while desired stands above max",
+        Outcome::Throttled => "throttled",
+        Outcome::Failed => "failed",
+    }
+}
+
 /// Decisions and moments in the order of time.
 fn text(story: &Story) -> String {
     let mut lines: Vec<(Time, String)> = Vec::new();
@@ -147,7 +159,7 @@ fn text(story: &Story) -> String {
                 } else {
                     format!(": {}", printable(&ended.message))
                 };
-                format!("{}{why}", code(&ended.outcome))
+                format!("{}{why}", word(ended.outcome))
             },
         );
         let intent = &decision.intent;

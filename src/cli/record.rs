@@ -45,11 +45,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
         arguments.to.unwrap_or(Time::FAR_FUTURE),
     );
     let exported = journal.export(from, to, arguments.keep_names, &arguments.out).map_err(told)?;
-    remark(&format!(
-        "{}: {} jobs; left out, because too little is known of them: {:?}",
-        arguments.out.display(),
-        exported.trace.jobs.len(),
-        exported.left_out
-    ));
+    let left = exported.left_out;
+    let counts = [
+        (left.unseen, "children of arrays that were never seen"),
+        (left.unsubmitted, "jobs of unknown submit time"),
+        (left.unstarted, "jobs of unknown start"),
+        (left.unfinished, "jobs that have not ended"),
+        (left.never_ran, "jobs that never ran"),
+        (left.dependencies, "dependencies on jobs that are not there"),
+    ];
+    remark(&format!("{}: {} jobs", arguments.out.display(), exported.trace.jobs.len()));
+    for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        remark(&format!("left out: {count} {what}"));
+    }
+    if exported.without_size > 0 {
+        remark(&format!("{} jobs have no size: `simulate` has to be told one", exported.without_size));
+    }
     Ok(ExitStatus::Done)
 }

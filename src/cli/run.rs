@@ -85,8 +85,8 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
             bytes: u64::from(settings.journal.most_mebibytes) << 20,
         },
         tag: Some((settings.tag.key.clone(), settings.tag.value.clone())),
-        account: settings.account.as_ref().map(ToString::to_string),
-        region: settings.region.as_ref().map(ToString::to_string),
+        account: settings.account.as_ref().map(|account| account.0.clone()),
+        region: settings.region.as_ref().map(|region| region.0.clone()),
         on_stop: match settings.on_stop {
             settings::OnStop::HandOver => OnStop::HandOver,
             settings::OnStop::Restore => OnStop::Restore,
