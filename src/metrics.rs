@@ -10,7 +10,6 @@ use crate::units::Time;
 #[derive(Debug, Default)]
 pub struct Metrics {}
 
-#[expect(clippy::unused_self, reason = "the families are still to come")]
 impl Metrics {
     /// A plan was made, in `took` seconds.
     pub fn planned(&self, setup: &Setup, observation: &Observation, plan: &Plan, now: Time, took: f64) {
