@@ -106,6 +106,10 @@ pub struct Answer {
 
 /// Something changed: look again. Nothing in it becomes state, but what it says of a job may go to the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all hints are of jobs, and none is kept"
+)]
 pub enum Hint {
     /// A job changed its state.
     Job {

@@ -109,7 +109,7 @@ impl Book {
         let mut change = BTreeMap::new();
         for told in self.told.get(parent).into_iter().flat_map(BTreeMap::values) {
             let later = || told.iter().filter(|(at, _)| *at > updated);
-            if let (Some((_, first)), Some((_, last))) = (later().next(), later().last()) {
+            if let (Some((_, first)), Some((_, last))) = (later().next(), later().next_back()) {
                 if let Some(before) = before(*first) {
                     *change.entry(before).or_insert(0) -= 1;
                 }
@@ -241,7 +241,7 @@ impl<C: Cloud> Lister<'_, C> {
             self.found.calls += 1;
             let Page { jobs, next: after } = self.cloud.list_jobs(self.queue, status, next).await?;
             for job in jobs {
-                wanted = wanted + self.count(&job, status);
+                wanted += self.count(&job, status);
                 self.found.jobs.push(job);
             }
             next = after;

@@ -26,6 +26,7 @@ pub(super) enum Subject {
 
 impl Orders {
     /// Takes the tags of a subject as they were read. `Some`: tell the controller that this holds from now on.
+    #[expect(clippy::option_option, reason = "nothing to tell is not the same as no order")]
     pub(super) fn read(&mut self, subject: Subject, tags: &BTreeMap<String, String>) -> Option<Option<Override>> {
         let value = tags.get(TAG);
         let ordered = value.and_then(|value| Ordered::parse(value));

@@ -70,9 +70,7 @@ pub(super) async fn start<C: Cloud>(
     let now = options.clock.now();
     let compiled = reload::prepare(&policy, &topology, &known, &keys, now)
         .map_err(|problems| anyhow::anyhow!("policies and account do not fit:\n{}", render(&problems)))?;
-    for note in &compiled.notes {
-        tracing::info!("{note}");
-    }
+    compiled.notes.iter().for_each(|note| tracing::info!("{note}"));
     if !options.guard && options.apply {
         let most = options.unguarded_max_vcpus;
         tracing::warn!(

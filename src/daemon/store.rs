@@ -226,12 +226,11 @@ impl Writer {
     }
 
     fn if_room(&self, entry: Entry) {
-        match self.room.try_acquire() {
-            Ok(permit) => {
-                permit.forget();
-                let _ = self.entries.send(entry);
-            }
-            Err(_) => tracing::debug!("The journal is behind; a tick or transition is not noted"),
+        if let Ok(permit) = self.room.try_acquire() {
+            permit.forget();
+            let _ = self.entries.send(entry);
+        } else {
+            tracing::debug!("The journal is behind; a tick or transition is not noted");
         }
     }
 }

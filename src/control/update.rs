@@ -1,0 +1,177 @@
+//! One update on its way: committed, armed, sent, answered; and what follows when a step fails.
+
+use crate::control::{
+    BACK_OFF_FIRST, BACK_OFF_MOST, Controller, Decide, Effect, Failed, Flight, Guard, Lease, Outcome,
+};
+use crate::ids::EnvironmentIndex;
+use crate::planner::plan::Levels;
+use crate::units::{Time, Vcpus};
+
+impl<D: Decide> Controller<D> {
+    pub(super) fn committed(
+        &mut self,
+        now: Time,
+        environment: EnvironmentIndex,
+        result: Result<(), Failed>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(Flight::Committing(action, lease)) = self.flights.get(environment.position()).copied() else {
+            return;
+        };
+        let needs_guard = self.needs_guard(&action);
+        if self.stopping && needs_guard || !self.leads(now) {
+            self.not_sent(environment);
+            return;
+        }
+        // A failing commit (disk full) stops raises, never releases; so does one so slow that the lease would have to be renewed.
+        let too_late = lease.is_some_and(|lease| now >= self.renewal_due(lease));
+        if (result.is_err() || too_late) && needs_guard {
+            self.not_sent(environment);
+            self.back_off(now, environment);
+            return;
+        }
+        match lease {
+            Some(lease) if needs_guard => {
+                self.set_flight(environment, Flight::Arming(action, lease));
+                effects.push(Effect::Arm(self.guard(environment, lease, action.to())));
+            }
+            lease => {
+                self.set_flight(environment, Flight::Sending(action, lease));
+                effects.push(Effect::Send(action));
+            }
+        }
+    }
+
+    pub(super) fn guard(&self, environment: EnvironmentIndex, lease: Lease, levels: Levels) -> Guard {
+        let base = self
+            .setup
+            .environments
+            .get(environment.position())
+            .map_or(Vcpus::ZERO, |setup| setup.base);
+        Guard {
+            environment,
+            fires: lease.expires,
+            min_vcpus: base,
+            max_vcpus: self.restored_max(environment, levels.max_vcpus),
+        }
+    }
+
+    pub(super) fn armed(
+        &mut self,
+        now: Time,
+        environment: EnvironmentIndex,
+        result: Result<(), Failed>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match (self.flights.get(environment.position()).copied(), result) {
+            (Some(Flight::Arming(..)), _) if self.stopping || !self.leads(now) => self.not_sent(environment),
+            (Some(Flight::Arming(action, lease)), Ok(())) if now < self.renewal_due(lease) => {
+                self.set_flight(environment, Flight::Sending(action, Some(lease)));
+                effects.push(Effect::Send(action));
+            }
+            // Not armed, or so late that what was decided is no longer true.
+            (Some(Flight::Arming(..)), _) => {
+                self.not_sent(environment);
+                self.back_off(now, environment);
+            }
+            // A guard moved for a renewal: the lease counts from when it is armed.
+            (Some(_), Ok(())) if !self.stopping => self.renewed(now, environment),
+            (Some(_) | None, _) => {}
+        }
+    }
+
+    pub(super) fn finished(
+        &mut self,
+        now: Time,
+        environment: EnvironmentIndex,
+        outcome: Outcome,
+        effects: &mut Vec<Effect>,
+    ) {
+        let position = environment.position();
+        let Some(Flight::Sending(action, lease)) = self.flights.get(position).copied() else {
+            return;
+        };
+        if let Some(memory) = self.memory.environments.get_mut(position) {
+            memory.acted_at = Some(now);
+            memory.release_refused |= outcome == Outcome::Overshoot && !action.raises();
+        }
+        match outcome {
+            Outcome::Accepted => {
+                self.set_flight(environment, Flight::Idle);
+                if let Some(failures) = self.failures.get_mut(position) {
+                    *failures = 0;
+                }
+                if let Some(slot) = self.leases.get_mut(position) {
+                    // What was given back keeps its lease until base is seen: only then is the guard removed.
+                    *slot = lease.or(slot.map(|held| Lease {
+                        min_vcpus: action.to().min_vcpus,
+                        ..held
+                    }));
+                    // On the way out nobody will see base again; the guard stays and does nothing more than that.
+                    if self.restoring {
+                        *slot = None;
+                    }
+                }
+                if let Some(unsure) = self.unsure.get_mut(position) {
+                    *unsure = false;
+                }
+                if let (Some(yielded), true) = (self.yielded.get_mut(position), action.raises()) {
+                    *yielded = None;
+                }
+                if let Some(sent) = self.sent.get_mut(position) {
+                    sent.accepted += 1;
+                }
+            }
+            Outcome::Raced | Outcome::Overshoot | Outcome::Throttled | Outcome::Failed => {
+                if let Some(sent) = self.sent.get_mut(position) {
+                    sent.refused += 1;
+                }
+                if let (Some(unsure), Outcome::Failed) = (self.unsure.get_mut(position), outcome) {
+                    *unsure = true;
+                }
+                // Its effect is unknown: what was raised may stand, so the lease is kept until the environment says otherwise.
+                if let (Some(slot), Outcome::Failed) = (self.leases.get_mut(position), outcome) {
+                    *slot = slot.or(lease);
+                }
+                if outcome == Outcome::Overshoot {
+                    let until = now + self.setup.tempo.between_updates;
+                    self.set_flight(environment, Flight::BackOff { until });
+                } else {
+                    self.back_off(now, environment);
+                }
+            }
+        }
+        if !self.stopping {
+            effects.push(Effect::Observe);
+        }
+    }
+
+    pub(super) fn back_off(&mut self, now: Time, environment: EnvironmentIndex) {
+        let position = environment.position();
+        let failures = self.failures.get(position).copied().unwrap_or(0);
+        let pause = BACK_OFF_FIRST.times(1_i64 << failures.min(6)).min(BACK_OFF_MOST);
+        if let Some(slot) = self.failures.get_mut(position) {
+            *slot = failures.saturating_add(1);
+        }
+        self.set_flight(environment, Flight::BackOff { until: now + pause });
+    }
+
+    /// What was intended was not sent, so the planner must not reckon with it.
+    pub(super) fn not_sent(&mut self, environment: EnvironmentIndex) {
+        self.set_flight(environment, Flight::Idle);
+        if let Some(memory) = self.memory.environments.get_mut(environment.position()) {
+            memory.updated = None;
+            memory.raised = None;
+        }
+    }
+
+    pub(super) fn set_flight(&mut self, environment: EnvironmentIndex, flight: Flight) {
+        let position = environment.position();
+        if let Some(slot) = self.flights.get_mut(position) {
+            *slot = flight;
+        }
+        if let Some(memory) = self.memory.environments.get_mut(position) {
+            memory.in_flight = flight != Flight::Idle;
+        }
+    }
+}
