@@ -135,7 +135,14 @@ fn take_off_placed(setup: &QueueSetup, plan: &mut Plan) {
             continue;
         };
         for row in scratch.rows.iter_mut().filter(|row| !row.head) {
+            if held.is_zero() {
+                break;
+            }
             let each = row.shape.resources.vcpus.max(Vcpus::new(1));
+            // Most rows are told apart without a division.
+            if *held < each || row.jobs == 0 {
+                continue;
+            }
             let jobs = row.jobs.min(held.get() / each.get());
             row.jobs -= jobs;
             *held -= each.times(jobs);
