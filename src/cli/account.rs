@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{ExitStatus, Failed};
 use crate::input::render;
-use crate::input::values::Region;
+use crate::input::values::{Readable, Region, Scalar};
 use crate::settings::{self, Settings};
 
 /// Which account. Flags win over the environment (AUTOTUNE__...), that over the settings file, that over defaults.
@@ -44,6 +44,15 @@ impl Account {
         settings.endpoint_url = self.endpoint_url.clone().or(settings.endpoint_url);
         Ok(settings)
     }
+}
+
+/// A value as policies and settings write it, as an argument.
+pub(super) fn value<T: Readable>(text: &str) -> Result<T, String> {
+    let scalar = match text.parse() {
+        Ok(number) if T::NUMBERS => Scalar::Integer(number),
+        Ok(_) | Err(_) => Scalar::Text(text),
+    };
+    T::read(scalar).map_err(|_| format!("expected {}, for example {}", T::EXPECTED, T::EXAMPLE))
 }
 
 /// Runs a future to its end.

@@ -29,7 +29,7 @@ enum What {
     /// Hold at least so many vCPUs, used and idle together, as far as limits allow.
     Boost {
         /// How many.
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = account::value::<Cpus>)]
         vcpus: Cpus,
         #[command(flatten)]
         timed: Timed,
@@ -43,7 +43,7 @@ enum What {
 #[derive(Debug, clap::Args)]
 struct Timed {
     /// For how long, for example 2h.
-    #[arg(long = "for", value_name = "DURATION")]
+    #[arg(long = "for", value_name = "DURATION", value_parser = account::value::<Duration>)]
     length: Duration,
     /// Who orders it, for those who ask later.
     #[arg(long, value_name = "NAME", env = "USER", default_value = "")]

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
     /// Without a guard: the minvCpus to restore.
-    #[arg(long, value_name = "N", requires = "environment")]
+    #[arg(long, value_name = "N", requires = "environment", value_parser = account::value::<Cpus>)]
     min_vcpus: Option<Cpus>,
 }
 
