@@ -198,11 +198,17 @@ fn contradictions(document: &Document<Settings>) -> Vec<Problem> {
         match listen.parse::<std::net::SocketAddr>() {
             Ok(address) if !address.ip().is_loopback() && !settings.listen_anywhere => problems.push(
                 document
-                    .problem("listen", input::quoted(listen), "an address of this machine alone, such as 127.0.0.1:9464")
+                    .problem(
+                        "listen",
+                        input::quoted(listen),
+                        "an address of this machine alone, such as 127.0.0.1:9464",
+                    )
                     .with_hint("what is served has no login; `listen_anywhere = true` if a proxy stands in front"),
             ),
             Ok(_) => {}
-            Err(_) => problems.push(document.problem("listen", input::quoted(listen), "ADDRESS:PORT, such as 127.0.0.1:9464")),
+            Err(_) => {
+                problems.push(document.problem("listen", input::quoted(listen), "ADDRESS:PORT, such as 127.0.0.1:9464"))
+            }
         }
     }
     if settings.tag.key.is_empty() {
@@ -216,7 +222,9 @@ mod tests {
     use super::*;
 
     fn with(text: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
-        let variables = variables.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let variables = variables
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         layered("autotune.toml", text, variables).map_err(|problems| input::render(&problems))
     }
 
@@ -233,7 +241,10 @@ mod tests {
         assert!(settings.apply);
         assert_eq!(settings.unguarded_max_vcpus, Cpus(Vcpus::new(32)));
         assert_eq!(settings.guard.unwrap().group, "b");
-        assert_eq!(settings.policies, [PathBuf::from("thrifty"), PathBuf::from("warm-hours")]);
+        assert_eq!(
+            settings.policies,
+            [PathBuf::from("thrifty"), PathBuf::from("warm-hours")]
+        );
         assert_eq!(settings.on_stop, OnStop::HandOver);
     }
 
@@ -242,8 +253,14 @@ mod tests {
         let wrong = with("aply = true\nlisten = \"0.0.0.0:80\"\npolicies = []\n", &[]).unwrap_err();
         assert!(wrong.contains("autotune.toml:1:1: aply"), "{wrong}");
         let wrong = with("listen = \"0.0.0.0:80\"\npolicies = []\n", &[]).unwrap_err();
-        assert!(wrong.contains("autotune.toml:1") && wrong.contains("listen_anywhere") && wrong.contains("policies"), "{wrong}");
+        assert!(
+            wrong.contains("autotune.toml:1") && wrong.contains("listen_anywhere") && wrong.contains("policies"),
+            "{wrong}"
+        );
         let wrong = with("", &[("AUTOTUNE__APLY", "true")]).unwrap_err();
-        assert!(wrong.contains("aply") && wrong.contains("AUTOTUNE__GUARD__GROUP"), "{wrong}");
+        assert!(
+            wrong.contains("aply") && wrong.contains("AUTOTUNE__GUARD__GROUP"),
+            "{wrong}"
+        );
     }
 }

@@ -57,7 +57,10 @@ pub(super) fn value<T: Readable>(text: &str) -> Result<T, String> {
 
 /// Runs a future to its end.
 pub(super) fn block_on<F: Future>(future: F) -> Result<F::Output, Failed> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| failure(format!("failed to begin: {error}")))?;
     Ok(runtime.block_on(future))
 }

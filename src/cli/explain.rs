@@ -109,7 +109,11 @@ fn from_journal(path: &std::path::Path, asked: &Asked) -> Result<Story, Failed> 
 fn from_daemon(url: &str, asked: &Asked) -> Result<Story, Failed> {
     let mut query = format!("{url}/api/v1/decisions?last={}", asked.last);
     let at = asked.at.map(|at| at.to_string());
-    for (key, value) in [("environment", &asked.environment), ("queue", &asked.queue), ("at", &at)] {
+    for (key, value) in [
+        ("environment", &asked.environment),
+        ("queue", &asked.queue),
+        ("at", &at),
+    ] {
         if let Some(value) = value {
             let _ = write!(query, "&{key}={}", escaped(value));
         }
@@ -163,7 +167,10 @@ fn text(story: &Story) -> String {
             },
         );
         let intent = &decision.intent;
-        lines.push((intent.at, format!("{} * {} [{ended}]\n", intent.at, printable(&intent.sentence))));
+        lines.push((
+            intent.at,
+            format!("{} * {} [{ended}]\n", intent.at, printable(&intent.sentence)),
+        ));
     }
     for moment in &story.moments {
         let mut said = String::new();

@@ -23,6 +23,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     }
     let settings = serde_json::to_value(Settings::default());
     let settings = settings.map_err(|error| super::account::failure(error.to_string()))?;
-    print(&render_effective(schema_of::<Settings>().as_value(), &settings, &|_| true));
+    print(&render_effective(
+        schema_of::<Settings>().as_value(),
+        &settings,
+        &|_| true,
+    ));
     Ok(ExitStatus::Done)
 }

@@ -44,7 +44,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
         arguments.from.unwrap_or(Time::FAR_PAST),
         arguments.to.unwrap_or(Time::FAR_FUTURE),
     );
-    let exported = journal.export(from, to, arguments.keep_names, &arguments.out).map_err(told)?;
+    let exported = journal
+        .export(from, to, arguments.keep_names, &arguments.out)
+        .map_err(told)?;
     let left = exported.left_out;
     let counts = [
         (left.unseen, "children of arrays that were never seen"),
@@ -54,12 +56,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
         (left.never_ran, "jobs that never ran"),
         (left.dependencies, "dependencies on jobs that are not there"),
     ];
-    remark(&format!("{}: {} jobs", arguments.out.display(), exported.trace.jobs.len()));
+    remark(&format!(
+        "{}: {} jobs",
+        arguments.out.display(),
+        exported.trace.jobs.len()
+    ));
     for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
         remark(&format!("left out: {count} {what}"));
     }
     if exported.without_size > 0 {
-        remark(&format!("{} jobs have no size: `simulate` has to be told one", exported.without_size));
+        remark(&format!(
+            "{} jobs have no size: `simulate` has to be told one",
+            exported.without_size
+        ));
     }
     Ok(ExitStatus::Done)
 }

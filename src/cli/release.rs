@@ -47,7 +47,9 @@ async fn release<C: Cloud>(cloud: &Arc<C>, arguments: &Arguments) -> Result<Exit
         }
     }
     if guards.is_empty() {
-        remark("no guard is armed, so nothing is known to be raised; --environment NAME --min-vcpus N restores by hand");
+        remark(
+            "no guard is armed, so nothing is known to be raised; --environment NAME --min-vcpus N restores by hand",
+        );
         return Ok(ExitStatus::Done);
     }
     let names: Vec<String> = guards.iter().map(|guard| guard.environment.clone()).collect();
@@ -60,7 +62,9 @@ async fn release<C: Cloud>(cloud: &Arc<C>, arguments: &Arguments) -> Result<Exit
     if well {
         return Ok(ExitStatus::Done);
     }
-    Err(account::failure("not everything was restored; the guards that are left fire by themselves"))
+    Err(account::failure(
+        "not everything was restored; the guards that are left fire by themselves",
+    ))
 }
 
 /// Restores one environment; says whether base stands there now.
@@ -84,6 +88,9 @@ async fn restore<C: Cloud>(cloud: &Arc<C>, guard: &NamedGuard, seen: Option<&Env
         }
     }
     cloud.disarm(&guard.environment).await.map_err(account::unread)?;
-    print(&format!("{name}: min {} vCPUs, no guard any more\n", guard.min_vcpus.get()));
+    print(&format!(
+        "{name}: min {} vCPUs, no guard any more\n",
+        guard.min_vcpus.get()
+    ));
     Ok(true)
 }

@@ -122,7 +122,9 @@ async fn serve(
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| account::failure(format!("failed to listen on {address}: {error}")))?;
-    let bound = listener.local_addr().map_err(|error| account::failure(error.to_string()))?;
+    let bound = listener
+        .local_addr()
+        .map_err(|error| account::failure(error.to_string()))?;
     tracing::info!(address = %bound, "Serves /metrics, health and /api/v1");
     let shared = Shared {
         metrics: Arc::clone(metrics),

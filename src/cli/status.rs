@@ -36,7 +36,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
         Output::Json => print(&(text + "\n")),
         Output::Table => {
             let snapshot: Snapshot = serde_json::from_str(&text).map_err(|error| {
-                account::failure(format!("{url} answers what is no status of this version of autotune: {error}"))
+                account::failure(format!(
+                    "{url} answers what is no status of this version of autotune: {error}"
+                ))
             })?;
             print(&report::status(&snapshot));
         }
@@ -61,9 +63,14 @@ pub(super) fn ask(url: &str) -> Result<String, Failed> {
         .into();
     let answer = agent.get(url).call();
     let mut answer = answer.map_err(|error| {
-        account::failure(format!("no daemon answers at {url}: {error}\nhint: is it running? `autotune run`, or give --url"))
+        account::failure(format!(
+            "no daemon answers at {url}: {error}\nhint: is it running? `autotune run`, or give --url"
+        ))
     })?;
-    let text = answer.body_mut().read_to_string().map_err(|error| account::failure(format!("{url}: {error}")))?;
+    let text = answer
+        .body_mut()
+        .read_to_string()
+        .map_err(|error| account::failure(format!("{url}: {error}")))?;
     if answer.status().is_success() {
         Ok(text)
     } else {

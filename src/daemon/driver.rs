@@ -78,6 +78,8 @@ pub(super) struct Driver<C> {
     pub(super) hears: bool,
     /// Why the policies were last refused.
     pub(super) refused: Option<String>,
+    /// Requests to AWS that were counted already, by service, operation and code.
+    pub(super) counted: BTreeMap<(String, String, String), u64>,
 }
 
 impl<C: Cloud> Driver<C> {
@@ -89,6 +91,8 @@ impl<C: Cloud> Driver<C> {
         kit: Kit,
     ) -> Self {
         let now = options.clock.now();
+        options.metrics.reset(controller.setup());
+        options.metrics.dry_run(!options.apply);
         let sight = Sight::new(controller.setup());
         let mut cadence = Cadence::new(options.periods);
         cadence.set_parts(sight.parts());
@@ -116,6 +120,7 @@ impl<C: Cloud> Driver<C> {
             inherits: false,
             hears: options.events,
             refused: None,
+            counted: BTreeMap::new(),
             options,
         }
     }
@@ -427,6 +432,22 @@ impl<C: Cloud> Driver<C> {
         }
     }
 
+    /// Adds what was asked of AWS since the last count.
+    fn count_requests(&mut self) {
+        for (service, operation, code, total) in self.cloud.calls() {
+            let more = total
+                - self
+                    .counted
+                    .get(&(service.clone(), operation.clone(), code.clone()))
+                    .unwrap_or(&0);
+            if more > 0 {
+                let request = (service.as_str(), operation.as_str(), code.as_str(), more);
+                self.options.metrics.requests(&[request]);
+                self.counted.insert((service, operation, code), total);
+            }
+        }
+    }
+
     /// Says what is worth saying, once.
     pub(super) fn tell(&mut self) {
         let now = self.now();
@@ -434,6 +455,12 @@ impl<C: Cloud> Driver<C> {
             self.writer.tick(tick);
         }
         let snapshot = super::telling::snapshot(self, now);
+        for environment in &snapshot.environments {
+            let metrics = &self.options.metrics;
+            metrics.lease(&environment.name, environment.lease_expires);
+            metrics.guarded(&environment.name, environment.guarded);
+        }
+        self.count_requests();
         self.options.snapshot.send_replace(snapshot);
     }
 }

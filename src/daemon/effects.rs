@@ -221,6 +221,7 @@ impl<C: Cloud> Driver<C> {
                 }
             }
             Effect::Renumbered => {
+                self.options.metrics.reset(self.controller.setup());
                 self.sight.renumber(self.controller.setup());
                 self.cadence.set_parts(self.sight.parts());
                 self.books.retain(|name, _| self.sight.queue(name).is_some());

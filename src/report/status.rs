@@ -13,21 +13,42 @@ use crate::units::{Span, Vcpus};
 pub fn status(snapshot: &Snapshot) -> String {
     let mut text = head(snapshot);
     let mut table = sheet(&[
-        "environment", "base", "min", "desired", "max", "there", "used", "coming", "wanted", "lease until", "guard", "read",
+        "environment",
+        "base",
+        "min",
+        "desired",
+        "max",
+        "there",
+        "used",
+        "coming",
+        "wanted",
+        "lease until",
+        "guard",
+        "read",
     ]);
     for environment in &snapshot.environments {
         table.add_row(environment_row(environment));
     }
     align(&mut table, 1..9);
     let _ = writeln!(text, "\n{table}");
-    let mut table = sheet(&["queue", "RUNNABLE", "vCPUs", "placed", "vCPUs", "PENDING", "oldest", "read"]);
+    let mut table = sheet(&[
+        "queue", "RUNNABLE", "vCPUs", "placed", "vCPUs", "PENDING", "oldest", "read",
+    ]);
     for queue in &snapshot.queues {
         table.add_row(queue_row(queue));
     }
     align(&mut table, 1..8);
     let _ = writeln!(text, "\n{table}");
     if !snapshot.sqs.is_empty() {
-        let mut table = sheet(&["SQS source", "queue", "visible", "in flight", "delayed", "oldest", "read"]);
+        let mut table = sheet(&[
+            "SQS source",
+            "queue",
+            "visible",
+            "in flight",
+            "delayed",
+            "oldest",
+            "read",
+        ]);
         for source in &snapshot.sqs {
             table.add_row(vec![
                 plain(&source.name),
@@ -72,7 +93,11 @@ fn head(snapshot: &Snapshot) -> String {
     };
     let _ = writeln!(text, "{sight}; {:.0} API calls a minute", snapshot.calls_per_minute);
     if let Some(why) = &snapshot.reload_refused {
-        let _ = writeln!(text, "the changed policies were refused, the old ones stay:\n{}", plain(why));
+        let _ = writeln!(
+            text,
+            "the changed policies were refused, the old ones stay:\n{}",
+            plain(why)
+        );
     }
     for quota in &snapshot.quotas {
         let known = |vcpus: Option<Vcpus>| vcpus.map_or_else(|| "unknown".to_owned(), |vcpus| vcpus.to_string());
@@ -107,7 +132,9 @@ fn environment_row(environment: &EnvironmentStatus) -> Vec<String> {
         number(environment.used_vcpus),
         number(environment.on_its_way_vcpus),
         number(environment.wanted_vcpus),
-        environment.lease_expires.map_or_else(|| "-".to_owned(), |at| at.to_string()),
+        environment
+            .lease_expires
+            .map_or_else(|| "-".to_owned(), |at| at.to_string()),
         if environment.guarded { "armed" } else { "-" }.to_owned(),
         ago(environment.age),
     ]
@@ -140,7 +167,13 @@ fn reasons(snapshot: &Snapshot, text: &mut String) {
         }
         lines.extend(queue.reasons.iter().map(|reason| plain(reason)));
     }
-    lines.extend(snapshot.sqs.iter().flat_map(|source| &source.reasons).map(|reason| plain(reason)));
+    lines.extend(
+        snapshot
+            .sqs
+            .iter()
+            .flat_map(|source| &source.reasons)
+            .map(|reason| plain(reason)),
+    );
     lines.dedup();
     if !lines.is_empty() {
         text.push('\n');

@@ -67,7 +67,10 @@ pub fn router(shared: Shared) -> Router {
 async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     if shared.only_this_machine && !host.is_some_and(is_this_machine) {
-        return trouble(StatusCode::MISDIRECTED_REQUEST, "ask by the name localhost or by a loopback address");
+        return trouble(
+            StatusCode::MISDIRECTED_REQUEST,
+            "ask by the name localhost or by a loopback address",
+        );
     }
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -82,7 +85,9 @@ fn is_this_machine(host: &str) -> bool {
         Some(rest) => rest.split_once(']').map_or("", |(name, _)| name),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
-    let loopback = name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    let loopback = name
+        .parse::<std::net::IpAddr>()
+        .is_ok_and(|address| address.is_loopback());
     loopback || name.eq_ignore_ascii_case("localhost")
 }
 
@@ -107,16 +112,29 @@ async fn healthz(State(shared): State<Shared>) -> Response {
     if silent <= ALIVE {
         "ok\n".into_response()
     } else {
-        trouble(StatusCode::SERVICE_UNAVAILABLE, format!("nothing was told for {silent}: the loop stands still"))
+        trouble(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("nothing was told for {silent}: the loop stands still"),
+        )
     }
 }
 
 /// Whether it sees and may decide.
 async fn readyz(State(shared): State<Shared>) -> Response {
     let snapshot = shared.snapshot.borrow().clone();
-    let unread: Vec<&str> = (snapshot.environments.iter().filter(|e| e.age.is_none()).map(|e| e.name.as_str()))
-        .chain(snapshot.queues.iter().filter(|q| q.age.is_none()).map(|q| q.name.as_str()))
-        .collect();
+    let unread: Vec<&str> = (snapshot
+        .environments
+        .iter()
+        .filter(|e| e.age.is_none())
+        .map(|e| e.name.as_str()))
+    .chain(
+        snapshot
+            .queues
+            .iter()
+            .filter(|q| q.age.is_none())
+            .map(|q| q.name.as_str()),
+    )
+    .collect();
     if snapshot.planned_at.is_none() {
         trouble(StatusCode::SERVICE_UNAVAILABLE, "nothing has been planned yet")
     } else if unread.is_empty() {
@@ -186,7 +204,10 @@ struct Wanted {
     last: Option<usize>,
 }
 
-async fn decisions(State(shared): State<Shared>, wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>) -> Response {
+async fn decisions(
+    State(shared): State<Shared>,
+    wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
+) -> Response {
     let Query(wanted) = match wanted {
         Ok(wanted) => wanted,
         Err(error) => return trouble(StatusCode::BAD_REQUEST, error.body_text()),

@@ -59,7 +59,14 @@ fn seen() -> Snapshot {
 
 #[tokio::test]
 async fn no_route_changes_anything() {
-    for path in ["/metrics", "/healthz", "/readyz", "/api/v1/status", "/api/v1/plan", "/api/v1/decisions"] {
+    for path in [
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        "/api/v1/status",
+        "/api/v1/plan",
+        "/api/v1/decisions",
+    ] {
         let requests = ["POST", "PUT", "PATCH", "DELETE"].map(|method| (method, path, "localhost"));
         for (status, _) in asked(seen(), &requests).await {
             assert_eq!(status, "HTTP/1.1 405 Method Not Allowed", "{path}");
@@ -69,11 +76,24 @@ async fn no_route_changes_anything() {
 
 #[tokio::test]
 async fn only_requests_that_name_this_machine_are_answered() {
-    let hosts = ["127.0.0.1:9464", "localhost:1", "LOCALHOST", "[::1]:80", "evil.example", "localhost.evil.example", "[::2]", ""];
+    let hosts = [
+        "127.0.0.1:9464",
+        "localhost:1",
+        "LOCALHOST",
+        "[::1]:80",
+        "evil.example",
+        "localhost.evil.example",
+        "[::2]",
+        "",
+    ];
     let requests = hosts.map(|host| ("GET", "/healthz", host));
     let answers = asked(seen(), &requests).await;
     let good: Vec<bool> = answers.iter().map(|(status, _)| status.ends_with("200 OK")).collect();
-    assert_eq!(good, [true, true, true, true, false, false, false, false], "{answers:?}");
+    assert_eq!(
+        good,
+        [true, true, true, true, false, false, false, false],
+        "{answers:?}"
+    );
 }
 
 #[tokio::test]
@@ -90,9 +110,15 @@ async fn answers_say_what_is_and_are_never_cached() {
         ],
     )
     .await;
-    let statuses: Vec<&str> = answers.iter().map(|(status, _)| &status["HTTP/1.1 ".len()..][..3]).collect();
+    let statuses: Vec<&str> = answers
+        .iter()
+        .map(|(status, _)| &status["HTTP/1.1 ".len()..][..3])
+        .collect();
     assert_eq!(statuses, ["200", "200", "200", "404", "400", "400"], "{answers:?}");
-    assert!(answers.iter().all(|(_, rest)| rest.contains("cache-control: no-store")), "{answers:?}");
+    assert!(
+        answers.iter().all(|(_, rest)| rest.contains("cache-control: no-store")),
+        "{answers:?}"
+    );
     assert!(answers[1].1.contains("\"name\":\"spot\""), "{answers:?}");
     assert!(answers[2].1.contains("8 vCPUs of RUNNABLE jobs wait"), "{answers:?}");
     assert!(answers[4].1.contains("expected a time"), "{answers:?}");
@@ -107,7 +133,13 @@ async fn a_loop_that_stands_still_is_told_and_so_is_what_was_never_read() {
     let mut blind = seen();
     blind.queues[0].age = None;
     let health = asked(still, &[("GET", "/healthz", "localhost")]).await;
-    assert!(health[0].0.contains("503") && health[0].1.contains("stands still"), "{health:?}");
+    assert!(
+        health[0].0.contains("503") && health[0].1.contains("stands still"),
+        "{health:?}"
+    );
     let ready = asked(blind, &[("GET", "/readyz", "localhost")]).await;
-    assert!(ready[0].0.contains("503") && ready[0].1.contains("never read yet: q"), "{ready:?}");
+    assert!(
+        ready[0].0.contains("503") && ready[0].1.contains("never read yet: q"),
+        "{ready:?}"
+    );
 }

@@ -28,10 +28,11 @@ const ROOMS: &str = "
   daemon:      units ids catalog observation account forecast overrides setup planner explain control input policy trace jobs metrics journal clock
   aws:         units ids catalog observation account planner control jobs daemon clock
   simulate:    units ids catalog observation account input policy forecast overrides setup trace planner explain control
-  server:      units ids catalog observation account forecast overrides setup planner explain control jobs metrics journal daemon
+  server:      units ids catalog observation account forecast overrides setup planner explain control jobs metrics journal daemon clock
   settings:    units input
-  report:      units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate files
-  cli:         units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate report clock jobs metrics journal daemon aws server settings files
+  telemetry:
+  report:      units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate files daemon
+  cli:         units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate report clock jobs metrics journal daemon aws server settings files telemetry
 ";
 
 /// What rooms without input and output, clock and chance must not name. Maps without an order count as chance.
