@@ -26,6 +26,5 @@ pub mod server;
 pub mod settings;
 pub mod setup;
 pub mod simulate;
-pub mod telemetry;
 pub mod trace;
 pub mod units;

@@ -143,7 +143,9 @@ pub fn load(file: Option<&Path>) -> Result<Settings, Vec<Problem>> {
         None if Path::new(FILE).exists() => (FILE.to_owned(), read_text(Path::new(FILE), "settings", &[])?),
         None => ("defaults".to_owned(), String::new()),
     };
-    layered(&name, &text, std::env::vars())
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads them")]
+    let variables = std::env::vars();
+    layered(&name, &text, variables)
 }
 
 /// As [`load`], from a text and these variables.
@@ -207,7 +209,8 @@ fn contradictions(document: &Document<Settings>) -> Vec<Problem> {
             ),
             Ok(_) => {}
             Err(_) => {
-                problems.push(document.problem("listen", input::quoted(listen), "ADDRESS:PORT, such as 127.0.0.1:9464"))
+                let expected = "ADDRESS:PORT, such as 127.0.0.1:9464";
+                problems.push(document.problem("listen", input::quoted(listen), expected));
             }
         }
     }

@@ -36,17 +36,20 @@ pub(super) enum Reply {
     Lost,
 }
 
+/// Status, the header with the error's code, and the body; `None` breaks the connection.
+type Encoded = Option<(u16, String, Vec<u8>)>;
+
 #[derive(Clone, Debug)]
 pub(super) struct Replay {
-    replies: Arc<Mutex<VecDeque<Option<(u16, String, Vec<u8>)>>>>,
+    replies: Arc<Mutex<VecDeque<Encoded>>>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Replay {
     /// An account with a guard and an events queue that answers so.
-    pub(super) fn account(replies: Vec<Reply>) -> (Aws, Self) {
+    pub(super) fn account(replies: &[Reply]) -> (Aws, Self) {
         let replay = Self {
-            replies: Arc::new(Mutex::new(replies.into_iter().map(encode).collect())),
+            replies: Arc::new(Mutex::new(replies.iter().map(encode).collect())),
             asked: Arc::default(),
         };
         let keys = Credentials::builder()
@@ -78,7 +81,7 @@ impl Replay {
     }
 }
 
-fn encode(reply: Reply) -> Option<(u16, String, Vec<u8>)> {
+fn encode(reply: &Reply) -> Encoded {
     match reply {
         Reply::File(name) => {
             let file = file("replies", name);
@@ -94,7 +97,7 @@ fn encode(reply: Reply) -> Option<(u16, String, Vec<u8>)> {
         }
         Reply::Error(status, code, message) => {
             let body = serde_json::json!({"__type": code, "message": message});
-            Some((status, code.to_owned(), body.to_string().into_bytes()))
+            Some((*status, (*code).to_owned(), body.to_string().into_bytes()))
         }
         Reply::Lost => None,
     }
@@ -110,7 +113,7 @@ pub(super) fn file(folder: &str, name: &str) -> Value {
 /// The part of CBOR that CloudWatch's replies need; a number under `Timestamp` is a time.
 fn cbor(key: &str, value: &Value, into: &mut Vec<u8>) {
     let head = |major: u8, length: usize, into: &mut Vec<u8>| {
-        into.push(major << 5 | 26);
+        into.push((major << 5) | 0x1a);
         into.extend(u32::try_from(length).unwrap().to_be_bytes());
     };
     match value {
@@ -127,7 +130,9 @@ fn cbor(key: &str, value: &Value, into: &mut Vec<u8>) {
         }
         Value::Array(values) => {
             head(4, values.len(), into);
-            values.iter().for_each(|value| cbor("", value, into));
+            for value in values {
+                cbor("", value, into);
+            }
         }
         Value::Object(fields) => {
             head(5, fields.len(), into);

@@ -57,7 +57,7 @@ async fn an_update_carries_scaling_fields_and_nothing_else() {
         ("cap", change(None, None, Some(64))),
     ];
     for (name, change) in cases {
-        let (aws, replay) = Replay::account(vec![Reply::File("update-compute-environment")]);
+        let (aws, replay) = Replay::account(&[Reply::File("update-compute-environment")]);
         let answer = aws.send("spot", &change).await;
         assert_eq!((answer.outcome, answer.message.as_str()), (Outcome::Accepted, ""));
         let asked = replay.asked();
@@ -82,7 +82,7 @@ async fn an_update_is_attempted_once_whatever_comes_back() {
         ),
     ];
     for (reply, expected) in trouble {
-        let (aws, replay) = Replay::account(vec![reply]);
+        let (aws, replay) = Replay::account(&[reply]);
         let answer = aws.send("spot", &change(Some(1), None, None)).await;
         assert_eq!(answer.outcome, expected, "{}", answer.message);
         assert_eq!(replay.asked().len(), 1);
@@ -92,7 +92,7 @@ async fn an_update_is_attempted_once_whatever_comes_back() {
             answer.message
         );
     }
-    let (aws, replay) = Replay::account(Vec::new());
+    let (aws, replay) = Replay::account(&[]);
     assert_eq!(aws.send("spot", &Change::default()).await.outcome, Outcome::Failed);
     assert_eq!(replay.asked(), []);
 }
@@ -100,7 +100,7 @@ async fn an_update_is_attempted_once_whatever_comes_back() {
 #[tokio::test]
 async fn a_denied_call_names_the_permission_that_is_missing() {
     let text = "User: arn:aws:iam::111122223333:user/x is not authorized";
-    let (aws, _) = Replay::account(vec![
+    let (aws, _) = Replay::account(&[
         Reply::Error(403, "AccessDeniedException", text),
         Reply::Error(403, "AccessDeniedException", text),
         Reply::Error(
@@ -132,20 +132,20 @@ async fn a_denied_call_names_the_permission_that_is_missing() {
 #[tokio::test]
 async fn reads_are_tried_three_times_and_every_attempt_is_counted() {
     let throttled = || Reply::Error(429, "TooManyRequestsException", "Too Many Requests");
-    let (aws, replay) = Replay::account(vec![throttled(), throttled(), Reply::File("list-jobs")]);
+    let (aws, replay) = Replay::account(&[throttled(), throttled(), Reply::File("list-jobs")]);
     assert!(aws.list_jobs("q", JobStatus::Runnable, None).await.is_ok());
     assert_eq!(replay.asked().len(), 3);
     let row = |code: &str, count| ("Batch".to_owned(), "ListJobs".to_owned(), code.to_owned(), count);
     assert_eq!(aws.calls(), [row("200", 1), row("429", 2)]);
 
-    let (aws, replay) = Replay::account(vec![throttled(), throttled(), throttled()]);
+    let (aws, replay) = Replay::account(&[throttled(), throttled(), throttled()]);
     let unread = aws.list_jobs("q", JobStatus::Runnable, None).await.unwrap_err();
     assert_eq!((unread.why, replay.asked().len()), (GapReason::Throttled, 3));
 }
 
 #[tokio::test]
 async fn a_listing_tells_sizes_arrays_and_nodes() {
-    let (aws, replay) = Replay::account(vec![Reply::File("list-jobs"), Reply::File("list-jobs")]);
+    let (aws, replay) = Replay::account(&[Reply::File("list-jobs"), Reply::File("list-jobs")]);
     let page = aws
         .list_jobs("q", JobStatus::Runnable, Some("page-1".to_owned()))
         .await
@@ -185,7 +185,7 @@ async fn a_listing_tells_sizes_arrays_and_nodes() {
 
 #[tokio::test]
 async fn sizes_come_from_wherever_a_job_states_them() {
-    let (aws, _) = Replay::account(vec![Reply::File("describe-jobs")]);
+    let (aws, _) = Replay::account(&[Reply::File("describe-jobs")]);
     let sizes = aws.describe_jobs(&names(&["any"])).await.unwrap();
     let read: Vec<_> = sizes
         .iter()
@@ -208,7 +208,7 @@ async fn sizes_come_from_wherever_a_job_states_them() {
 
 #[tokio::test]
 async fn the_head_of_a_queue_may_be_nobody() {
-    let (aws, _) = Replay::account(vec![
+    let (aws, _) = Replay::account(&[
         Reply::File("get-job-queue-snapshot"),
         Reply::File("get-job-queue-snapshot-empty"),
     ]);
@@ -225,7 +225,7 @@ async fn environments_are_read_over_all_pages_as_they_stand() {
             Reply::File("describe-compute-environments-2"),
         ]
     };
-    let (aws, _) = Replay::account(pages());
+    let (aws, _) = Replay::account(&pages());
     let read = aws.environments(&names(&["any"])).await.unwrap();
     assert_eq!(read.len(), 6);
     let spot = &read[0];
@@ -240,12 +240,9 @@ async fn environments_are_read_over_all_pages_as_they_stand() {
     );
     assert!(read[1].status_reason.starts_with("CLIENT_ERROR") && !read[1].now.enabled);
 
-    let (aws, _) = Replay::account(
-        pages()
-            .into_iter()
-            .chain([Reply::File("describe-job-queues")])
-            .collect(),
-    );
+    let mut replies = pages();
+    replies.push(Reply::File("describe-job-queues"));
+    let (aws, _) = Replay::account(&replies);
     let topology = aws.topology().await.unwrap();
     let platforms: Vec<_> = topology.environments.iter().map(|e| (e.platform, e.purchase)).collect();
     let expected = [
@@ -270,7 +267,7 @@ async fn environments_are_read_over_all_pages_as_they_stand() {
 
 #[tokio::test]
 async fn draining_and_unreachable_instances_are_no_room() {
-    let (aws, _) = Replay::account(vec![
+    let (aws, _) = Replay::account(&[
         Reply::File("list-container-instances"),
         Reply::File("describe-container-instances"),
     ]);
@@ -292,7 +289,7 @@ async fn draining_and_unreachable_instances_are_no_room() {
 
 #[tokio::test]
 async fn a_missing_count_of_messages_is_no_zero() {
-    let (aws, replay) = Replay::account(vec![
+    let (aws, replay) = Replay::account(&[
         Reply::File("get-queue-url"),
         Reply::File("get-queue-attributes"),
         Reply::File("get-queue-attributes-part"),
@@ -309,7 +306,7 @@ async fn a_missing_count_of_messages_is_no_zero() {
 
 #[tokio::test]
 async fn a_quota_is_the_applied_one_else_the_default_and_its_use_that_of_its_own_metric() {
-    let (aws, _) = Replay::account(vec![
+    let (aws, _) = Replay::account(&[
         Reply::File("get-service-quota"),
         Reply::File("get-metric-statistics"),
         Reply::Error(400, "NoSuchResourceException", "The request failed"),
@@ -336,7 +333,7 @@ async fn a_guard_is_sent_whole_and_created_where_there_is_none() {
             "Schedule autotune-spot does not exist.",
         )
     };
-    let (aws, replay) = Replay::account(vec![
+    let (aws, replay) = Replay::account(&[
         Reply::File("update-schedule"),
         missing(),
         Reply::File("create-schedule"),
@@ -363,7 +360,7 @@ async fn a_guard_is_sent_whole_and_created_where_there_is_none() {
 
 #[tokio::test]
 async fn guards_are_read_back_and_strangers_left_alone() {
-    let (aws, _) = Replay::account(vec![
+    let (aws, _) = Replay::account(&[
         Reply::File("list-schedules"),
         Reply::File("get-schedule"),
         Reply::Error(404, "ResourceNotFoundException", "gone"),
@@ -374,7 +371,7 @@ async fn guards_are_read_back_and_strangers_left_alone() {
 
 #[tokio::test]
 async fn without_a_guard_configured_none_is_armed_and_none_is_there() {
-    let (mut aws, replay) = Replay::account(Vec::new());
+    let (mut aws, replay) = Replay::account(&[]);
     aws.settings.guard = None;
     assert!(aws.arm(&guard()).await.is_err());
     aws.disarm("spot").await.unwrap();
@@ -383,7 +380,7 @@ async fn without_a_guard_configured_none_is_armed_and_none_is_there() {
 
 #[tokio::test]
 async fn tags_go_to_the_arn_which_is_looked_up_once() {
-    let (aws, replay) = Replay::account(vec![
+    let (aws, replay) = Replay::account(&[
         Reply::File("describe-job-queues"),
         Reply::File("tag-resource"),
         Reply::File("untag-resource"),
@@ -402,7 +399,7 @@ async fn tags_go_to_the_arn_which_is_looked_up_once() {
 
 #[tokio::test]
 async fn wake_ups_are_deleted_also_those_that_nobody_understands() {
-    let (aws, replay) = Replay::account(vec![
+    let (aws, replay) = Replay::account(&[
         Reply::File("receive-message"),
         Reply::File("delete-message-batch"),
         Reply::File("receive-message-empty"),

@@ -19,6 +19,8 @@ mod run;
 mod schema;
 mod simulate;
 mod status;
+#[cfg(feature = "aws")]
+mod telemetry;
 mod trace;
 mod validate;
 

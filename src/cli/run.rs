@@ -13,12 +13,12 @@ use crate::clock::{self, Clock};
 use crate::daemon::snapshot::Snapshot;
 use crate::daemon::store::{Retention, Store};
 use crate::daemon::{self, OnStop, Options};
-use crate::journal::{Journal, JournalError};
+use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::policy;
 use crate::server::{self, Shared};
 use crate::settings::{self, Settings};
-use crate::telemetry;
+
 use crate::units::Span;
 
 /// How often policy files are looked at for changes.
@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     settings.listen = arguments.listen.clone().or(settings.listen);
     // Bad policies are told before anything begins.
     account::policy(&settings)?;
-    telemetry::begin();
+    super::telemetry::begin();
     account::block_on(daemon(settings))??;
     Ok(ExitStatus::Done)
 }
@@ -60,7 +60,8 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
     let (reload, reloads) = watch::channel(0);
     tokio::spawn(listen_to_signals(stop.clone(), reload.clone()));
     tokio::spawn(watch_files(settings.policies.clone(), stop.clone(), reload));
-    let (journal, recovered) = Journal::open(&settings.journal.path).map_err(told)?;
+    let opened = Journal::open(&settings.journal.path).map_err(|error| account::failure(error.to_string()));
+    let (journal, recovered) = opened?;
     if let Some(why) = &recovered.forgotten {
         tracing::warn!("What was remembered is forgotten: {why}");
     }
@@ -195,8 +196,4 @@ fn stamps(paths: &[PathBuf]) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>
 
 fn is_shipped(path: &Path) -> bool {
     !path.exists() && policy::SHIPPED.iter().any(|(name, _)| Path::new(name) == path)
-}
-
-fn told(error: JournalError) -> Failed {
-    account::failure(error.to_string())
 }

@@ -483,5 +483,4 @@ pub(super) fn vcpus_in(part: &Seen<Tally>) -> Vcpus {
 }
 
 #[cfg(test)]
-#[path = "tests/listing.rs"]
 mod tests;

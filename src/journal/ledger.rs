@@ -128,12 +128,11 @@ fn note_one(transaction: &Transaction, seen: &Transition) -> Result<(), Failure>
         .optional()?;
     let mut known = before.as_ref().map(|(_, known)| known.clone()).unwrap_or_default();
     known.learn(seen);
-    let key = match &before {
-        Some((key, _)) => *key,
-        None => {
-            known.latest = seen.at.millis();
-            insert(transaction, &job.id, &known)?
-        }
+    let key = if let Some((key, _)) = &before {
+        *key
+    } else {
+        known.latest = seen.at.millis();
+        insert(transaction, &job.id, &known)?
     };
     // One that says nothing new is no sign of life: else a listing would keep a job for ever.
     let mut news = before.is_none();

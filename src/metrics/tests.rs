@@ -4,7 +4,7 @@ use super::*;
 use crate::explain::reasons_table;
 use crate::forecast::Forecast;
 use crate::ids::{EnvironmentIndex, QueueIndex};
-use crate::observation::{EnvironmentNow, Gap, GapReason};
+use crate::observation::{EnvironmentNow, Gap, GapReason, QueueNow};
 use crate::overrides::Order;
 use crate::planner::Inputs;
 use crate::planner::memory::Memory;
@@ -235,14 +235,15 @@ fn all_series_are_there_before_anything_happens_and_within_the_budget() {
 fn live(metrics: &Metrics, setup: &Setup) {
     let mut plan = Plan::default();
     let now = Time::from_seconds(1_000);
-    let mut observation = Observation::default();
-    observation.environments = setup
-        .environments
-        .iter()
-        .map(|_| Seen::Exactly(now, EnvironmentNow::default()))
-        .collect();
+    let environments = setup.environments.iter();
+    let mut observation = Observation {
+        environments: environments
+            .map(|_| Seen::Exactly(now, EnvironmentNow::default()))
+            .collect(),
+        ..Observation::default()
+    };
     observation.instances = setup.environments.iter().map(|_| Seen::default()).collect();
-    observation.queues = setup.queues.iter().map(|_| Default::default()).collect();
+    observation.queues = setup.queues.iter().map(|_| QueueNow::default()).collect();
     observation.sqs = setup
         .sqs_sources
         .iter()
@@ -414,11 +415,8 @@ fn hostile_names_and_many_error_codes_do_no_harm() {
         .filter(|s| s.name == "autotune_aws_requests_total")
         .collect();
     assert_eq!(requests.len(), MOST_REQUEST_SERIES);
-    assert_eq!(
-        requests.iter().map(|s| s.value).sum::<f64>(),
-        2_002.0,
-        "every request is counted once"
-    );
+    let total: f64 = requests.iter().map(|s| s.value).sum();
+    assert!((total - 2_002.0).abs() < 0.5, "every request is counted once: {total}");
 }
 
 #[test]

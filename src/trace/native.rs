@@ -55,10 +55,6 @@ pub const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one at a time, and nearly all are jobs"
-)]
 enum Line<'a> {
     AutotuneTrace(Header),
     #[serde(borrow)]

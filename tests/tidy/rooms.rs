@@ -30,9 +30,8 @@ const ROOMS: &str = "
   simulate:    units ids catalog observation account input policy forecast overrides setup trace planner explain control
   server:      units ids catalog observation account forecast overrides setup planner explain control jobs metrics journal daemon clock
   settings:    units input
-  telemetry:
   report:      units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate files daemon
-  cli:         units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate report clock jobs metrics journal daemon aws server settings files telemetry
+  cli:         units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate report clock jobs metrics journal daemon aws server settings files
 ";
 
 /// What rooms without input and output, clock and chance must not name. Maps without an order count as chance.

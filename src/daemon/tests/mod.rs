@@ -181,7 +181,7 @@ async fn an_environment_without_the_tag_is_not_written_to() {
     let account = account();
     account.set_runnable(8, 4);
     let life = Life::begin(&account, |options| {
-        options.tag = Some(("autotune".to_owned(), "yes".to_owned()))
+        options.tag = Some(("autotune".to_owned(), "yes".to_owned()));
     });
     minutes(10).await;
     assert_eq!(account.log(), Vec::<String>::new());

@@ -53,7 +53,7 @@ fn kill_loses_nothing_that_was_committed() {
     for after in [1, 2, 5, 13, 34] {
         let folder = tempfile::tempdir().unwrap();
         let from = UnixDatagram::bind(folder.path().join("acknowledged")).unwrap();
-        from.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        from.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",

@@ -6,13 +6,13 @@ use crate::jobs::ArraySeen;
 use crate::trace::{LeftOut, ReadOptions, Remark, Trace, read};
 use crate::units::{Mebibytes, to_usize};
 
-fn shape(vcpus: i64) -> Option<Shape> {
+fn shape(vcpus: i64) -> Shape {
     let resources = Resources {
         vcpus: Vcpus::new(vcpus),
         memory: Mebibytes::new(vcpus * 1024),
         gpus: 0,
     };
-    Some(Shape { resources, nodes: 1 })
+    Shape { resources, nodes: 1 }
 }
 
 /// A job that was submitted, ran and ended at these seconds.
@@ -31,7 +31,7 @@ fn done(id: &str, created: i64, ran: Option<(i64, i64)>, parents: &[&str]) -> Tr
         at: at(900),
         queue: "secret-queue".to_owned(),
         job,
-        shape: shape(2),
+        shape: Some(shape(2)),
         parents: parents.iter().map(|parent| (*parent).to_owned()).collect(),
         by_event: true,
     }
@@ -43,7 +43,7 @@ fn recorded(journal: &Journal) {
         size: 4,
         ..ArraySeen::default()
     });
-    array.shape = shape(8);
+    array.shape = Some(shape(8));
     let mut runs = done("runs", 50, Some((60, 61)), &[]);
     (runs.job.status, runs.job.stopped) = (JobStatus::Running, None);
     let mut child = done("array:1", 121, Some((140, 150)), &[]);

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 /// Begins to write log lines to standard error. Text from outside is escaped by whoever logs it.
-pub fn begin() {
+pub(super) fn begin() {
     let filter = EnvFilter::try_from_env("AUTOTUNE_LOG").unwrap_or_else(|_| EnvFilter::new("autotune=info,warn"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

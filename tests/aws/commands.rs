@@ -1,0 +1,133 @@
+//! The commands of the binary, as a newcomer runs them, against moto.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use assert_cmd::cargo::cargo_bin;
+
+/// Five lines are enough to begin with; the sixth says that the account is simulated.
+fn settings(folder: &Path) -> std::path::PathBuf {
+    #[expect(clippy::disallowed_methods, reason = "tests/run says so where it started moto")]
+    let url = std::env::var("AUTOTUNE_TEST_MOTO").unwrap();
+    let text = format!(
+        "region = \"eu-central-1\"\npolicies = [\"reactive\"]\nlisten = \"127.0.0.1:0\"\nendpoint_url = \"{url}\"\n\
+         [journal]\npath = \"{}\"\n",
+        folder.join("journal").display()
+    );
+    let file = folder.join("autotune.toml");
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+fn autotune(arguments: &[&str], settings: &Path) -> Command {
+    let mut command = Command::new(cargo_bin!("autotune"));
+    command.args(arguments).arg("--config").arg(settings);
+    command
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test");
+    command
+}
+
+/// Output of a command that ends by itself: exit code, standard output, standard error.
+fn ran(mut command: Command) -> (i32, String, String) {
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+#[ignore = "needs moto: tests/run provides it"]
+fn a_plan_says_whose_account_it_is_and_why_nothing_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let (code, plan, notes) = ran(autotune(&["plan"], &settings));
+    assert_eq!(code, 0, "{plan}{notes}");
+    assert!(plan.contains("account 123456789012, eu-central-1"), "{plan}{notes}");
+    assert!(plan.contains("now:\n  nothing is changed"), "{plan}{notes}");
+    let (code, json, notes) = ran(autotune(&["plan", "--output", "json"], &settings));
+    assert_eq!(code, 0, "{json}{notes}");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["version"], 1);
+    assert!(json["steps"][0]["actions"].as_array().unwrap().is_empty(), "{json}");
+}
+
+/// A daemon in the background, ended if the test forgets.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+#[ignore = "needs moto: tests/run provides it"]
+fn a_dry_run_tells_how_it_stands_and_ends_at_sigterm() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let mut daemon = Daemon(autotune(&["run"], &settings).stderr(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(daemon.0.stderr.take().unwrap()).lines();
+    let serves = lines
+        .find(|line| line.as_ref().unwrap().contains("Serves"))
+        .unwrap()
+        .unwrap();
+    let serves: serde_json::Value = serde_json::from_str(&serves).unwrap();
+    let url = format!("http://{}", serves["address"].as_str().unwrap());
+    // Its first look takes a moment; each try is a new process and none is left behind.
+    let status = (0..200).map(|_| ran(autotune(&["status", "--url", &url], &settings)));
+    let told = status
+        .map(|(_, text, _)| text)
+        .find(|text| text.contains("nightly") && text.contains("last planned"));
+    let told = told.unwrap();
+    assert!(told.contains("dry run: nothing is changed"), "{told}");
+    assert!(told.contains("123456789012"), "{told}");
+    let terminated = Command::new("kill").arg(daemon.0.id().to_string()).status().unwrap();
+    assert!(terminated.success());
+    // Whoever reads its last lines waits for its end.
+    let last: Vec<String> = lines.map(Result::unwrap).collect();
+    assert!(daemon.0.wait().unwrap().success(), "{last:?}");
+    let (code, story, errors) = ran(autotune(&["explain", "--last", "5"], &settings));
+    assert_eq!(code, 0, "{story}{errors}");
+}
+
+#[test]
+#[ignore = "needs moto: tests/run provides it"]
+fn an_override_is_a_tag_that_any_laptop_can_write_and_clear() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let order = [
+        "override", "boost", "--queue", "nightly", "--vcpus", "16", "--for", "2h", "--by", "somebody",
+    ];
+    let (code, told, errors) = ran(autotune(&order, &settings));
+    assert_eq!(code, 0, "{told}{errors}");
+    assert!(told.starts_with("nightly: boost:16 until="), "{told}");
+    let (code, told, errors) = ran(autotune(&["override", "clear", "--queue", "nightly"], &settings));
+    assert_eq!(
+        (code, told.as_str()),
+        (0, "nightly: no override any more\n"),
+        "{errors}"
+    );
+    let (code, _, errors) = ran(autotune(
+        &["override", "pause", "--queue", "nightly", "--for", "400d"],
+        &settings,
+    ));
+    assert_eq!(code, 2, "{errors}");
+    let (code, _, errors) = ran(autotune(
+        &["override", "drain", "--queue", "nowhere", "--for", "1h"],
+        &settings,
+    ));
+    assert!(code == 3 && errors.contains("nowhere"), "{code} {errors}");
+}
+
+#[test]
+#[ignore = "needs moto: tests/run provides it"]
+fn bad_settings_and_policies_are_told_before_anything_is_asked_of_aws() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("autotune.toml");
+    std::fs::write(&file, "aply = true\nunguarded_max_vcpus = \"many\"\n").unwrap();
+    let (code, _, errors) = ran(autotune(&["run"], &file));
+    assert_eq!(code, 2, "{errors}");
+    assert!(errors.contains(":1:1: aply") && errors.contains(":2:"), "{errors}");
+}

@@ -1,0 +1,205 @@
+//! The real `Cloud` over HTTP against moto, which tests/run starts and tests/aws/seed.py fills.
+//!
+//! Moto accepts an update and ignores its numbers, holds no job RUNNABLE and knows no snapshot of a queue, no quota of EC2 and no
+//! CBOR: those are proved with recorded replies inside the library.
+
+use autotune::account::Platform;
+use autotune::aws::{Aws, AwsSettings, GuardSettings};
+use autotune::catalog::Purchase;
+use autotune::control::Outcome;
+use autotune::daemon::cloud::{Cloud, Hint, NamedGuard, Tagged};
+use autotune::jobs::JobStatus;
+use autotune::observation::GapReason;
+use autotune::planner::plan::Change;
+use autotune::units::{Time, Vcpus};
+
+/// The account that moto simulates.
+const ACCOUNT: &str = "123456789012";
+
+fn settings() -> AwsSettings {
+    #[expect(clippy::disallowed_methods, reason = "tests/run says so where it started moto")]
+    let url = std::env::var("AUTOTUNE_TEST_MOTO").expect("AUTOTUNE_TEST_MOTO is set by tests/run");
+    AwsSettings {
+        region: Some("eu-central-1".to_owned()),
+        account: Some(ACCOUNT.to_owned()),
+        events_queue_url: Some(format!("{url}/{ACCOUNT}/events")),
+        guard: Some(GuardSettings {
+            group: "autotune".to_owned(),
+            role_arn: format!("arn:aws:iam::{ACCOUNT}:role/autotune-guard"),
+        }),
+        endpoint_url: Some(url),
+        ..AwsSettings::default()
+    }
+}
+
+async fn moto() -> Aws {
+    Aws::connect(&settings()).await.unwrap()
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+#[ignore = "needs moto: tests/run provides it"]
+async fn credentials_of_another_account_are_refused() {
+    let identity = moto().await.identity().await.unwrap();
+    assert_eq!(
+        (identity.account.as_str(), identity.region.as_str()),
+        (ACCOUNT, "eu-central-1")
+    );
+    let other = AwsSettings {
+        account: Some("000000000000".to_owned()),
+        ..settings()
+    };
+    let refused = Aws::connect(&other).await.unwrap().identity().await.unwrap_err();
+    assert_eq!(refused.why, GapReason::Denied);
+    assert!(refused.message.contains("expected 000000000000"), "{refused}");
+}
+
+#[tokio::test]
+#[ignore = "needs moto: tests/run provides it"]
+async fn topology_holds_order_purchase_and_types_that_only_ec2_knows() {
+    let topology = moto().await.topology().await.unwrap();
+    let spot = topology.environments.iter().find(|e| e.name == "spot").unwrap();
+    assert_eq!((spot.platform, spot.purchase), (Platform::Ec2, Purchase::Spot));
+    assert_eq!((spot.min_vcpus.get(), spot.max_vcpus.get()), (0, 256));
+    assert_eq!(spot.tags["autotune"], "steer");
+    let types: Vec<_> = spot
+        .types
+        .iter()
+        .map(|t| (t.name.as_str(), t.registered.vcpus.get()))
+        .collect();
+    assert_eq!(types, [("m5.large", 2), ("mac2.metal", 8)]);
+    assert!(
+        spot.types
+            .iter()
+            .all(|t| t.per_hour.get() > 0 && t.registered.memory.get() > 0)
+    );
+    let queue = topology.queues.iter().find(|q| q.name == "nightly").unwrap();
+    assert_eq!(
+        (queue.priority, &queue.environments),
+        (5, &names(&["spot", "on-demand"]))
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs moto: tests/run provides it"]
+async fn environments_and_queues_carry_the_tags_that_are_set() {
+    let aws = moto().await;
+    let asked = names(&["on-demand"]);
+    let subject = Tagged::Environment("on-demand".to_owned());
+    let before = aws.environments(&asked).await.unwrap().remove(0);
+    assert!(before.now.valid && before.now.enabled && before.cluster.is_some());
+    assert_eq!(before.now.max_vcpus, Vcpus::new(256));
+    aws.tag(&subject, "autotune:pause", Some("until 2026")).await.unwrap();
+    let tagged = aws.environments(&asked).await.unwrap().remove(0);
+    assert_eq!(
+        tagged.tags.get("autotune:pause").map(String::as_str),
+        Some("until 2026")
+    );
+    aws.tag(&subject, "autotune:pause", None).await.unwrap();
+    assert_eq!(aws.environments(&asked).await.unwrap().remove(0).tags, before.tags);
+    assert_eq!(aws.queues(&names(&["nightly"])).await.unwrap().len(), 1);
+    assert_eq!(aws.instances(&before).await.unwrap().there, Vcpus::ZERO);
+}
+
+#[tokio::test]
+#[ignore = "needs moto: tests/run provides it"]
+async fn jobs_are_listed_and_sized() {
+    let aws = moto().await;
+    let mut jobs = Vec::new();
+    for status in [
+        JobStatus::Runnable,
+        JobStatus::Starting,
+        JobStatus::Running,
+        JobStatus::Succeeded,
+    ] {
+        jobs.extend(aws.list_jobs("nightly", status, None).await.unwrap().jobs);
+    }
+    jobs.sort_by(|a, b| a.id.cmp(&b.id));
+    jobs.dedup_by(|a, b| a.id == b.id);
+    assert_eq!(jobs.len(), 3);
+    let ids: Vec<String> = jobs.iter().map(|job| job.id.clone()).collect();
+    let sizes = aws.describe_jobs(&ids).await.unwrap();
+    let sizes: Vec<_> = sizes
+        .iter()
+        .map(|s| (s.shape.resources.vcpus.get(), s.shape.resources.memory.get()))
+        .collect();
+    assert_eq!(sizes, [(2, 4096); 3]);
+}
+
+#[tokio::test]
+#[ignore = "needs moto: tests/run provides it"]
+async fn messages_are_counted_by_name_and_by_url() {
+    let aws = moto().await;
+    let by_name = aws.messages("work").await.unwrap();
+    assert_eq!((by_name.visible, by_name.in_flight, by_name.delayed), (7, 0, 1));
+    let url = format!("{}/{ACCOUNT}/work", settings().endpoint_url.unwrap());
+    assert_eq!(aws.messages(&url).await.unwrap(), by_name);
+    assert!(
+        aws.messages("nobody")
+            .await
+            .unwrap_err()
+            .message
+            .starts_with("sqs:GetQueueUrl failed")
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs moto: tests/run provides it"]
+async fn an_update_is_accepted_and_an_unknown_environment_is_a_failure() {
+    let aws = moto().await;
+    let change = Change {
+        min_vcpus: Some(Vcpus::new(4)),
+        desired_vcpus: Some(Vcpus::new(4)),
+        max_vcpus: None,
+    };
+    let answer = aws.send("spot", &change).await;
+    assert_eq!(answer.outcome, Outcome::Accepted, "{}", answer.message);
+    let answer = aws.send("nobody", &change).await;
+    assert_eq!(answer.outcome, Outcome::Failed);
+    assert!(!answer.message.is_empty());
+    let calls = aws.calls();
+    let updates = calls
+        .iter()
+        .filter(|row| row.1 == "UpdateComputeEnvironment")
+        .map(|row| row.3);
+    assert_eq!(updates.sum::<u64>(), 2);
+}
+
+#[tokio::test]
+#[ignore = "needs moto: tests/run provides it"]
+async fn guards_are_created_moved_read_back_and_removed() {
+    let aws = moto().await;
+    let mut guard = NamedGuard {
+        environment: "spot".to_owned(),
+        fires: Time::from_seconds(4_000_000_000),
+        min_vcpus: Vcpus::new(2),
+        max_vcpus: None,
+    };
+    aws.arm(&guard).await.unwrap();
+    assert_eq!(aws.guards().await.unwrap(), [guard.clone()]);
+    guard.fires = Time::from_seconds(4_000_000_600);
+    guard.max_vcpus = Some(Vcpus::new(64));
+    aws.arm(&guard).await.unwrap();
+    assert_eq!(aws.guards().await.unwrap(), [guard]);
+    aws.disarm("spot").await.unwrap();
+    aws.disarm("spot").await.unwrap();
+    assert_eq!(aws.guards().await.unwrap(), []);
+}
+
+#[tokio::test]
+#[ignore = "needs moto: tests/run provides it"]
+async fn more_wake_ups_than_one_call_brings_come_at_once_and_only_once() {
+    let aws = moto().await;
+    let hints = aws.hints().await.unwrap();
+    let interruptions = hints
+        .iter()
+        .filter(|hint| matches!(hint, Hint::Interruption { .. }))
+        .count();
+    assert_eq!((interruptions, hints.len()), (11, 12));
+    let url = settings().events_queue_url.unwrap();
+    let left = aws.messages(&url).await.unwrap();
+    assert_eq!((left.visible, left.in_flight), (0, 0));
+}
