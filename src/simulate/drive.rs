@@ -28,6 +28,8 @@ pub struct Drive {
     pub skip: bool,
     /// Call the watcher at least this often; zero: never.
     pub watch_every: Span,
+    /// End here, whatever is still open.
+    pub end: Time,
 }
 
 impl Default for Drive {
@@ -37,6 +39,7 @@ impl Default for Drive {
             foresight: Span::ZERO,
             skip: true,
             watch_every: Span::ZERO,
+            end: Time::FAR_FUTURE,
         }
     }
 }
@@ -190,7 +193,7 @@ impl<D: Decide> Driver<'_, '_, D> {
     }
 
     fn run(&mut self) {
-        while !self.world.settled() {
+        while !self.world.settled() && self.world.now() < self.drive.end {
             let world_next = self.world.next_event();
             let agenda_next = self.agenda.first_key_value().map(|((time, ..), _)| *time);
             let watch_next = (self.watch_at < Time::FAR_FUTURE).then_some(self.watch_at);

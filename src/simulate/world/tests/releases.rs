@@ -134,8 +134,11 @@ fn steered<D: Decide>(decide: D, policy: &str, scenario: &Scenario, trace: &Trac
     let horizon = (Time::from_seconds(0), Time::from_seconds(30 * 86_400));
     let compiled = setup::compile(&policy, &scenario.topology(), horizon).unwrap();
     let mut seen = Seen::default();
+    // The law is about releases, not about ends: a hostile world may keep a job waiting for weeks.
+    let first = trace.jobs.iter().map(|job| job.submit).min().unwrap_or(Time::EPOCH);
     let drive = Drive {
         watch_every: LOOKS,
+        end: first + Span::from_minutes(200),
         ..Drive::default()
     };
     let watch = &mut |world: &World<'_>| seen.look(world);
