@@ -300,6 +300,9 @@ impl Case<'_> {
         } else {
             Because::MovesOn
         };
+        if because == Because::HeldInVain {
+            memory.left_to_batch_until = Some(now + self.inputs.setup.tempo.drought_most);
+        }
         self.remember(memory, from, to);
         self.say(plan, because);
         plan.actions.push(Action::new(self.environment, from, to, because));
@@ -382,6 +385,9 @@ impl Case<'_> {
         }
         if self.now.desired_vcpus > self.now.max_vcpus {
             return self.hold(plan, Hold::Overshoot, Time::FAR_FUTURE);
+        }
+        if let Some(until) = memory.left_to_batch_until.filter(|until| *until > self.inputs.now) {
+            return self.hold(plan, Hold::BatchFirst, until);
         }
         let asleep = self.sums.there.is_zero() && self.sums.on_its_way.is_zero();
         if let (false, Some(since)) = (self.pool.beyond_batch, memory.short_since) {

@@ -76,6 +76,8 @@ pub struct EnvironmentMemory {
     pub beside_since: Option<Time>,
     /// Since when min has held idle room that waiting jobs seem to fit, with use unchanged at this many vCPUs.
     pub held_in_vain: Option<(Time, Vcpus)>,
+    /// Until when Batch alone launches here: waiting jobs could not use what we had launched.
+    pub left_to_batch_until: Option<Time>,
     /// Until when Batch is believed not to place jobs here.
     pub not_placed_until: Option<Time>,
     /// The operator's minvCpus as it was when our raise began, while a lease or an update stands: what an account shows

@@ -184,3 +184,24 @@ fn while_batch_overshoots_no_raise_is_sent() {
     09:02:00 * spot: min 0 -> 256 vCPUs: 256 vCPUs were in use within the idle time and are kept
     ");
 }
+
+/// What was let go in vain would be of the wrong shape again: for an hour Batch alone launches here.
+#[test]
+fn room_let_go_in_vain_is_not_raised_again_for_an_hour() {
+    let mut story = Story::of(spot_only());
+    let until = story.now + Span::from_minutes(60);
+    story.memory.environments[0].left_to_batch_until = Some(until);
+    story
+        .levels(0, 0, 64)
+        .instances(0, 1, 64)
+        .placed(0, 4, 16)
+        .runnable(0, 4, 8);
+    story.plan();
+    story.wait(3599).plan_again();
+    story.wait(1).plan_again();
+    assert_snapshot!(story.told, @"
+    09:00:00 spot: Batch may act first until 2026-01-01T10:00:00Z
+    09:59:59 spot: Batch may act first until 2026-01-01T10:00:00Z
+    10:00:00 * spot: min 0 -> 96, desired 64 -> 96 vCPUs: 32 vCPUs of RUNNABLE jobs wait
+    ");
+}
