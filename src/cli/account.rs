@@ -1,11 +1,10 @@
 //! Arguments of every command that concerns a real account, and how it is reached.
 
-use std::future::Future;
 use std::path::PathBuf;
 
 use super::{ExitStatus, Failed};
 use crate::input::render;
-use crate::input::values::{Readable, Region, Scalar};
+use crate::input::values::Region;
 use crate::settings::{self, Settings};
 
 /// Which account. Flags win over the environment (AUTOTUNE__...), that over the settings file, that over defaults.
@@ -46,25 +45,6 @@ impl Account {
     }
 }
 
-/// A value as policies and settings write it, as an argument.
-pub(super) fn value<T: Readable>(text: &str) -> Result<T, String> {
-    let scalar = match text.parse() {
-        Ok(number) if T::NUMBERS => Scalar::Integer(number),
-        Ok(_) | Err(_) => Scalar::Text(text),
-    };
-    T::read(scalar).map_err(|_| format!("expected {}, for example {}", T::EXPECTED, T::EXAMPLE))
-}
-
-/// Runs a future to its end.
-pub(super) fn block_on<F: Future>(future: F) -> Result<F::Output, Failed> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(|error| failure(format!("failed to begin: {error}")))?;
-    Ok(runtime.block_on(future))
-}
-
 /// The outside world failed.
 pub(super) fn failure(message: impl Into<String>) -> Failed {
     Failed {
@@ -75,6 +55,7 @@ pub(super) fn failure(message: impl Into<String>) -> Failed {
 
 #[cfg(feature = "aws")]
 mod real {
+    use std::future::Future;
     use std::path::Path;
     use std::sync::Arc;
 
@@ -84,8 +65,28 @@ mod real {
     use crate::daemon::Keys;
     use crate::daemon::cloud::Unread;
     use crate::input::render;
+    use crate::input::values::{Readable, Scalar};
     use crate::policy::{self, Policy};
     use crate::settings::Settings;
+
+    /// A value as policies and settings write it, as an argument.
+    pub(in crate::cli) fn value<T: Readable>(text: &str) -> Result<T, String> {
+        let scalar = match text.parse() {
+            Ok(number) if T::NUMBERS => Scalar::Integer(number),
+            Ok(_) | Err(_) => Scalar::Text(text),
+        };
+        T::read(scalar).map_err(|_| format!("expected {}, for example {}", T::EXPECTED, T::EXAMPLE))
+    }
+
+    /// Runs a future to its end.
+    pub(in crate::cli) fn block_on<F: Future>(future: F) -> Result<F::Output, Failed> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|error| failure(format!("failed to begin: {error}")))?;
+        Ok(runtime.block_on(future))
+    }
 
     /// The account that the settings name.
     pub(in crate::cli) async fn connect(settings: &Settings) -> Result<Arc<Aws>, Failed> {
@@ -131,4 +132,4 @@ mod real {
 }
 
 #[cfg(feature = "aws")]
-pub(super) use real::{connect, keys, policy, unread};
+pub(super) use real::{block_on, connect, keys, policy, unread, value};
