@@ -30,10 +30,7 @@ impl Clock {
     pub fn now(self) -> Time {
         match self {
             Self::Wall => now(),
-            Self::Paced(from, began) => {
-                let millis = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
-                from + Span::from_millis(millis)
-            }
+            Self::Paced(from, began) => from + Stopwatch(began).passed(),
         }
     }
 }
@@ -48,10 +45,25 @@ pub async fn within<F: Future>(span: Span, future: F) -> Option<F::Output> {
     tokio::time::timeout(duration(span), future).await.ok()
 }
 
-/// How many seconds have passed since this was called: for measuring what something took.
-pub fn stopwatch() -> impl Fn() -> f64 {
-    let began = tokio::time::Instant::now();
-    move || began.elapsed().as_secs_f64()
+/// Measures how long something takes, whatever is done to the clock on the wall meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(tokio::time::Instant);
+
+impl Stopwatch {
+    /// Begins now.
+    pub fn start() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+
+    /// Seconds since then.
+    pub fn seconds(self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+
+    /// The time since then, in whole milliseconds.
+    pub fn passed(self) -> Span {
+        Span::from_millis(i64::try_from(self.0.elapsed().as_millis()).unwrap_or(i64::MAX))
+    }
 }
 
 fn duration(span: Span) -> std::time::Duration {

@@ -40,6 +40,8 @@ pub struct Settings {
     /// What restores the base in the account itself, should autotune be gone (`autotune init --events`). Not set: raises are
     /// small, see `unguarded_max_vcpus`.
     pub guard: Option<Guard>,
+    /// Where several processes agree on the one that writes. Not set: this one is alone, and always writes.
+    pub leadership: Option<Leadership>,
     /// The most an environment is asked for while there is no guard.
     pub unguarded_max_vcpus: Cpus,
     /// What becomes of raised levels at a stop.
@@ -71,6 +73,21 @@ pub struct Guard {
     pub group: String,
     /// The role that the scheduler assumes to call UpdateComputeEnvironment.
     pub role_arn: String,
+}
+
+/// A DynamoDB table whose key is the string `id`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Leadership {
+    /// The table's name.
+    pub table: String,
+    /// The item in it: the same for all processes of which one is to write.
+    #[serde(default = "autotune")]
+    pub name: String,
+}
+
+fn autotune() -> String {
+    "autotune".to_owned()
 }
 
 /// What becomes of raised levels at a stop.
@@ -108,6 +125,7 @@ impl Default for Settings {
             tag: Tag::default(),
             events_queue_url: None,
             guard: None,
+            leadership: None,
             unguarded_max_vcpus: Cpus(Vcpus::new(64)),
             on_stop: OnStop::default(),
             journal: Journal::default(),
@@ -120,7 +138,7 @@ impl Default for Settings {
 impl Default for Tag {
     fn default() -> Self {
         Self {
-            key: "autotune".to_owned(),
+            key: autotune(),
             value: "enabled".to_owned(),
         }
     }

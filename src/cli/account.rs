@@ -101,6 +101,7 @@ mod real {
             account: settings.account.as_ref().map(|account| account.0.clone()),
             events_queue_url: settings.events_queue_url.clone(),
             guard,
+            leadership_table: settings.leadership.as_ref().map(|leadership| leadership.table.clone()),
         };
         Aws::connect(&aws).await.map(Arc::new).map_err(unread)
     }

@@ -3,23 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rand::TryRng as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::account::{self, Account};
 use super::{ExitStatus, Failed};
+use crate::aws::Aws;
 use crate::clock::{self, Clock};
 use crate::daemon::snapshot::Snapshot;
 use crate::daemon::store::{Retention, Store};
-use crate::daemon::{self, OnStop, Options};
+use crate::daemon::{self, OnStop, Options, leadership};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::policy;
 use crate::server::{self, Shared};
 use crate::settings::{self, Settings};
 
-use crate::units::Span;
+use crate::units::{Span, Time};
 
 /// How often policy files are looked at for changes.
 const LOOK_AT_FILES: Span = Span::from_seconds(5);
@@ -75,6 +77,8 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
     });
     let serving = serve(&settings, &metrics, snapshots, &journal, stop.clone()).await?;
     let cloud = account::connect(&settings).await?;
+    let resign = CancellationToken::new();
+    let (leads, elector) = elect(&settings, &cloud, &resign)?.unzip();
     let options = Options {
         policies: settings.policies.clone(),
         reload: reloads,
@@ -96,17 +100,48 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         unguarded_max_vcpus: settings.unguarded_max_vcpus.0,
         periods: daemon::cadence::Periods::default(),
         events: settings.events_queue_url.is_some(),
-        leads: None,
+        leads,
         clock: Clock::Wall,
         metrics,
         snapshot,
     };
     let ended = daemon::run(cloud, options, stop.clone()).await;
     stop.cancel();
+    // Only after the last write: a successor may begin at once.
+    resign.cancel();
+    if let Some(elector) = elector {
+        let _ = clock::within(Span::from_seconds(2), elector).await;
+    }
     if let Some(serving) = serving {
         let _ = clock::within(Span::from_seconds(2), serving).await;
     }
     ended.map_err(|error| account::failure(format!("{error:#}")))
+}
+
+/// Claims leadership, if others may write besides us. A dry run writes nothing, not even that.
+#[expect(clippy::type_complexity, reason = "what is told, and who tells it")]
+fn elect(
+    settings: &Settings,
+    cloud: &Arc<Aws>,
+    resign: &CancellationToken,
+) -> Result<Option<(watch::Receiver<Option<Time>>, tokio::task::JoinHandle<()>)>, Failed> {
+    let Some(leadership) = settings.leadership.as_ref().filter(|_| settings.apply) else {
+        return Ok(None);
+    };
+    let mut random = [0; 8];
+    let drawn = rand::rngs::SysRng.try_fill_bytes(&mut random);
+    drawn.map_err(|error| account::failure(format!("failed to draw a name for this process: {error}")))?;
+    let holder = format!("{:016x}", u64::from_be_bytes(random));
+    let (sender, leads) = watch::channel(None);
+    let electing = leadership::elect(
+        Arc::clone(cloud),
+        leadership.name.clone(),
+        holder,
+        Clock::Wall,
+        sender,
+        resign.clone(),
+    );
+    Ok(Some((leads, tokio::spawn(electing))))
 }
 
 /// Serves, if an address is set. Fails if it cannot be bound: nobody would notice later.

@@ -413,9 +413,9 @@ impl<C: Cloud> Driver<C> {
         let now = self.now();
         let looks = matches!(input, Input::Observed);
         let mut effects = std::mem::take(&mut self.effects);
-        let took = clock::stopwatch();
+        let took = clock::Stopwatch::start();
         self.controller.step(now, &self.sight.observation, input, &mut effects);
-        let took = took();
+        let took = took.seconds();
         self.wake_at = Time::FAR_FUTURE;
         for effect in effects.drain(..) {
             self.perform(now, effect);

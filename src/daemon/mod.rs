@@ -9,6 +9,7 @@ pub mod cadence;
 pub mod cloud;
 mod driver;
 mod effects;
+pub mod leadership;
 mod listing;
 mod orders;
 pub mod outlook;

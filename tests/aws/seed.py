@@ -110,6 +110,12 @@ def main(url):
         sqs.send_message(QueueUrl=events, MessageBody=json.dumps(event))
     sqs.send_message(QueueUrl=events, MessageBody="no event")
     client("scheduler").create_schedule_group(Name="autotune")
+    client("dynamodb").create_table(
+        TableName="autotune",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
 
 
 if __name__ == "__main__":

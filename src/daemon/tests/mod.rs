@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 mod crashes;
+mod leadership;
 
 use std::io::Write as _;
 use std::sync::Arc;
