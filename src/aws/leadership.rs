@@ -34,9 +34,8 @@ impl Lock for Aws {
                 .expression_attribute_values(":over", text(&over.holder))
                 .expression_attribute_values(":renewals", number(over.renewals)),
         };
-        let error = match call.send().await {
-            Ok(_) => return Ok(Claimed::Ours),
-            Err(error) => error,
+        let Err(error) = call.send().await else {
+            return Ok(Claimed::Ours);
         };
         let Some(UpdateItemError::ConditionalCheckFailedException(refused)) = error.as_service_error() else {
             return Err(unread("dynamodb:UpdateItem", &error));
