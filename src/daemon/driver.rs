@@ -20,7 +20,7 @@ use super::wake::Waits;
 use super::{Event, Found, OnStop, Options, reading};
 use crate::account::Topology;
 use crate::clock;
-use crate::control::{Controller, Effect, Input, Planner};
+use crate::control::{Controller, Effect, Failed, Input, Planner};
 use crate::explain::printable;
 use crate::ids::EnvironmentIndex;
 use crate::input::render;
@@ -98,7 +98,7 @@ impl<C: Cloud> Driver<C> {
         cadence.set_parts(sight.parts());
         let writer = Writer::start(options.store.clone(), options.retention);
         Self {
-            actuator: Actuator::new(Arc::clone(&cloud), events.clone(), options.apply, options.guard),
+            actuator: Actuator::new(Arc::clone(&cloud), events.clone(), &options),
             cloud,
             kit,
             events,
@@ -304,9 +304,11 @@ impl<C: Cloud> Driver<C> {
                 self.step_of(&name, |environment| Input::Committed(environment, result));
                 false
             }
-            Event::Armed(name, result) => {
+            Event::Armed(name, fires, result) => {
                 self.actuator.answered();
-                self.step_of(&name, |environment| Input::Armed(environment, result));
+                self.teller.armed(&name, result.as_ref().err().map(String::as_str));
+                let result = result.map_err(|_| Failed);
+                self.step_of(&name, |environment| Input::Armed(environment, fires, result));
                 false
             }
             Event::Sent(name, answer) => {

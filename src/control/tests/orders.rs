@@ -157,7 +157,7 @@ fn a_reload_waits_for_the_update_under_way_and_then_keeps_what_keeps_its_name() 
     wishes.borrow_mut()[0] = None;
     desk.told.clear();
     desk.step(Input::Committed(SPOT, Ok(())));
-    desk.step(Input::Armed(SPOT, Ok(())));
+    desk.armed(SPOT, Ok(()));
     desk.step(Input::Finished(SPOT, Outcome::Accepted));
     assert_snapshot!(desk.told, @"
     09:00:00 committed spot well
