@@ -135,8 +135,9 @@ impl<D: Decide> Controller<D> {
                         min_vcpus: action.to().min_vcpus,
                         ..held
                     }));
-                    // On the way out nobody will see base again; the guard stays and does nothing more than that.
-                    if self.restoring {
+                    // On the way out nobody will see base again; the guard stays and does nothing more than that. What was
+                    // raised while we were asked to stop goes back as well.
+                    if self.restoring && lease.is_none() {
                         *slot = None;
                     }
                 }

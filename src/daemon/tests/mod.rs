@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 mod crashes;
+mod troubles;
 
 use std::io::Write as _;
 use std::sync::Arc;
