@@ -4,6 +4,7 @@ mod any_order;
 mod leases;
 mod orders;
 mod others;
+mod times;
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -393,8 +394,7 @@ fn refusals_make_longer_and_longer_pauses_for_their_own_environment() {
     for round in 0..9 {
         desk.read(0);
         assert_eq!(desk.commits(), 1, "{}", desk.told);
-        desk.step(Input::Committed(SPOT, Ok(())))
-            .armed(SPOT, Ok(()));
+        desk.step(Input::Committed(SPOT, Ok(()))).armed(SPOT, Ok(()));
         let outcome = [Outcome::Throttled, Outcome::Raced][round % 2];
         desk.step(Input::Finished(SPOT, outcome));
         let Some(Effect::WakeAt(until)) = desk.effects.last().copied() else {
@@ -414,8 +414,7 @@ fn refusals_make_longer_and_longer_pauses_for_their_own_environment() {
     wishes.borrow_mut()[1] = Some((32, 256));
     desk.read(0);
     assert_eq!(desk.commits(), 2, "{}", desk.told);
-    desk.step(Input::Committed(SPOT, Ok(())))
-        .armed(SPOT, Ok(()));
+    desk.step(Input::Committed(SPOT, Ok(()))).armed(SPOT, Ok(()));
     desk.take_sent();
     desk.step(Input::Finished(SPOT, Outcome::Accepted));
     wishes.borrow_mut()[0] = Some((128, 256));
@@ -435,8 +434,7 @@ fn an_observation_older_than_our_update_is_not_acted_on() {
     worlds::add_runnable(&mut desk.observation, 0, shape(4), 20);
     desk.read(0).read(20);
     assert_eq!(desk.commits(), 1, "{}", desk.told);
-    desk.step(Input::Committed(SPOT, Ok(())))
-        .armed(SPOT, Ok(()));
+    desk.step(Input::Committed(SPOT, Ok(()))).armed(SPOT, Ok(()));
     desk.take_sent();
     desk.pass(2).step(Input::Finished(SPOT, Outcome::Accepted));
     worlds::add_runnable(&mut desk.observation, 0, shape(4), 40);

@@ -178,7 +178,7 @@ impl Cadence {
     pub fn due(&mut self, now: Time, circumstances: &Circumstances) -> Vec<Part> {
         let mut due: Vec<Part> = Vec::new();
         for (part, state) in &self.parts {
-            if !state.reading && self.due_at(part, *state, circumstances) <= now {
+            if !state.reading && self.due_at(now, part, *state, circumstances) <= now {
                 due.push(part.clone());
             }
         }
@@ -219,14 +219,15 @@ impl Cadence {
         let jobs = self.jobs_wait_until(now).unwrap_or(Time::FAR_PAST);
         let idle = self.parts.iter().filter(|(_, state)| !state.reading);
         let at = idle.map(|(part, state)| {
-            let at = self.due_at(part, *state, circumstances);
+            let at = self.due_at(now, part, *state, circumstances);
             if part.is_jobs() { at.max(jobs) } else { at }
         });
         at.min().unwrap_or(Time::FAR_FUTURE)
     }
 
-    fn due_at(&self, part: &Part, state: State, circumstances: &Circumstances) -> Time {
-        let Some(began) = state.began else {
+    fn due_at(&self, now: Time, part: &Part, state: State, circumstances: &Circumstances) -> Time {
+        // What was read in the future was read before the clock was set back.
+        let Some(began) = state.began.filter(|began| *began <= now) else {
             return Time::FAR_PAST;
         };
         let period = self.period(part, circumstances);
@@ -339,6 +340,11 @@ impl Meter {
     pub fn add(&mut self, now: Time, calls: u32) {
         self.began.get_or_insert(now);
         let minute = now.millis().div_euclid(60_000);
+        // The clock was set back: what was counted since then is of no minute that passes soon.
+        if self.minutes.back().is_some_and(|(last, _)| *last > minute) {
+            *self = Self::default();
+            self.began = Some(now);
+        }
         match self.minutes.back_mut() {
             Some((last, count)) if *last == minute => *count = count.saturating_add(calls),
             Some(_) | None => self.minutes.push_back((minute, calls)),
@@ -560,6 +566,27 @@ mod tests {
             let counted = f64::from(calls) / 60.0;
             assert!((formula - counted).abs() < 1.0, "{formula} {counted}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_up_no_reading() {
+        let mut cadence = cadence();
+        run(&mut cadence, &events(), 3600, 3700);
+        let read = run(&mut cadence, &events(), 0, 1);
+        assert_eq!(read.len(), 5, "{read:?}");
+        assert_eq!(
+            times(&run(&mut cadence, &events(), 1, 61), &Part::Environments),
+            [30, 60]
+        );
+    }
+
+    #[test]
+    fn the_meter_grows_with_no_clock() {
+        let mut meter = Meter::default();
+        for (minute, at) in [100, 0, 1, 5_000_000, 3].into_iter().zip(0..) {
+            meter.add(START + Span::from_minutes(minute), at);
+        }
+        assert_eq!(meter.minutes.len(), 1);
     }
 
     #[test]

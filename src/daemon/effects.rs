@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{Event, Options};
 use super::cloud::{Answer, Cloud, NamedGuard};
 use super::driver::Driver;
 use super::store::Leases;
+use super::{Event, Options};
 use crate::clock::{self, Clock};
 use crate::control::{Effect, Failed, Guard, Lease, Outcome};
 use crate::explain::{self, printable};
@@ -357,5 +357,51 @@ impl<C: Cloud> Driver<C> {
             self.noted.clone_from(&leases);
             self.writer.finished(leases, None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::tests::account::{Account, START};
+    use crate::units::Vcpus;
+
+    /// The process may stand still between a decision and the lane that carries it out.
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_begins_nothing_whose_time_has_passed() {
+        let account = Account::new(Clock::paced(START));
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let (events, mut told) = mpsc::unbounded_channel();
+        let lane = lane(
+            Arc::new(account.clone()),
+            "spot".to_owned(),
+            inbox,
+            events,
+            account.clock,
+        );
+        let lane = tokio::spawn(lane);
+        let change = Change {
+            min_vcpus: Some(Vcpus::new(64)),
+            ..Change::default()
+        };
+        orders.send(Order::Send(change, START)).unwrap();
+        let guard = NamedGuard {
+            environment: "spot".to_owned(),
+            fires: START,
+            min_vcpus: Vcpus::ZERO,
+            max_vcpus: None,
+        };
+        orders.send(Order::Arm(guard)).unwrap();
+        let Some(Event::Sent(_, answer)) = told.recv().await else {
+            panic!("no answer");
+        };
+        assert_eq!(answer.outcome, Outcome::Raced);
+        let Some(Event::Armed(_, fires, armed)) = told.recv().await else {
+            panic!("no answer");
+        };
+        assert!(fires == START && armed.is_err());
+        assert_eq!(account.log(), Vec::<String>::new());
+        drop(orders);
+        lane.await.unwrap();
     }
 }

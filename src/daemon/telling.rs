@@ -52,7 +52,11 @@ impl Teller {
             }
             Some(_) => {}
             // Only an update shows whether updates are possible.
-            None if self.troubles.get(environment).is_some_and(|why| why.starts_with("the guard")) => {
+            None if self
+                .troubles
+                .get(environment)
+                .is_some_and(|why| why.starts_with("the guard")) =>
+            {
                 self.troubles.remove(environment);
                 tracing::info!(environment = %printable(environment), "The guard can be armed again");
             }
@@ -119,7 +123,7 @@ impl Teller {
         let generation = sight.observation.generation;
         let new = match self.ticked {
             None => true,
-            Some((at, told)) => codes != self.codes || told != generation && now >= at + TICK_EVERY,
+            Some((at, told)) => codes != self.codes || told != generation && (now >= at + TICK_EVERY || now < at),
         };
         if !new {
             return None;
@@ -291,6 +295,10 @@ fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<Q
         .unwrap_or_default();
     let extra = driver.sight.queues_read.get(&setup.name).cloned().unwrap_or_default();
     let parts = [Part::Queues, Part::Jobs(setup.name.clone())];
+    let mut said = reasons(driver, Subject::Queue(index), &parts);
+    if let Some(trouble) = &extra.trouble {
+        said.insert(0, format!("{}: {}", printable(&setup.name), printable(trouble)));
+    }
     Some(QueueStatus {
         name: setup.name.clone(),
         runnable_jobs: jobs_in(runnable),
@@ -304,7 +312,7 @@ fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<Q
         blocked: extra.blocked,
         age: age(runnable, now),
         overridden: memory.overridden.filter(|order| order.until > now),
-        reasons: reasons(driver, Subject::Queue(index), &parts),
+        reasons: said,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Hints: something changed, look again. What they tell of jobs goes to the ledger and into the statistics of waits; nothing in
 //! them becomes state that is decided on.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ const AGAIN_FIRST: Span = Span::from_seconds(5);
 const AGAIN_MOST: Span = Span::from_minutes(1);
 /// Longer than a wait for hints lasts.
 const WAIT_MOST: Span = Span::from_seconds(40);
+/// Started jobs that the coverage is told of, at most.
+const COUNTED_MOST: u32 = 1_000;
 /// Events and jobs that are remembered, so that each counts once.
 const REMEMBERED_MOST: usize = 20_000;
 
@@ -98,6 +101,10 @@ pub(super) struct Waits {
     /// When jobs became RUNNABLE, by event.
     runnable: LruCache<String, Time>,
     started: LruCache<String, ()>,
+    /// Jobs whose wait was measured by events, until they are seen to run.
+    exact: LruCache<String, ()>,
+    /// Per queue: started jobs, and those of them whose times are exact. Halved now and then, so that it tells of today.
+    counts: BTreeMap<String, (u32, u32)>,
     seen: LruCache<(String, JobStatus, Time), ()>,
     /// Jobs that started before are not counted: nobody knows whether they were already.
     since: Time,
@@ -109,6 +116,8 @@ impl Waits {
         Self {
             runnable: LruCache::new(most),
             started: LruCache::new(most),
+            exact: LruCache::new(most),
+            counts: BTreeMap::new(),
             seen: LruCache::new(most),
             since,
         }
@@ -128,6 +137,7 @@ impl Waits {
             JobStatus::Starting | JobStatus::Running => {
                 if let Some(since) = self.runnable.pop(&job.id) {
                     metrics.waited(queue, at.since(since).max(Span::ZERO).seconds_f64(), "wait");
+                    self.exact.put(job.id.clone(), ());
                 }
             }
             JobStatus::Submitted | JobStatus::Pending | JobStatus::Succeeded | JobStatus::Failed => {}
@@ -146,6 +156,13 @@ impl Waits {
                 started.since(created).max(Span::ZERO).seconds_f64(),
                 "start_latency",
             );
+            let exact = self.exact.pop(&job.id).is_some();
+            let (all, by_event) = self.counts.entry(queue.to_owned()).or_default();
+            (*all, *by_event) = (*all + 1, *by_event + u32::from(exact));
+            metrics.covered(queue, f64::from(*by_event) / f64::from(*all));
+            if *all >= COUNTED_MOST {
+                (*all, *by_event) = (*all / 2, *by_event / 2);
+            }
         }
     }
 }

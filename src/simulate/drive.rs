@@ -417,10 +417,7 @@ impl<D: Decide> Driver<'_, '_, D> {
                 self.at(time, Due::Wake(self.wake));
             }
             Effect::Commit(..) | Effect::Disarm(_) | Effect::Renumbered => {}
-            Effect::Arm(guard) => self.at(
-                now + self.drive.view.arming,
-                Due::Armed(guard.environment, guard.fires),
-            ),
+            Effect::Arm(guard) => self.at(now + self.drive.view.arming, Due::Armed(guard.environment, guard.fires)),
             Effect::Send(action, _) => self.at(now + self.drive.view.sending, Due::Arrives(action)),
         }
     }

@@ -140,9 +140,7 @@ fn a_partial_release_keeps_the_expiry_of_its_guard() {
 fn an_update_without_an_answer_keeps_its_lease() {
     let (mut desk, wishes) = scripted();
     wishes.borrow_mut()[0] = Some((64, 256));
-    desk.read(0)
-        .step(Input::Committed(SPOT, Ok(())))
-        .armed(SPOT, Ok(()));
+    desk.read(0).step(Input::Committed(SPOT, Ok(()))).armed(SPOT, Ok(()));
     desk.step(Input::Finished(SPOT, Outcome::Failed));
     assert!(desk.controller.lease(SPOT).is_some());
     wishes.borrow_mut()[0] = None;

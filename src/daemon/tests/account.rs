@@ -81,6 +81,8 @@ pub(crate) struct State {
     /// What the next wait for hints brings.
     pub(crate) hints: Vec<Hint>,
     pub(crate) jobs: Vec<(JobSeen, Shape)>,
+    /// Children of arrays.
+    pub(crate) children: Vec<JobSeen>,
     /// What was asked for, one line each: effects in order.
     pub(crate) log: Vec<String>,
     /// Reads by name of the call.
@@ -125,6 +127,7 @@ impl Account {
             fired: BTreeMap::new(),
             hints: Vec::new(),
             jobs: Vec::new(),
+            children: Vec::new(),
             log: Vec::new(),
             reads: BTreeMap::new(),
             hang: BTreeSet::new(),
@@ -168,7 +171,9 @@ impl Account {
     /// Waits until so many effects have begun, for an hour at most; tells whether they have.
     pub(crate) async fn effects(&self, count: usize) -> bool {
         self.with(|state| state.until_told = Some(count));
-        clock::within(Span::from_minutes(60), self.effects.notified()).await.is_some()
+        clock::within(Span::from_minutes(60), self.effects.notified())
+            .await
+            .is_some()
     }
 
     /// An environment is removed, and another one takes its place.
@@ -186,6 +191,21 @@ impl Account {
 
     pub(crate) fn log(&self) -> Vec<String> {
         self.with(|state| state.log.clone())
+    }
+
+    /// What an environment's min was raised to, one after the other.
+    pub(crate) fn raises(&self, name: &str) -> Vec<i64> {
+        let log = self.log();
+        let levels = log.iter().filter_map(|line| {
+            let (from, to) = line
+                .strip_prefix("send ")?
+                .strip_prefix(name)?
+                .trim()
+                .split_once(" -> ")?;
+            let (from, to): (i64, i64) = (from.parse().unwrap(), to.parse().unwrap());
+            (to > from).then_some(to)
+        });
+        levels.collect()
     }
 
     pub(crate) fn min(&self, name: &str) -> i64 {
@@ -249,7 +269,8 @@ impl State {
                 self.log.push(format!("fired {}", guard.environment));
             }
         }
-        self.guards.retain(|_, guard| now < guard.fires + Span::from_minutes(120));
+        self.guards
+            .retain(|_, guard| now < guard.fires + Span::from_minutes(120));
     }
 
     fn answer(&self, call: &str) -> Read<()> {
@@ -326,8 +347,13 @@ impl Cloud for Account {
         })
     }
 
-    async fn list_children(&self, _parent: &str, _status: JobStatus, _page: Option<String>) -> Read<Page> {
-        Ok(Page::default())
+    async fn list_children(&self, _parent: &str, status: JobStatus, _page: Option<String>) -> Read<Page> {
+        self.read("list_children").await?;
+        let children = self.with(|state| state.children.clone());
+        Ok(Page {
+            jobs: children.into_iter().filter(|job| job.status == status).collect(),
+            next: None,
+        })
     }
 
     async fn describe_jobs(&self, ids: &[String]) -> Read<Vec<JobSize>> {

@@ -2,6 +2,8 @@
 
 pub(crate) mod account;
 mod crashes;
+mod outages;
+mod surges;
 mod troubles;
 
 use std::io::Write as _;

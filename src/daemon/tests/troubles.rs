@@ -3,7 +3,7 @@
 
 use super::account::{Account, POLICY, START};
 use super::crashes::tides;
-use super::{Life, OnStop, account, minutes};
+use super::{Life, OnStop, minutes};
 use crate::clock::{self, Clock};
 use crate::units::Span;
 
@@ -124,7 +124,11 @@ async fn meets(trouble: Trouble) {
     while effects < EFFECTS {
         // At this one, a little after it began: before, while or after it takes place.
         let next = 1 + number % 5;
-        assert!(account.effects(next).await, "{trouble:?}: nothing is done any more, {:?}", account.log());
+        assert!(
+            account.effects(next).await,
+            "{trouble:?}: nothing is done any more, {:?}",
+            account.log()
+        );
         clock::wait(Span::from_millis(i64::try_from(number * 37 % 120).unwrap())).await;
         life = strike(trouble, number, &account, &set, life).await;
         effects += next;
@@ -139,7 +143,11 @@ async fn meets(trouble: Trouble) {
     minutes(40).await;
     let left = account.with(|state| state.min.values().sum::<i64>());
     assert_eq!(left, 0, "{trouble:?}: {:?}", account.log());
-    assert!(account.with(|state| state.guards.is_empty()), "{trouble:?}: {:?}", account.log());
+    assert!(
+        account.with(|state| state.guards.is_empty()),
+        "{trouble:?}: {:?}",
+        account.log()
+    );
     assert!(account.kept.recovered().open.is_empty(), "{trouble:?}");
     assert!(account.kept.recovered().leases.is_empty(), "{trouble:?}");
     assert_eq!(life.snapshot.borrow().reload_refused, None, "{trouble:?}");
