@@ -392,7 +392,7 @@ mod tests {
         assert!(sight.read.is_empty());
     }
 
-    /// F14 is `listing`'s; here: only where something is on its way, and for as long as nothing newer is known.
+    /// Only where something is on its way, and for as long as nothing newer is known.
     #[test]
     fn a_lack_of_capacity_is_noted_where_a_raise_is_open_and_outlives_the_next_reading() {
         let mut sight = Sight::new(&spot_then_on_demand());

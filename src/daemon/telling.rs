@@ -23,6 +23,9 @@ const TICK_EVERY: Span = Span::from_seconds(30);
 /// Reasons up to this precedence are worth a line when they begin: those after it only wait for a moment.
 const WORTH_A_LINE: u8 = 4;
 
+const UNARMED: &str = "the guard could not be armed";
+const REFUSED: &str = "the last update was refused";
+
 /// What was told last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Teller {
@@ -45,22 +48,19 @@ impl Teller {
 
     /// A guard was armed, or why it was not.
     pub(super) fn armed(&mut self, environment: &str, error: Option<&str>) {
-        match error {
-            Some(error) if self.is_news(environment, "the guard could not be armed", error) => {
+        if let Some(error) = error {
+            if self.is_news(environment, UNARMED, error) {
                 let (environment, error) = (printable(environment), printable(error));
                 tracing::warn!(%environment, %error, "The guard could not be armed, so nothing is raised");
             }
-            Some(_) => {}
-            // Only an update shows whether updates are possible.
-            None if self
-                .troubles
-                .get(environment)
-                .is_some_and(|why| why.starts_with("the guard")) =>
-            {
-                self.troubles.remove(environment);
-                tracing::info!(environment = %printable(environment), "The guard can be armed again");
-            }
-            None => {}
+        } else if self
+            .troubles
+            .get(environment)
+            .is_some_and(|why| why.starts_with(UNARMED))
+        {
+            // Whether updates are possible shows with the next update only.
+            self.troubles.remove(environment);
+            tracing::info!(environment = %printable(environment), "The guard can be armed again");
         }
     }
 
@@ -80,7 +80,7 @@ impl Teller {
             return;
         }
         counts.1 += 1;
-        if self.is_news(environment, "the last update was refused", &answer.message) {
+        if self.is_news(environment, REFUSED, &answer.message) {
             let (environment, message) = (printable(environment), printable(&answer.message));
             let outcome = answer.outcome;
             tracing::warn!(%environment, action, ?outcome, %message, "Not updated");

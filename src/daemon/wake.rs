@@ -218,3 +218,42 @@ impl<C: Cloud> Driver<C> {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(id: &str, status: JobStatus, started: Option<Time>) -> JobSeen {
+        JobSeen {
+            id: id.to_owned(),
+            status,
+            created: Some(Time::from_seconds(100)),
+            started,
+            ..JobSeen::default()
+        }
+    }
+
+    /// Four jobs start; events told of the beginning of one wait only, and twice of its end.
+    #[test]
+    fn the_coverage_is_the_share_of_started_jobs_that_events_told_of() {
+        let setup = crate::planner::worlds::spot_then_on_demand();
+        let queue = setup.queues[0].name.as_str();
+        let metrics = Metrics::default();
+        metrics.reset(&setup);
+        let at = Time::from_seconds;
+        let mut waits = Waits::new(at(50));
+        waits.event(queue, &job("a", JobStatus::Runnable, None), at(110), &metrics);
+        waits.event(queue, &job("a", JobStatus::Starting, None), at(150), &metrics);
+        for _ in 0..2 {
+            let running = job("a", JobStatus::Running, Some(at(170)));
+            waits.event(queue, &running, at(170), &metrics);
+        }
+        for id in ["b", "c", "d"] {
+            waits.seen_running(queue, &job(id, JobStatus::Running, Some(at(180))), &metrics);
+        }
+        let early = job("before our time", JobStatus::Running, Some(at(40)));
+        waits.seen_running(queue, &early, &metrics);
+        let line = format!("autotune_job_wait_coverage_ratio{{queue=\"{queue}\"}} 0.25");
+        assert!(metrics.render().contains(&line), "{}", metrics.render());
+    }
+}

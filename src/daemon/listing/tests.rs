@@ -30,6 +30,7 @@ async fn listed(account: &Account, now: Time, book: Book) -> Listed {
     list(account, "q", now, MOST, book, &Sizes::default()).await.unwrap()
 }
 
+/// F12, F14: Batch states such reasons also while a fitting instance boots.
 #[tokio::test(start_paused = true)]
 async fn blocked_jobs_are_demand_until_their_reason_has_lasted_ten_minutes() {
     let mut blocked = job("a", JobStatus::Runnable);

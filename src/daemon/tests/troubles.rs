@@ -5,7 +5,7 @@ use super::account::{Account, POLICY, START};
 use super::crashes::tides;
 use super::{Life, OnStop, minutes};
 use crate::clock::{self, Clock};
-use crate::units::Span;
+use crate::units::{Span, to_u64};
 
 /// So many effects are met with each trouble.
 const EFFECTS: usize = 200;
@@ -98,7 +98,7 @@ async fn strike(trouble: Trouble, number: usize, account: &Account, set: &impl F
         }
         Trouble::Freeze(span, sleeps) => {
             match sleeps {
-                Sleeps::Process => tokio::time::advance(std::time::Duration::from_millis(span.millis() as u64)).await,
+                Sleeps::Process => tokio::time::advance(std::time::Duration::from_millis(to_u64(span.millis()))).await,
                 Sleeps::Machine => set(span),
             }
             life
