@@ -83,7 +83,7 @@ fn a_pause_holds_what_stands_and_its_lease_is_renewed() {
     assert!(desk.told.contains("send spot min 0"), "{}", desk.told);
 }
 
-/// F20.
+/// F20: the lever for an incident.
 #[test]
 fn a_drain_gives_back_at_once_and_asks_for_nothing() {
     let mut desk = desk(Planner);

@@ -162,7 +162,7 @@ async fn an_environment_that_hangs_delays_no_other() {
     life.end().await.unwrap();
 }
 
-/// F7.
+/// F7: the gate is in the actuator.
 #[tokio::test(start_paused = true)]
 async fn a_dry_run_plans_and_changes_nothing() {
     let account = account();
