@@ -18,6 +18,9 @@ pub enum Clock {
     Wall,
     /// Began at this time, and goes on as the runtime's timers do: in tests these stand still until everybody waits.
     Paced(Time, tokio::time::Instant),
+    /// As [`Clock::Paced`], so many milliseconds ahead: somebody sets it, or the machine was suspended.
+    #[cfg(test)]
+    Set(Time, tokio::time::Instant, &'static std::sync::atomic::AtomicI64),
 }
 
 impl Clock {
@@ -31,7 +34,22 @@ impl Clock {
         match self {
             Self::Wall => now(),
             Self::Paced(from, began) => from + Stopwatch(began).passed(),
+            #[cfg(test)]
+            Self::Set(from, began, ahead) => {
+                let ahead = ahead.load(std::sync::atomic::Ordering::SeqCst);
+                Self::Paced(from, began).now() + Span::from_millis(ahead)
+            }
         }
+    }
+
+    /// A clock that goes as the runtime's timers do and can be set: by so many milliseconds from now on.
+    #[cfg(test)]
+    pub(crate) fn to_be_set(from: Time) -> (Self, impl Fn(Span)) {
+        let ahead: &'static std::sync::atomic::AtomicI64 = Box::leak(Box::default());
+        let set = |by: Span| {
+            ahead.fetch_add(by.millis(), std::sync::atomic::Ordering::SeqCst);
+        };
+        (Self::Set(from, tokio::time::Instant::now(), ahead), set)
     }
 }
 

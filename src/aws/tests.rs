@@ -266,6 +266,7 @@ async fn environments_are_read_over_all_pages_as_they_stand() {
     assert!(topology.queues[0].fair_share);
 }
 
+/// F13: what drains is not free.
 #[tokio::test]
 async fn draining_and_unreachable_instances_are_no_room() {
     let (aws, _) = Replay::account(&[

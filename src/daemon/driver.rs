@@ -16,11 +16,11 @@ use super::reload::Keys;
 use super::sight::Sight;
 use super::store::{Leases, Writer};
 use super::telling::Teller;
-use super::wake::Waits;
+use super::wake::{Flood, Waits};
 use super::{Event, Found, OnStop, Options, reading};
 use crate::account::Topology;
 use crate::clock;
-use crate::control::{Controller, Effect, Input, Planner};
+use crate::control::{Controller, Effect, Failed, Input, Planner};
 use crate::explain::printable;
 use crate::ids::EnvironmentIndex;
 use crate::input::render;
@@ -31,6 +31,10 @@ use crate::units::{Span, Time};
 
 /// The longest sleep: should the clock on the wall jump, it is noticed after this.
 const SLEEP_MOST: Span = Span::from_seconds(5);
+/// Longer between two rounds than any sleep: the process stood still, or the clock was set forward.
+const STOOD_STILL: Span = Span::from_seconds(60);
+/// A clock that goes back by more than this was set back.
+const CLOCK_SLACK: Span = Span::from_seconds(5);
 /// A stop may take this long in all, and this long for what was being sent.
 const STOP_MOST: Span = Span::from_seconds(8);
 /// How often a stop looks whether it is done.
@@ -60,6 +64,7 @@ pub(super) struct Driver<C> {
     pub(super) sizes: Sizes,
     pub(super) orders: Orders,
     pub(super) waits: Waits,
+    pub(super) flood: Flood,
     pub(super) actuator: Actuator<C>,
     pub(super) writer: Writer,
     pub(super) teller: Teller,
@@ -76,6 +81,8 @@ pub(super) struct Driver<C> {
     pub(super) inherits: bool,
     /// The last wait for hints went well.
     pub(super) hears: bool,
+    /// The time at the last round.
+    pub(super) latest: Time,
     /// Why the policies were last refused.
     pub(super) refused: Option<String>,
     /// Requests to AWS that were counted already, by service, operation and code.
@@ -98,7 +105,7 @@ impl<C: Cloud> Driver<C> {
         cadence.set_parts(sight.parts());
         let writer = Writer::start(options.store.clone(), options.retention);
         Self {
-            actuator: Actuator::new(Arc::clone(&cloud), events.clone(), options.apply, options.guard),
+            actuator: Actuator::new(Arc::clone(&cloud), events.clone(), &options),
             cloud,
             kit,
             events,
@@ -110,6 +117,7 @@ impl<C: Cloud> Driver<C> {
             sizes: Sizes::default(),
             orders: Orders::default(),
             waits: Waits::new(now),
+            flood: Flood::default(),
             writer,
             teller: Teller::default(),
             effects: Vec::new(),
@@ -119,6 +127,7 @@ impl<C: Cloud> Driver<C> {
             leads_until: Some(Time::FAR_FUTURE),
             inherits: false,
             hears: options.events,
+            latest: now,
             refused: None,
             counted: BTreeMap::new(),
             options,
@@ -186,6 +195,7 @@ impl<C: Cloud> Driver<C> {
         let _ = leads.send(listens(&self));
         loop {
             let now = self.now();
+            self.mind_clock(now);
             self.begin_reading(now);
             self.writer.tidy(now);
             let next = self.wake_at.min(self.cadence.next(now, &self.circumstances()));
@@ -214,6 +224,19 @@ impl<C: Cloud> Driver<C> {
             }
         }
         self.stop(inbox).await;
+    }
+
+    /// A time that is not what it should be is told. Nothing is thrown away on its account: it may be corrected soon.
+    fn mind_clock(&mut self, now: Time) {
+        let passed = now.since(self.latest);
+        if passed + CLOCK_SLACK < Span::ZERO {
+            tracing::warn!(from = %self.latest, to = %now, "The clock was set back; everything is read again");
+            self.sight.no_later_than(now);
+        } else if passed > STOOD_STILL {
+            tracing::warn!(from = %self.latest, to = %now, "The process stood still, or the clock was set forward");
+            self.writer.tidy_later(now);
+        }
+        self.latest = now;
     }
 
     /// Hands over or restores; what is being sent may still be answered. Out within ten seconds.
@@ -304,9 +327,11 @@ impl<C: Cloud> Driver<C> {
                 self.step_of(&name, |environment| Input::Committed(environment, result));
                 false
             }
-            Event::Armed(name, result) => {
+            Event::Armed(name, fires, result) => {
                 self.actuator.answered();
-                self.step_of(&name, |environment| Input::Armed(environment, result));
+                self.teller.armed(&name, result.as_ref().err().map(String::as_str));
+                let result = result.map_err(|_| Failed);
+                self.step_of(&name, |environment| Input::Armed(environment, fires, result));
                 false
             }
             Event::Sent(name, answer) => {
@@ -398,7 +423,20 @@ impl<C: Cloud> Driver<C> {
         self.writer.jobs(transitions);
         let book = std::mem::take(&mut listed.book);
         self.books.entry(name.to_owned()).or_default().absorb(book, began);
+        let before = self
+            .sight
+            .queues_read
+            .get(name)
+            .and_then(|extra| extra.trouble.as_ref());
+        if let Some(trouble) = listed.trouble.as_ref().filter(|trouble| before != Some(*trouble)) {
+            let (queue, trouble) = (printable(name), printable(trouble));
+            tracing::warn!(%queue, %trouble, "Jobs are seen in part only");
+        }
+        let short = listed.short.then(|| self.sight.queue(name)).flatten();
         self.sight.jobs(name, listed);
+        if let Some(queue) = short.and_then(|index| self.controller.setup().queues.get(index.position())) {
+            self.sight.short_of_capacity(&queue.environments, began);
+        }
     }
 
     /// Steps the controller for an environment that is still there.

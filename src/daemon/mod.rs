@@ -104,8 +104,8 @@ enum Event {
     Read(Part, Time, Read<Found>),
     /// An intent is durable under this number, or is not.
     Committed(String, Result<i64, Failed>),
-    /// A guard is armed, or is not.
-    Armed(String, Result<(), Failed>),
+    /// A guard that was to fire then is armed, or why it is not.
+    Armed(String, Time, Result<(), String>),
     /// An update was answered.
     Sent(String, Answer),
     /// A wait for hints ended.

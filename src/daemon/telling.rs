@@ -23,6 +23,9 @@ const TICK_EVERY: Span = Span::from_seconds(30);
 /// Reasons up to this precedence are worth a line when they begin: those after it only wait for a moment.
 const WORTH_A_LINE: u8 = 4;
 
+const UNARMED: &str = "the guard could not be armed";
+const REFUSED: &str = "the last update was refused";
+
 /// What was told last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Teller {
@@ -30,6 +33,8 @@ pub(super) struct Teller {
     minds: BTreeMap<(&'static str, String), &'static str>,
     /// What is being sent, as sentences.
     sending: BTreeMap<String, String>,
+    /// Why the last attempt to change an environment failed, by name; of a row of failures alike only the first is logged.
+    pub(super) troubles: BTreeMap<String, String>,
     /// Since the start, by environment: accepted and refused updates.
     counts: BTreeMap<String, (u64, u64)>,
     ticked: Option<(Time, u64)>,
@@ -41,19 +46,44 @@ impl Teller {
         self.sending.insert(environment.to_owned(), sentence);
     }
 
+    /// A guard was armed, or why it was not.
+    pub(super) fn armed(&mut self, environment: &str, error: Option<&str>) {
+        if let Some(error) = error {
+            if self.is_news(environment, UNARMED, error) {
+                let (environment, error) = (printable(environment), printable(error));
+                tracing::warn!(%environment, %error, "The guard could not be armed, so nothing is raised");
+            }
+        } else if self
+            .troubles
+            .get(environment)
+            .is_some_and(|why| why.starts_with(UNARMED))
+        {
+            // Whether updates are possible shows with the next update only.
+            self.troubles.remove(environment);
+            tracing::info!(environment = %printable(environment), "The guard can be armed again");
+        }
+    }
+
+    /// Remembers why something failed. Says whether that is not what failed before.
+    fn is_news(&mut self, environment: &str, what: &str, why: &str) -> bool {
+        let trouble = format!("{what}: {why}");
+        self.troubles.insert(environment.to_owned(), trouble.clone()) != Some(trouble)
+    }
+
     pub(super) fn sent(&mut self, environment: &str, answer: &Answer) {
         let action = self.sending.remove(environment).unwrap_or_default();
         let counts = self.counts.entry(environment.to_owned()).or_default();
-        let (environment, message) = (printable(environment), printable(&answer.message));
-        match answer.outcome {
-            Outcome::Accepted => {
-                counts.0 += 1;
-                tracing::info!(%environment, action, "Updated");
-            }
-            outcome @ (Outcome::Raced | Outcome::Overshoot | Outcome::Throttled | Outcome::Failed) => {
-                counts.1 += 1;
-                tracing::warn!(%environment, action, ?outcome, %message, "Not updated");
-            }
+        if answer.outcome == Outcome::Accepted {
+            counts.0 += 1;
+            self.troubles.remove(environment);
+            tracing::info!(environment = %printable(environment), action, "Updated");
+            return;
+        }
+        counts.1 += 1;
+        if self.is_news(environment, REFUSED, &answer.message) {
+            let (environment, message) = (printable(environment), printable(&answer.message));
+            let outcome = answer.outcome;
+            tracing::warn!(%environment, action, ?outcome, %message, "Not updated");
         }
     }
 
@@ -93,7 +123,7 @@ impl Teller {
         let generation = sight.observation.generation;
         let new = match self.ticked {
             None => true,
-            Some((at, told)) => codes != self.codes || told != generation && now >= at + TICK_EVERY,
+            Some((at, told)) => codes != self.codes || told != generation && (now >= at + TICK_EVERY || now < at),
         };
         if !new {
             return None;
@@ -202,7 +232,9 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
         .get(position)
         .copied()
         .unwrap_or_default();
-    let lease = driver.controller.lease(index);
+    // A lease of base is a guard that is still to be removed: nothing is raised.
+    let held = |lease: &crate::control::Lease| lease.min_vcpus > setup.base || memory.max_before.is_some();
+    let lease = driver.controller.lease(index).filter(held);
     let (accepted, refused) = driver.teller.counts.get(&setup.name).copied().unwrap_or_default();
     let mut said = reasons(
         driver,
@@ -212,6 +244,9 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
     let name = printable(&setup.name);
     if let Some(min) = driver.controller.yielded(index) {
         said.insert(0, format!("{name}: another hand set min to {min}; it is left alone"));
+    }
+    if let Some(trouble) = driver.teller.troubles.get(&setup.name) {
+        said.insert(0, format!("{name}: {}", printable(trouble)));
     }
     if let Some(read) = driver.sight.read.get(&setup.name)
         && !levels.valid
@@ -260,6 +295,10 @@ fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<Q
         .unwrap_or_default();
     let extra = driver.sight.queues_read.get(&setup.name).cloned().unwrap_or_default();
     let parts = [Part::Queues, Part::Jobs(setup.name.clone())];
+    let mut said = reasons(driver, Subject::Queue(index), &parts);
+    if let Some(trouble) = &extra.trouble {
+        said.insert(0, format!("{}: {}", printable(&setup.name), printable(trouble)));
+    }
     Some(QueueStatus {
         name: setup.name.clone(),
         runnable_jobs: jobs_in(runnable),
@@ -273,7 +312,7 @@ fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<Q
         blocked: extra.blocked,
         age: age(runnable, now),
         overridden: memory.overridden.filter(|order| order.until > now),
-        reasons: reasons(driver, Subject::Queue(index), &parts),
+        reasons: said,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Hints: something changed, look again. What they tell of jobs goes to the ledger and into the statistics of waits; nothing in
 //! them becomes state that is decided on.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -25,6 +26,10 @@ const AGAIN_FIRST: Span = Span::from_seconds(5);
 const AGAIN_MOST: Span = Span::from_minutes(1);
 /// Longer than a wait for hints lasts.
 const WAIT_MOST: Span = Span::from_seconds(40);
+/// Started jobs that the coverage is told of, at most.
+const COUNTED_MOST: u32 = 1_000;
+/// Of more hints in a second, only what they are about is taken: it is read again, as after any hint.
+const BODIES_PER_SECOND: u32 = 200;
 /// Events and jobs that are remembered, so that each counts once.
 const REMEMBERED_MOST: usize = 20_000;
 
@@ -92,12 +97,35 @@ pub(super) const fn kind(hint: &Hint) -> &'static str {
     }
 }
 
+/// Keeps a flood of hints from keeping the loop busy.
+#[derive(Debug, Default)]
+pub(super) struct Flood {
+    since: Time,
+    taken: u32,
+}
+
+impl Flood {
+    /// Whether there is still time for what one more hint says.
+    fn takes(&mut self, now: Time) -> bool {
+        let passed = now.since(self.since);
+        if passed < Span::ZERO || passed >= Span::from_seconds(1) {
+            (self.since, self.taken) = (now, 0);
+        }
+        self.taken = self.taken.saturating_add(1);
+        self.taken <= BODIES_PER_SECOND
+    }
+}
+
 /// How long jobs waited, each counted once.
 #[derive(Debug)]
 pub(super) struct Waits {
     /// When jobs became RUNNABLE, by event.
     runnable: LruCache<String, Time>,
     started: LruCache<String, ()>,
+    /// Jobs whose wait was measured by events, until they are seen to run.
+    exact: LruCache<String, ()>,
+    /// Per queue: started jobs, and those of them whose times are exact. Halved now and then, so that it tells of today.
+    counts: BTreeMap<String, (u32, u32)>,
     seen: LruCache<(String, JobStatus, Time), ()>,
     /// Jobs that started before are not counted: nobody knows whether they were already.
     since: Time,
@@ -109,6 +137,8 @@ impl Waits {
         Self {
             runnable: LruCache::new(most),
             started: LruCache::new(most),
+            exact: LruCache::new(most),
+            counts: BTreeMap::new(),
             seen: LruCache::new(most),
             since,
         }
@@ -128,6 +158,7 @@ impl Waits {
             JobStatus::Starting | JobStatus::Running => {
                 if let Some(since) = self.runnable.pop(&job.id) {
                     metrics.waited(queue, at.since(since).max(Span::ZERO).seconds_f64(), "wait");
+                    self.exact.put(job.id.clone(), ());
                 }
             }
             JobStatus::Submitted | JobStatus::Pending | JobStatus::Succeeded | JobStatus::Failed => {}
@@ -146,6 +177,13 @@ impl Waits {
                 started.since(created).max(Span::ZERO).seconds_f64(),
                 "start_latency",
             );
+            let exact = self.exact.pop(&job.id).is_some();
+            let (all, by_event) = self.counts.entry(queue.to_owned()).or_default();
+            (*all, *by_event) = (*all + 1, *by_event + u32::from(exact));
+            metrics.covered(queue, f64::from(*by_event) / f64::from(*all));
+            if *all >= COUNTED_MOST {
+                (*all, *by_event) = (*all / 2, *by_event / 2);
+            }
         }
     }
 }
@@ -164,11 +202,17 @@ impl<C: Cloud> Driver<C> {
             }
         };
         self.hears = true;
-        self.meter.add(self.now(), 1);
+        let now = self.now();
+        self.meter.add(now, 1);
         let mut ours = false;
         let mut transitions = Vec::new();
         for hint in hints {
             let metrics = &self.options.metrics;
+            if !self.flood.takes(now) {
+                metrics.hinted("dropped", 1);
+                ours |= mark(&hint, &self.sight, &mut self.cadence);
+                continue;
+            }
             if let Hint::Job { job, at, .. } = &hint
                 && self.waits.is_duplicate(job, *at)
             {
@@ -199,5 +243,44 @@ impl<C: Cloud> Driver<C> {
             self.step(Input::Woken);
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(id: &str, status: JobStatus, started: Option<Time>) -> JobSeen {
+        JobSeen {
+            id: id.to_owned(),
+            status,
+            created: Some(Time::from_seconds(100)),
+            started,
+            ..JobSeen::default()
+        }
+    }
+
+    /// Four jobs start; events told of the beginning of one wait only, and twice of its end.
+    #[test]
+    fn the_coverage_is_the_share_of_started_jobs_that_events_told_of() {
+        let setup = crate::planner::worlds::spot_then_on_demand();
+        let queue = setup.queues[0].name.as_str();
+        let metrics = Metrics::default();
+        metrics.reset(&setup);
+        let at = Time::from_seconds;
+        let mut waits = Waits::new(at(50));
+        waits.event(queue, &job("a", JobStatus::Runnable, None), at(110), &metrics);
+        waits.event(queue, &job("a", JobStatus::Starting, None), at(150), &metrics);
+        for _ in 0..2 {
+            let running = job("a", JobStatus::Running, Some(at(170)));
+            waits.event(queue, &running, at(170), &metrics);
+        }
+        for id in ["b", "c", "d"] {
+            waits.seen_running(queue, &job(id, JobStatus::Running, Some(at(180))), &metrics);
+        }
+        let early = job("before our time", JobStatus::Running, Some(at(40)));
+        waits.seen_running(queue, &early, &metrics);
+        let line = format!("autotune_job_wait_coverage_ratio{{queue=\"{queue}\"}} 0.25");
+        assert!(metrics.render().contains(&line), "{}", metrics.render());
     }
 }

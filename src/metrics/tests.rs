@@ -213,6 +213,7 @@ fn every_family_is_registered_and_has_a_row_in_the_table() {
     assert!(table.lines().all(|row| row.matches('|').count() == 7), "{table}");
 }
 
+/// F21: no dashboard waits for the first event.
 #[test]
 fn all_series_are_there_before_anything_happens_and_within_the_budget() {
     for (environments, queues) in [(0, 0), (1, 0), (0, 1), (10, 5)] {

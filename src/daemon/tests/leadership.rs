@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::account::{Account, START};
+use super::account::START;
 use super::{Life, account, boost, minutes};
 use crate::clock::{self, Clock};
 use crate::daemon::cloud::{Read, Unread};
@@ -158,10 +158,8 @@ async fn who_stops_gives_the_lease_back_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_successor_takes_over_what_a_dead_leader_raised() {
     let account = account();
-    let other = Account {
-        kept: crate::daemon::store::Kept::default(),
-        ..account.clone()
-    };
+    let mut other = account.clone();
+    other.kept = crate::daemon::store::Kept::default();
     let table = Table::default();
     let candidates = ["first", "second"].map(|holder| {
         let candidate = Candidate::new(&table, holder, account.clock);
@@ -180,7 +178,6 @@ async fn a_successor_takes_over_what_a_dead_leader_raised() {
     first.task.abort();
     candidates[0].1.task.abort();
     for _ in 0..60 {
-        account.fire_guards();
         clock::wait(Span::from_seconds(15)).await;
         assert!(account.min("spot") >= 40, "{:?}", account.log());
     }

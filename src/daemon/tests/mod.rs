@@ -3,6 +3,9 @@
 pub(crate) mod account;
 mod crashes;
 mod leadership;
+mod outages;
+mod surges;
+mod troubles;
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -160,6 +163,7 @@ async fn an_environment_that_hangs_delays_no_other() {
     life.end().await.unwrap();
 }
 
+/// F7: the gate is in the actuator.
 #[tokio::test(start_paused = true)]
 async fn a_dry_run_plans_and_changes_nothing() {
     let account = account();
