@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
-pub use families::{ALL, Bounds, Family, Kind, Stability, metrics_table};
+pub use families::{ALL, Bounds, Family, Kind, Stability, metrics_page, metrics_table};
 
 use crate::control::Outcome;
 use crate::explain::{self, Coded as _};

@@ -1,6 +1,5 @@
 //! Arguments of every command that concerns a real account, and how it is reached.
 
-use std::future::Future;
 use std::path::PathBuf;
 
 use super::{ExitStatus, Failed};
@@ -19,8 +18,8 @@ pub(super) struct Account {
     #[arg(long = "policy", value_name = "PATH")]
     policies: Vec<PathBuf>,
     /// The AWS region.
-    #[arg(long)]
-    region: Option<String>,
+    #[arg(long, value_parser = value::<Region>)]
+    region: Option<Region>,
     /// The profile of the AWS configuration.
     #[arg(long)]
     profile: Option<String>,
@@ -39,7 +38,7 @@ impl Account {
         if !self.policies.is_empty() {
             settings.policies.clone_from(&self.policies);
         }
-        settings.region = self.region.clone().map(Region).or(settings.region);
+        settings.region = self.region.clone().or(settings.region);
         settings.profile = self.profile.clone().or(settings.profile);
         settings.endpoint_url = self.endpoint_url.clone().or(settings.endpoint_url);
         Ok(settings)
@@ -55,16 +54,6 @@ pub(super) fn value<T: Readable>(text: &str) -> Result<T, String> {
     T::read(scalar).map_err(|_| format!("expected {}, for example {}", T::EXPECTED, T::EXAMPLE))
 }
 
-/// Runs a future to its end.
-pub(super) fn block_on<F: Future>(future: F) -> Result<F::Output, Failed> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(|error| failure(format!("failed to begin: {error}")))?;
-    Ok(runtime.block_on(future))
-}
-
 /// The outside world failed.
 pub(super) fn failure(message: impl Into<String>) -> Failed {
     Failed {
@@ -75,6 +64,7 @@ pub(super) fn failure(message: impl Into<String>) -> Failed {
 
 #[cfg(feature = "aws")]
 mod real {
+    use std::future::Future;
     use std::path::Path;
     use std::sync::Arc;
 
@@ -86,6 +76,19 @@ mod real {
     use crate::input::render;
     use crate::policy::{self, Policy};
     use crate::settings::Settings;
+
+    /// Runs a future to its end.
+    pub(in crate::cli) fn block_on<F: Future>(future: F) -> Result<F::Output, Failed> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|error| failure(format!("failed to begin: {error}")))?;
+        let output = runtime.block_on(future);
+        // What nobody waits for any more, such as an answer that is being put together, does not hold up the end.
+        runtime.shutdown_background();
+        Ok(output)
+    }
 
     /// The account that the settings name.
     pub(in crate::cli) async fn connect(settings: &Settings) -> Result<Arc<Aws>, Failed> {
@@ -131,4 +134,4 @@ mod real {
 }
 
 #[cfg(feature = "aws")]
-pub(super) use real::{connect, keys, policy, unread};
+pub(super) use real::{block_on, connect, keys, policy, unread};

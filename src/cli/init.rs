@@ -16,17 +16,52 @@ pub(super) struct Arguments {
 /// The template, as it stands in deploy/.
 const ACCOUNT: &str = include_str!("../../deploy/cloudformation/account.yaml");
 
+/// For whom the settings file is.
+const HEAD: &str = "\
+# Settings of `autotune run`, and of the commands that look at the same account. Every key is here with its default: keep what you
+# change. `autotune validate FILE` checks it.
+#
+# The account opts in by policies and by a tag on each compute environment; nothing is changed without `apply = true`. A key such as
+# `journal.path` is AUTOTUNE__JOURNAL__PATH in the environment, which goes over the file; flags go over both.
+
+";
+
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
-    if arguments.events {
-        print(ACCOUNT);
-        return Ok(ExitStatus::Done);
-    }
-    let settings = serde_json::to_value(Settings::default());
-    let settings = settings.map_err(|error| super::account::failure(error.to_string()))?;
-    print(&render_effective(
-        schema_of::<Settings>().as_value(),
-        &settings,
-        &|_| true,
-    ));
+    let text = if arguments.events {
+        ACCOUNT.to_owned()
+    } else {
+        settings(&Settings::default(), &|_| true)?
+    };
+    print(&text);
     Ok(ExitStatus::Done)
+}
+
+/// A settings file with every key.
+pub(super) fn settings(settings: &Settings, is_set: &dyn Fn(&str) -> bool) -> Result<String, Failed> {
+    let value = serde_json::to_value(settings).map_err(|error| super::account::failure(error.to_string()))?;
+    let keys = render_effective(schema_of::<Settings>().as_value(), &value, is_set);
+    Ok(format!("{HEAD}{keys}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings;
+
+    const EXAMPLE: &str = include_str!("../../deploy/autotune.toml");
+
+    #[test]
+    fn the_example_names_every_key_and_changes_none() {
+        let fresh = super::settings(&Settings::default(), &|_| true).unwrap();
+        assert!(EXAMPLE == fresh, "stale: autotune init > deploy/autotune.toml");
+        assert_eq!(settings::parse("autotune.toml", EXAMPLE).unwrap().value, Settings::default());
+        let schema = schema_of::<Settings>();
+        for key in schema.as_value()["properties"].as_object().unwrap().keys() {
+            let names = |line: &str| {
+                let line = line.trim_start_matches(['#', ' ', '[']);
+                line.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with([' ', ']']))
+            };
+            assert!(EXAMPLE.lines().any(names), "{key} is missing");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::account::{self, Account};
@@ -13,6 +13,7 @@ use crate::clock::{self, Clock};
 use crate::daemon::snapshot::Snapshot;
 use crate::daemon::store::{Retention, Store};
 use crate::daemon::{self, OnStop, Options};
+use crate::input::render;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::policy;
@@ -47,7 +48,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     let mut settings = arguments.account.settings()?;
     settings.apply |= arguments.apply;
     settings.journal.path = arguments.journal.clone().unwrap_or(settings.journal.path);
-    settings.listen = arguments.listen.clone().or(settings.listen);
+    if let Some(listen) = &arguments.listen {
+        settings.listen = Some(listen.clone());
+        settings = settings::check("--listen", settings).map_err(|problems| Failed {
+            status: ExitStatus::BadInput,
+            message: render(&problems),
+        })?;
+    }
     // Bad policies are told before anything begins.
     account::policy(&settings)?;
     super::telemetry::begin();
@@ -131,6 +138,7 @@ async fn serve(
         metrics: Arc::clone(metrics),
         snapshot,
         journal: Some(journal.clone()),
+        recording: Arc::new(Semaphore::new(1)),
         clock: Clock::Wall,
         only_this_machine: bound.ip().is_loopback(),
     };

@@ -2,11 +2,11 @@
 
 use clap::ValueEnum;
 
-use super::account::{self, Account};
+use super::account::Account;
+use super::remote::{self, address, ask};
 use super::{ExitStatus, Failed, print};
 use crate::daemon::snapshot::Snapshot;
 use crate::report;
-use crate::settings::Settings;
 
 /// Asks a running daemon how it stands: environments, queues, and why.
 #[derive(Debug, clap::Args)]
@@ -35,45 +35,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     match arguments.output {
         Output::Json => print(&(text + "\n")),
         Output::Table => {
-            let snapshot: Snapshot = serde_json::from_str(&text).map_err(|error| {
-                account::failure(format!(
-                    "{url} answers what is no status of this version of autotune: {error}"
-                ))
-            })?;
+            let snapshot: Snapshot =
+                serde_json::from_str(&text).map_err(|error| remote::not_ours(&url, "status", &error))?;
             print(&report::status(&snapshot));
         }
     }
     Ok(ExitStatus::Done)
-}
-
-/// Where the daemon is.
-pub(super) fn address(url: Option<&str>, settings: &Settings) -> Result<String, Failed> {
-    let listen = settings.listen.as_ref().map(|listen| format!("http://{listen}"));
-    let url = url.map(ToOwned::to_owned).or(listen);
-    let url = url.ok_or_else(|| account::failure("the settings have no `listen`: give --url"))?;
-    Ok(url.trim_end_matches('/').to_owned())
-}
-
-/// The body of the answer to a GET.
-pub(super) fn ask(url: &str) -> Result<String, Failed> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(std::time::Duration::from_secs(10)))
-        .http_status_as_error(false)
-        .build()
-        .into();
-    let answer = agent.get(url).call();
-    let mut answer = answer.map_err(|error| {
-        account::failure(format!(
-            "no daemon answers at {url}: {error}\nhint: is it running? `autotune run`, or give --url"
-        ))
-    })?;
-    let text = answer
-        .body_mut()
-        .read_to_string()
-        .map_err(|error| account::failure(format!("{url}: {error}")))?;
-    if answer.status().is_success() {
-        Ok(text)
-    } else {
-        Err(account::failure(format!("{url} answers {}: {text}", answer.status())))
-    }
 }

@@ -164,6 +164,10 @@ impl Inner {
         })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn error(&self, message: impl Into<String>) -> JournalError {
         error(&self.path, message)
     }

@@ -121,6 +121,16 @@ families! {
     BUILD = Gauge, "autotune_build_info", "1", ["version"], Stable, "Always 1; the label is the version of the program";
 }
 
+/// The page about all families: how the headlines are measured, what is not there, and the table.
+pub fn metrics_page() -> String {
+    format!("{HEAD}\n{}", metrics_table())
+}
+
+/// What stands before the table in `deploy/METRICS.md`.
+const HEAD: &str = "\
+x
+";
+
 /// All families as a Markdown table, for the documentation.
 pub fn metrics_table() -> String {
     let mut table =

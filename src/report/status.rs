@@ -159,20 +159,20 @@ fn queue_row(queue: &QueueStatus) -> Vec<String> {
 fn reasons(snapshot: &Snapshot, text: &mut String) {
     let mut lines: Vec<String> = Vec::new();
     for environment in &snapshot.environments {
-        lines.extend(environment.reasons.iter().map(|reason| plain(reason)));
+        lines.extend(environment.reasons.iter().map(|told| plain(&told.sentence)));
     }
     for queue in &snapshot.queues {
         if let Some((why, since)) = &queue.blocked {
             lines.push(format!("{}: blocked since {since}: {}", plain(&queue.name), plain(why)));
         }
-        lines.extend(queue.reasons.iter().map(|reason| plain(reason)));
+        lines.extend(queue.reasons.iter().map(|told| plain(&told.sentence)));
     }
     lines.extend(
         snapshot
             .sqs
             .iter()
             .flat_map(|source| &source.reasons)
-            .map(|reason| plain(reason)),
+            .map(|told| plain(&told.sentence)),
     );
     lines.dedup();
     if !lines.is_empty() {
