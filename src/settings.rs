@@ -204,7 +204,11 @@ fn line_of(variable: &str, key: &str, value: &str) -> Result<String, Box<Problem
     let quoted = toml::Value::String(value.to_owned()).to_string();
     let list = toml::Value::Array(value.split(',').map(|part| part.trim().into()).collect());
     let is_scalar = value.parse::<bool>().is_ok() || value.parse::<i64>().is_ok();
-    let forms = [Some(quoted), is_scalar.then(|| value.to_owned()), Some(list.to_string())];
+    let forms = [
+        Some(quoted),
+        is_scalar.then(|| value.to_owned()),
+        Some(list.to_string()),
+    ];
     let mut first = None;
     for form in forms.into_iter().flatten() {
         let line = format!("{key} = {form}\n");
@@ -307,13 +311,23 @@ mod tests {
             "{wrong}"
         );
         let wrong = with("", &[("AUTOTUNE__APLY", "true"), ("AUTOTUNE__JOURNAL__KEEP", "long")]).unwrap_err();
-        for word in ["AUTOTUNE__APLY: aply: found an unknown key", "did you mean `apply`?", "AUTOTUNE__JOURNAL__KEEP: journal.keep: found"] {
+        for word in [
+            "AUTOTUNE__APLY: aply: found an unknown key",
+            "did you mean `apply`?",
+            "AUTOTUNE__JOURNAL__KEEP: journal.keep: found",
+        ] {
             assert!(wrong.contains(word), "{word} is missing in\n{wrong}");
         }
         let wrong = with("", &[("AUTOTUNE__GUARD__GROUP", "g")]).unwrap_err();
-        assert!(wrong.contains("AUTOTUNE__GUARD__GROUP") && wrong.contains("role_arn"), "{wrong}");
+        assert!(
+            wrong.contains("AUTOTUNE__GUARD__GROUP") && wrong.contains("role_arn"),
+            "{wrong}"
+        );
         let wrong = with("", &[("AUTOTUNE__LISTEN", "0.0.0.0:80")]).unwrap_err();
-        assert!(wrong.contains("AUTOTUNE__LISTEN") && wrong.contains("listen_anywhere"), "{wrong}");
+        assert!(
+            wrong.contains("AUTOTUNE__LISTEN") && wrong.contains("listen_anywhere"),
+            "{wrong}"
+        );
         let wrong = with("", &[("AUTOTUNE__", "x"), ("AUTOTUNE__A=1\nB", "x")]).unwrap_err();
         assert!(wrong.contains("AUTOTUNE__"), "{wrong}");
     }
@@ -329,7 +343,7 @@ mod tests {
             ("AUTOTUNE__GUARD__ROLE_ARN", "a\"b\nc"),
             ("AUTOTUNE__UNGUARDED_MAX_VCPUS", "32"),
             ("AUTOTUNE__JOURNAL__MOST_MEBIBYTES", "64"),
-            ("AUTOTUNE__JOURNAL__KEEP", "30d"),
+            ("AUTOTUNE__JOURNAL__KEEP", "720h"),
             ("AUTOTUNE__APPLY", "true"),
             ("AUTOTUNE__ON_STOP", "restore"),
             ("AUTOTUNE__POLICIES", "thrifty, warm-hours"),

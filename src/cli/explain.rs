@@ -118,7 +118,8 @@ fn from_journal(path: &std::path::Path, asked: &Asked) -> Result<Story, Failed> 
         reasons: tick.reasons,
     };
     let moments: Vec<Moment> = journal.ticks(asked).map_err(told)?.into_iter().map(moment).collect();
-    if decisions.is_empty() && moments.iter().all(|moment| moment.reasons.is_empty())
+    if decisions.is_empty()
+        && moments.iter().all(|moment| moment.reasons.is_empty())
         && let Some(message) = journal.stranger(asked).map_err(told)?
     {
         return Err(Failed {
@@ -187,7 +188,11 @@ fn text(story: &Story) -> String {
             let _ = writeln!(said, "{}   {}", moment.at, printable(&reason.sentence));
         }
         if moment.reasons.is_empty() {
-            let _ = writeln!(said, "{}   nothing waits, nothing is held back: there was nothing to say", moment.at);
+            let _ = writeln!(
+                said,
+                "{}   nothing waits, nothing is held back: there was nothing to say",
+                moment.at
+            );
         }
         lines.push((moment.at, said));
     }

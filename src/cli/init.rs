@@ -54,12 +54,16 @@ mod tests {
     fn the_example_names_every_key_and_changes_none() {
         let fresh = super::settings(&Settings::default(), &|_| true).unwrap();
         assert!(EXAMPLE == fresh, "stale: autotune init > deploy/autotune.toml");
-        assert_eq!(settings::parse("autotune.toml", EXAMPLE).unwrap().value, Settings::default());
+        assert_eq!(
+            settings::parse("autotune.toml", EXAMPLE).unwrap().value,
+            Settings::default()
+        );
         let schema = schema_of::<Settings>();
         for key in schema.as_value()["properties"].as_object().unwrap().keys() {
             let names = |line: &str| {
                 let line = line.trim_start_matches(['#', ' ', '[']);
-                line.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with([' ', ']']))
+                line.strip_prefix(key.as_str())
+                    .is_some_and(|rest| rest.starts_with([' ', ']']))
             };
             assert!(EXAMPLE.lines().any(names), "{key} is missing");
         }

@@ -122,9 +122,8 @@ fn from_daemon(url: &str, arguments: &Arguments) -> Result<Written, Failed> {
     let mut head = String::new();
     // A header is a short line; a page of somebody else need not have lines at all.
     answer.by_ref().take(MOST_HEADER).read_line(&mut head).map_err(io)?;
-    let left_out = native::left_out(&head).ok_or_else(|| {
-        remote::not_ours(&question, "recording", &"it does not begin with the header of one")
-    })?;
+    let left_out = native::left_out(&head)
+        .ok_or_else(|| remote::not_ours(&question, "recording", &"it does not begin with the header of one"))?;
     copy.write_all(head.as_bytes()).map_err(io)?;
     std::io::copy(&mut answer, &mut copy).map_err(io)?;
     copy.flush().map_err(io)?;
@@ -137,11 +136,12 @@ fn from_daemon(url: &str, arguments: &Arguments) -> Result<Written, Failed> {
         remote::not_ours(&question, "recording", &first)
     })?;
     if loaded.report.remarks.contains_key(&Remark::Incomplete) {
-        return Err(account::failure(format!("{question}: the answer was cut short; ask again")));
+        return Err(account::failure(format!(
+            "{question}: the answer was cut short; ask again"
+        )));
     }
-    trace::save_recording(&loaded.trace, left_out, &arguments.out).map_err(|error| {
-        account::failure(format!("could not {error}: {}", error.source))
-    })?;
+    trace::save_recording(&loaded.trace, left_out, &arguments.out)
+        .map_err(|error| account::failure(format!("could not {error}: {}", error.source)))?;
     let unsized_jobs = loaded.trace.jobs.iter().filter(|job| {
         let size = loaded.trace.shape_of(job).resources;
         size.vcpus.get() <= 0 || size.memory.get() <= 0

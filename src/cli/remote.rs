@@ -190,7 +190,10 @@ mod tests {
         assert!(older.contains("older version"), "{older}");
         let long = format!("<html>\u{1b}[2J{}", "x".repeat(10_000));
         let stranger = refusal("u", StatusCode::NOT_FOUND, &long);
-        assert!(stranger.contains("no answer of autotune") && stranger.len() < 500, "{stranger}");
+        assert!(
+            stranger.contains("no answer of autotune") && stranger.len() < 500,
+            "{stranger}"
+        );
         assert!(!stranger.contains('\u{1b}'), "{stranger}");
         let ours = refusal("u", StatusCode::BAD_REQUEST, r#"{"error":"found at"}"#);
         assert_eq!(ours, "u answers 400 Bad Request: found at");

@@ -9,6 +9,9 @@ use crate::daemon::snapshot::Snapshot;
 use crate::report;
 
 /// Asks a running daemon how it stands: environments, queues, and why.
+///
+/// Ages and spans are as of the time in the first line. `there` are vCPUs of ACTIVE container instances, `coming` what is asked for
+/// and believed to come, `wanted` new capacity before limits.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -37,7 +40,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
         Output::Table => {
             let snapshot: Snapshot =
                 serde_json::from_str(&text).map_err(|error| remote::not_ours(&url, "status", &error))?;
-            print(&report::status(&snapshot));
+            // The width of the terminal, if there is one.
+            print(&report::status(&snapshot, comfy_table::Table::new().width()));
         }
     }
     Ok(ExitStatus::Done)

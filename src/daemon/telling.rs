@@ -199,7 +199,10 @@ fn reasons<C: Cloud>(driver: &Driver<C>, subject: Subject, parts: &[Part], now: 
     for (since, message) in parts.iter().filter_map(|part| driver.sight.gaps.get(part)) {
         let name = explain::subject(setup, subject);
         let (age, why) = (now.since(*since).max(Span::ZERO), printable(message));
-        said.push(Told::new("unreadable", format!("{name}: not readable since {since}, {age} ago: {why}")));
+        said.push(Told::new(
+            "unreadable",
+            format!("{name}: not readable since {since}, {age} ago: {why}"),
+        ));
     }
     said
 }

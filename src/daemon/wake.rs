@@ -1,10 +1,8 @@
 //! Hints: something changed, look again. What they tell of jobs goes to the ledger and into the statistics of waits; nothing in
 //! them becomes state that is decided on.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use lru::LruCache;
 use tokio::sync::{mpsc, watch};
 
 use super::Event;
@@ -15,18 +13,14 @@ use super::sight::Sight;
 use crate::clock;
 use crate::control::Input;
 use crate::explain::printable;
-use crate::jobs::{JobSeen, JobStatus};
 use crate::journal::Transition;
-use crate::metrics::Metrics;
-use crate::units::{Span, Time};
+use crate::units::Span;
 
 /// A wait for hints that failed is tried again after this; doubles up to the longest.
 const AGAIN_FIRST: Span = Span::from_seconds(5);
 const AGAIN_MOST: Span = Span::from_minutes(1);
 /// Longer than a wait for hints lasts.
 const WAIT_MOST: Span = Span::from_seconds(40);
-/// Events and jobs that are remembered, so that each counts once.
-const REMEMBERED_MOST: usize = 20_000;
 
 /// Waits for hints as long as this process leads: a queue's messages go to one receiver only.
 pub(super) async fn listen<C: Cloud>(
@@ -92,64 +86,6 @@ pub(super) const fn kind(hint: &Hint) -> &'static str {
     }
 }
 
-/// How long jobs waited, each counted once.
-#[derive(Debug)]
-pub(super) struct Waits {
-    /// When jobs became RUNNABLE, by event.
-    runnable: LruCache<String, Time>,
-    started: LruCache<String, ()>,
-    seen: LruCache<(String, JobStatus, Time), ()>,
-    /// Jobs that started before are not counted: nobody knows whether they were already.
-    since: Time,
-}
-
-impl Waits {
-    pub(super) fn new(since: Time) -> Self {
-        let most = NonZeroUsize::new(REMEMBERED_MOST).unwrap_or(NonZeroUsize::MIN);
-        Self {
-            runnable: LruCache::new(most),
-            started: LruCache::new(most),
-            seen: LruCache::new(most),
-            since,
-        }
-    }
-
-    /// Whether this event was here before: delivery is at least once.
-    pub(super) fn is_duplicate(&mut self, job: &JobSeen, at: Time) -> bool {
-        self.seen.put((job.id.clone(), job.status, at), ()).is_some()
-    }
-
-    /// An event told of a job.
-    pub(super) fn event(&mut self, queue: &str, job: &JobSeen, at: Time, metrics: &Metrics) {
-        match job.status {
-            JobStatus::Runnable => {
-                self.runnable.put(job.id.clone(), at);
-            }
-            JobStatus::Starting | JobStatus::Running => {
-                if let Some(since) = self.runnable.pop(&job.id) {
-                    metrics.waited(queue, at.since(since).max(Span::ZERO).seconds_f64(), "wait");
-                }
-            }
-            JobStatus::Submitted | JobStatus::Pending | JobStatus::Succeeded | JobStatus::Failed => {}
-        }
-        self.seen_running(queue, job, metrics);
-    }
-
-    /// A job was seen to run, by event or in a listing.
-    pub(super) fn seen_running(&mut self, queue: &str, job: &JobSeen, metrics: &Metrics) {
-        if let (Some(created), Some(started)) = (job.created, job.started)
-            && started >= self.since
-            && self.started.put(job.id.clone(), ()).is_none()
-        {
-            metrics.waited(
-                queue,
-                started.since(created).max(Span::ZERO).seconds_f64(),
-                "start_latency",
-            );
-        }
-    }
-}
-
 impl<C: Cloud> Driver<C> {
     pub(super) fn take_hints(&mut self, hints: Read<Vec<Hint>>) -> bool {
         let hints = match hints {
@@ -179,7 +115,8 @@ impl<C: Cloud> Driver<C> {
             let mine = mark(&hint, &self.sight, &mut self.cadence);
             ours |= mine;
             if let (Hint::Job { queue, job, shape, at }, true) = (hint, mine) {
-                self.waits.event(&queue, &job, at, metrics);
+                let waits_for = !self.sizes.parents(&job.id).is_empty();
+                self.waits.event(&queue, &job, at, waits_for, metrics);
                 self.books
                     .entry(queue.clone())
                     .or_default()

@@ -59,8 +59,18 @@ mod tests {
 
     #[test]
     fn keys_of_the_daemon_without_a_version_make_settings() {
-        let settings = ["apply = true", "policies = []", "account = \"1\"", "[journal]\npth = 1", "tag = "];
-        let others = ["version = 1\napply = true", "[account]\nid = \"1\"", "[tempo]\nlease = \"1m\""];
+        let settings = [
+            "apply = true",
+            "policies = []",
+            "account = \"1\"",
+            "[journal]\npth = 1",
+            "tag = ",
+        ];
+        let others = [
+            "version = 1\napply = true",
+            "[account]\nid = \"1\"",
+            "[tempo]\nlease = \"1m\"",
+        ];
         assert!(settings.iter().all(|text| FileKind::of(text) == FileKind::Settings));
         assert!(others.iter().all(|text| FileKind::of(text) == FileKind::Policy));
     }

@@ -309,7 +309,9 @@ impl Journal {
             let nearest = crate::input::did_you_mean(name, known.iter().map(String::as_str));
             let list = || format!("{kind}s that are watched: {}", known.join(", "));
             let (found, hint) = (crate::input::quoted(name), nearest.unwrap_or_else(list));
-            Some(format!("found {kind} {found}, expected one that is watched\nhint: {hint}"))
+            Some(format!(
+                "found {kind} {found}, expected one that is watched\nhint: {hint}"
+            ))
         };
         Ok(kinds.into_iter().find_map(unknown))
     }

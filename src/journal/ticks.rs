@@ -94,12 +94,7 @@ pub(super) fn latest(connection: &Connection, until: Time) -> Result<Option<Tick
 }
 
 /// Rebuilds ticks, newest first, for as long as `more` wants some.
-fn each(
-    connection: &Connection,
-    until: Time,
-    all: bool,
-    mut more: impl FnMut(Tick) -> bool,
-) -> Result<(), Failure> {
+fn each(connection: &Connection, until: Time, all: bool, mut more: impl FnMut(Tick) -> bool) -> Result<(), Failure> {
     let mut statement = connection.prepare(
         "SELECT number, keyframe, body FROM ticks WHERE (says OR ?2) AND at <= ?1 ORDER BY at DESC, number DESC",
     )?;

@@ -276,7 +276,11 @@ async fn told<T: Serialize + Send + 'static>(
     let answer = tokio::task::spawn_blocking(move || {
         let journal = journal.beside()?;
         let told = tell(&journal, &asked)?;
-        let stranger = if told.is_empty() { journal.stranger(&asked)? } else { None };
+        let stranger = if told.is_empty() {
+            journal.stranger(&asked)?
+        } else {
+            None
+        };
         Ok::<_, JournalError>((told, stranger))
     });
     match answer.await {
@@ -297,10 +301,7 @@ struct Period {
 
 /// The journal's jobs as a native recording. Names are hashed with a key that nobody keeps, whoever asks: there is no login here,
 /// and names tell what people work on. One at a time: each holds all its jobs in memory.
-async fn trace(
-    State(shared): State<Shared>,
-    period: Result<Query<Period>, QueryRejection>,
-) -> Response {
+async fn trace(State(shared): State<Shared>, period: Result<Query<Period>, QueryRejection>) -> Response {
     let Query(period) = match period {
         Ok(period) => period,
         Err(error) => return trouble(StatusCode::BAD_REQUEST, error.body_text()),

@@ -153,7 +153,10 @@ async fn an_environment_that_hangs_delays_no_other() {
     let snapshot = life.snapshot.borrow().clone();
     let hangs = &snapshot.environments[1];
     assert!(
-        hangs.reasons.iter().any(|reason| reason.sentence.contains("not readable since")),
+        hangs
+            .reasons
+            .iter()
+            .any(|reason| reason.sentence.contains("not readable since")),
         "{hangs:?}"
     );
     life.end().await.unwrap();

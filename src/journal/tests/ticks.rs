@@ -219,7 +219,9 @@ fn a_queue_is_told_of_with_its_environments_and_sources() {
     };
     journal.tick(&quiet).unwrap();
     for (seconds, environment) in [(2, "spot"), (3, "other"), (4, "spot")] {
-        journal.commit(&intent(environment, seconds), &Remembered::default()).unwrap();
+        journal
+            .commit(&intent(environment, seconds), &Remembered::default())
+            .unwrap();
     }
     let of_queue = |at| Asked {
         queue: Some("q".to_owned()),
@@ -239,5 +241,8 @@ fn a_queue_is_told_of_with_its_environments_and_sources() {
         ..all()
     };
     let why = journal.stranger(&typo).unwrap().unwrap();
-    assert!(why.contains("\"sopt\"") && why.contains("did you mean `spot`?"), "{why}");
+    assert!(
+        why.contains("\"sopt\"") && why.contains("did you mean `spot`?"),
+        "{why}"
+    );
 }
