@@ -30,15 +30,19 @@ pub struct Settings {
     /// The AWS region. Not set: that of the AWS configuration.
     pub region: Option<Region>,
     /// The profile of the AWS configuration. Not set: the default.
+    #[schemars(example = "batch-admin")]
     pub profile: Option<String>,
     /// Another endpoint for all services, for example of a simulated account on this machine. Not set: those of AWS.
+    #[schemars(example = "http://127.0.0.1:5000")]
     pub endpoint_url: Option<String>,
     /// An environment is written only if it carries this tag, besides being covered by a policy.
     pub tag: Tag,
     /// The SQS queue to which EventBridge sends events (`autotune init --events`). Not set: queues are polled every minute.
+    #[schemars(example = "https://sqs.eu-west-1.amazonaws.com/123456789012/autotune-events")]
     pub events_queue_url: Option<String>,
     /// What restores the base in the account itself, should autotune be gone (`autotune init --events`). Not set: raises are
     /// small, see `unguarded_max_vcpus`.
+    #[schemars(example = Guard::example())]
     pub guard: Option<Guard>,
     /// The most an environment is asked for while there is no guard.
     pub unguarded_max_vcpus: Cpus,
@@ -71,6 +75,16 @@ pub struct Guard {
     pub group: String,
     /// The role that the scheduler assumes to call UpdateComputeEnvironment.
     pub role_arn: String,
+}
+
+impl Guard {
+    /// As the template of `autotune init --events` makes it.
+    fn example() -> Self {
+        Self {
+            group: "autotune".to_owned(),
+            role_arn: "arn:aws:iam::123456789012:role/autotune-guard".to_owned(),
+        }
+    }
 }
 
 /// What becomes of raised levels at a stop.
@@ -139,8 +153,8 @@ impl Default for Journal {
 /// Reads the file (if named, or if [`FILE`] exists) and lays the environment over it. Every problem at once.
 pub fn load(file: Option<&Path>) -> Result<Settings, Vec<Problem>> {
     let (name, text) = match file {
-        Some(path) => (path.display().to_string(), read_text(path, "settings", &[])?),
-        None if Path::new(FILE).exists() => (FILE.to_owned(), read_text(Path::new(FILE), "settings", &[])?),
+        Some(path) => (path.display().to_string(), read(path)?),
+        None if Path::new(FILE).exists() => (FILE.to_owned(), read(Path::new(FILE))?),
         None => ("defaults".to_owned(), String::new()),
     };
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads them")]
@@ -149,6 +163,12 @@ pub fn load(file: Option<&Path>) -> Result<Settings, Vec<Problem>> {
     let text_of = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let variables = variables.map(|(key, value)| (text_of(key), text_of(value)));
     layered(&name, &text, variables)
+}
+
+fn read(path: &Path) -> Result<String, Vec<Problem>> {
+    let hint = "`autotune init` prints one to begin with";
+    let add = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.with_hint(hint)).collect();
+    read_text(path, "a settings file", &[]).map_err(add)
 }
 
 /// As [`load`], from a text and these variables.

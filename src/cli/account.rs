@@ -4,40 +4,69 @@ use std::path::PathBuf;
 
 use super::{ExitStatus, Failed};
 use crate::input::render;
+#[cfg(feature = "aws")]
 use crate::input::values::{Readable, Region, Scalar};
 use crate::settings::{self, Settings};
 
-/// Which account. Flags win over the environment (AUTOTUNE__...), that over the settings file, that over defaults.
+/// The settings file. Flags win over the environment (AUTOTUNE__...), that over the file, that over defaults.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Account")]
-pub(super) struct Account {
+pub(super) struct Config {
     /// Settings file [default: /etc/autotune/autotune.toml, if it is there].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Policy files, folders of them, or names of shipped policies.
-    #[arg(long = "policy", value_name = "PATH")]
-    policies: Vec<PathBuf>,
+}
+
+impl Config {
+    /// The settings in force.
+    pub(super) fn settings(&self) -> Result<Settings, Failed> {
+        settings::load(self.config.as_deref()).map_err(|problems| Failed {
+            status: ExitStatus::BadInput,
+            message: render(&problems),
+        })
+    }
+}
+
+/// Which account.
+#[cfg(feature = "aws")]
+#[derive(Debug, clap::Args)]
+pub(super) struct Account {
+    #[command(flatten)]
+    config: Config,
     /// The AWS region.
-    #[arg(long, value_parser = value::<Region>)]
+    #[arg(long, help_heading = "Account", value_parser = value::<Region>)]
     region: Option<Region>,
     /// The profile of the AWS configuration.
-    #[arg(long)]
+    #[arg(long, help_heading = "Account", value_name = "NAME")]
     profile: Option<String>,
     /// Another endpoint for all services, for example of a simulated account on this machine.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, help_heading = "Account", value_name = "URL")]
     endpoint_url: Option<String>,
 }
 
-impl Account {
-    /// The settings in force.
-    pub(super) fn settings(&self) -> Result<Settings, Failed> {
-        let mut settings = settings::load(self.config.as_deref()).map_err(|problems| Failed {
-            status: ExitStatus::BadInput,
-            message: render(&problems),
-        })?;
+/// What is wanted of it.
+#[cfg(feature = "aws")]
+#[derive(Debug, clap::Args)]
+pub(super) struct Policies {
+    /// Policy files, folders of them, or names of shipped policies, instead of those of the settings.
+    #[arg(long = "policy", value_name = "PATH")]
+    policies: Vec<PathBuf>,
+}
+
+#[cfg(feature = "aws")]
+impl Policies {
+    /// Lays them over the settings.
+    pub(super) fn over(&self, settings: &mut Settings) {
         if !self.policies.is_empty() {
             settings.policies.clone_from(&self.policies);
         }
+    }
+}
+
+#[cfg(feature = "aws")]
+impl Account {
+    /// The settings in force.
+    pub(super) fn settings(&self) -> Result<Settings, Failed> {
+        let mut settings = self.config.settings()?;
         settings.region = self.region.clone().or(settings.region);
         settings.profile = self.profile.clone().or(settings.profile);
         settings.endpoint_url = self.endpoint_url.clone().or(settings.endpoint_url);
@@ -46,6 +75,7 @@ impl Account {
 }
 
 /// A value as policies and settings write it, as an argument.
+#[cfg(feature = "aws")]
 pub(super) fn value<T: Readable>(text: &str) -> Result<T, String> {
     let scalar = match text.parse() {
         Ok(number) if T::NUMBERS => Scalar::Integer(number),
@@ -109,7 +139,7 @@ mod real {
 
     /// A call that told nothing.
     pub(in crate::cli) fn unread(error: Unread) -> Failed {
-        failure(error.message)
+        failure(error.message.replace("; hint: ", "\nhint: "))
     }
 
     /// What must hold before an environment is written to.

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::account::{self, Account};
+use super::account::{self, Config};
 use super::remote::{self, address, ask, escaped};
 use super::{ExitStatus, Failed, print};
 use crate::control::Outcome;
@@ -15,15 +15,20 @@ use crate::explain::printable;
 use crate::journal::{Asked, Decision, Journal, Said, Tick};
 use crate::units::Time;
 
-/// Tells what was decided, why, and how it ended: newest last, one line per rejected option.
+/// Tell what was decided, why, and how it ended, newest last.
 ///
 /// Reads the journal, also while a daemon writes it, or asks a daemon elsewhere with --url. A line with `*` is an update of an
-/// environment with its outcome in brackets; the others are the reasons of that moment, also those for doing nothing. Of a queue,
+/// environment with its outcome in brackets; the others are the reasons of that moment, one for each rejected option, also those for doing nothing. Of a queue,
 /// those of its environments and SQS sources are told too.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  autotune explain --queue nightly                        why its jobs wait, or not
+  autotune explain --environment spot --at 2026-03-28T09:00:00Z
+  autotune explain --url http://tuner.internal:9464 --last 50 --output json")]
 pub(super) struct Arguments {
     #[command(flatten)]
-    account: Account,
+    config: Config,
     /// Only about this compute environment.
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
@@ -61,7 +66,7 @@ fn time(text: &str) -> Result<Time, String> {
 
 /// What is told, oldest first: version 1 of the JSON document.
 #[derive(Debug, Serialize)]
-struct Story {
+pub(super) struct Story {
     version: u32,
     decisions: Vec<Decision>,
     moments: Vec<Moment>,
@@ -88,17 +93,7 @@ struct Moment {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
-    let settings = arguments.account.settings()?;
-    let asked = Asked {
-        environment: arguments.environment.clone(),
-        queue: arguments.queue.clone(),
-        at: arguments.at,
-        last: usize::from(arguments.last.unwrap_or(if arguments.at.is_some() { 1 } else { 10 })),
-    };
-    let story = match &arguments.url {
-        Some(url) => from_daemon(&address(Some(url), &settings)?, &asked)?,
-        None => from_journal(arguments.journal.as_ref().unwrap_or(&settings.journal.path), &asked)?,
-    };
+    let story = story(arguments)?;
     match arguments.output {
         Output::Table => print(&text(&story)),
         Output::Json => {
@@ -107,6 +102,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
         }
     }
     Ok(ExitStatus::Done)
+}
+
+/// What is asked for, from wherever it is to come.
+pub(super) fn story(arguments: &Arguments) -> Result<Story, Failed> {
+    let settings = arguments.config.settings()?;
+    let asked = Asked {
+        environment: arguments.environment.clone(),
+        queue: arguments.queue.clone(),
+        at: arguments.at,
+        last: usize::from(arguments.last.unwrap_or(if arguments.at.is_some() { 1 } else { 10 })),
+    };
+    match &arguments.url {
+        Some(url) => from_daemon(&address(Some(url), &settings)?, &asked),
+        None => from_journal(arguments.journal.as_ref().unwrap_or(&settings.journal.path), &asked),
+    }
 }
 
 fn from_journal(path: &std::path::Path, asked: &Asked) -> Result<Story, Failed> {
@@ -162,7 +172,7 @@ const fn word(outcome: Outcome) -> &'static str {
 }
 
 /// Decisions and moments in the order of time.
-fn text(story: &Story) -> String {
+pub(super) fn text(story: &Story) -> String {
     let mut lines: Vec<(Time, String)> = Vec::new();
     for decision in &story.decisions {
         let ended = decision.ended.as_ref().map_or_else(

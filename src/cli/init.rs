@@ -4,8 +4,12 @@ use super::{ExitStatus, Failed, print};
 use crate::input::{render_effective, schema_of};
 use crate::settings::Settings;
 
-/// Prints what to begin with: a settings file with every key, its meaning and its default, or what an account needs.
+/// Print what to begin with: a settings file, or what an account needs.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  autotune init > autotune.toml              every key with its meaning and its default
+  autotune init --events > account.yaml")]
 pub(super) struct Arguments {
     /// Print a CloudFormation template instead: the SQS queue and EventBridge rules for wake-ups, the guard's schedule group and role,
     /// and the permissions of autotune itself. It says how to deploy it.
@@ -58,6 +62,19 @@ mod tests {
             settings::parse("autotune.toml", EXAMPLE).unwrap().value,
             Settings::default()
         );
+        let all = EXAMPLE.replace("  # not set", "");
+        let all: Vec<&str> = all
+            .lines()
+            .map(|line| {
+                if line.contains(" = ") {
+                    line.trim_start_matches("# ")
+                } else {
+                    line
+                }
+            })
+            .collect();
+        let all = settings::parse("autotune.toml", &all.join("\n")).unwrap().value;
+        assert!(all.guard.is_some() && all.profile.is_some() && all.events_queue_url.is_some());
         let schema = schema_of::<Settings>();
         for key in schema.as_value()["properties"].as_object().unwrap().keys() {
             let names = |line: &str| {

@@ -1,26 +1,33 @@
 //! `autotune record`: what a daemon saw of jobs, as a recording that `simulate` replays.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::path::PathBuf;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::path::{Path, PathBuf};
 
-use super::account::{self, Account};
+use super::account::{self, Config};
 use super::interrupt;
 use super::remote::{self, address, escaped, stream};
 use super::{ExitStatus, Failed, remark};
 use crate::journal::Journal;
 use crate::settings::Settings;
-use crate::trace::{self, LeftOut, ReadOptions, Remark, native};
+use crate::trace::{self, LeftOut, ReadOptions, Remark, Trace, native};
 use crate::units::{Time, to_u64};
 
 /// A header line has a version and some counts.
 const MOST_HEADER: u64 = 4096;
 
-/// Writes the jobs in a daemon's journal as a native recording. Names become hashes, with a key that nobody keeps.
+/// Write the jobs that a daemon saw as a recording that `simulate` replays.
+///
+/// From its journal, also while it writes, or over its JSON API with --url. Names become hashes with a random key that nobody keeps;
+/// over HTTP always, because whoever asks there has not logged in.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  autotune record --out day.jsonl.gz --from 2026-03-28T00:00:00Z --to 2026-03-29T00:00:00Z
+  autotune record --out day.jsonl.gz --url http://tuner.internal:9464")]
 pub(super) struct Arguments {
     #[command(flatten)]
-    account: Account,
+    config: Config,
     /// The file to write; `.gz` and `.zst` are packed.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -46,27 +53,16 @@ fn time(text: &str) -> Result<Time, String> {
 }
 
 /// What was written.
-struct Written {
-    jobs: usize,
-    left_out: LeftOut,
-    without_size: u64,
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) jobs: usize,
+    pub(super) left_out: LeftOut,
+    pub(super) without_size: u64,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     interrupt::removes_partial_files()?;
-    let settings = arguments.account.settings()?;
-    if let (Some(from), Some(to)) = (arguments.from, arguments.to)
-        && from >= to
-    {
-        return Err(Failed {
-            status: ExitStatus::BadInput,
-            message: format!("--to: found {to}, expected a time after --from, {from}"),
-        });
-    }
-    let written = match &arguments.url {
-        Some(url) => from_daemon(&address(Some(url), &settings)?, arguments)?,
-        None => from_journal(&settings, arguments)?,
-    };
+    let written = write(arguments)?;
     let left = written.left_out;
     let counts = [
         (left.unseen, "children of arrays that were never seen"),
@@ -87,6 +83,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
         ));
     }
     Ok(ExitStatus::Done)
+}
+
+/// Writes the file.
+pub(super) fn write(arguments: &Arguments) -> Result<Written, Failed> {
+    let settings = arguments.config.settings()?;
+    if let (Some(from), Some(to)) = (arguments.from, arguments.to)
+        && from >= to
+    {
+        return Err(Failed {
+            status: ExitStatus::BadInput,
+            message: format!("--to: found {to}, expected a time after --from, {from}"),
+        });
+    }
+    match &arguments.url {
+        Some(url) => from_daemon(&address(Some(url), &settings)?, arguments),
+        None => from_journal(&settings, arguments),
+    }
 }
 
 fn from_journal(settings: &Settings, arguments: &Arguments) -> Result<Written, Failed> {
@@ -116,14 +129,22 @@ fn from_daemon(url: &str, arguments: &Arguments) -> Result<Written, Failed> {
             let _ = write!(question, "{mark}{key}={}", escaped(&time.to_string()));
         }
     }
+    take(stream(&question)?, &question, &arguments.out)
+}
+
+/// Writes what was answered to a question, if it is a whole recording.
+pub(super) fn take(answer: impl Read, question: &str, out: &Path) -> Result<Written, Failed> {
     let io = |error: std::io::Error| account::failure(format!("{question}: {error}"));
-    let mut answer = BufReader::new(stream(&question)?);
+    let mut answer = BufReader::new(answer);
     let mut copy = tempfile::Builder::new().suffix(".jsonl").tempfile().map_err(io)?;
     let mut head = String::new();
     // A header is a short line; a page of somebody else need not have lines at all.
     answer.by_ref().take(MOST_HEADER).read_line(&mut head).map_err(io)?;
-    let left_out = native::left_out(&head)
-        .ok_or_else(|| remote::not_ours(&question, "recording", &"it does not begin with the header of one"))?;
+    let (announced, left_out) = native::announced(&head)
+        .ok_or_else(|| remote::not_ours(question, "recording", &"it does not begin with the header of one"))?;
+    if announced == Some(0) {
+        return save(&Trace::default(), left_out, out);
+    }
     copy.write_all(head.as_bytes()).map_err(io)?;
     std::io::copy(&mut answer, &mut copy).map_err(io)?;
     copy.flush().map_err(io)?;
@@ -133,21 +154,25 @@ fn from_daemon(url: &str, arguments: &Arguments) -> Result<Written, Failed> {
     };
     let loaded = trace::read(&[copy.path().to_owned()], &options).map_err(|problems| {
         let first = problems.first().map(ToString::to_string).unwrap_or_default();
-        remote::not_ours(&question, "recording", &first)
+        remote::not_ours(question, "recording", &first)
     })?;
     if loaded.report.remarks.contains_key(&Remark::Incomplete) {
         return Err(account::failure(format!(
             "{question}: the answer was cut short; ask again"
         )));
     }
-    trace::save_recording(&loaded.trace, left_out, &arguments.out)
+    save(&loaded.trace, left_out, out)
+}
+
+fn save(trace: &Trace, left_out: LeftOut, out: &Path) -> Result<Written, Failed> {
+    trace::save_recording(trace, left_out, out)
         .map_err(|error| account::failure(format!("could not {error}: {}", error.source)))?;
-    let unsized_jobs = loaded.trace.jobs.iter().filter(|job| {
-        let size = loaded.trace.shape_of(job).resources;
+    let unsized_jobs = trace.jobs.iter().filter(|job| {
+        let size = trace.shape_of(job).resources;
         size.vcpus.get() <= 0 || size.memory.get() <= 0
     });
     Ok(Written {
-        jobs: loaded.trace.jobs.len(),
+        jobs: trace.jobs.len(),
         left_out,
         without_size: to_u64(unsized_jobs.count()),
     })

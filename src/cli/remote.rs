@@ -1,5 +1,8 @@
 //! A daemon elsewhere, asked over its JSON API.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::Read;
 use std::time::Duration;
 
@@ -147,60 +150,4 @@ pub(super) fn escaped(value: &str) -> String {
         }
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_no_address_is_told_before_anything_is_asked() {
-        let settings = Settings::default();
-        for bad in [
-            "",
-            "localhost:9464",
-            "ftp://host",
-            "http://",
-            "http:///path",
-            "http://a b",
-            "http://h/?x=1",
-            "\u{1b}[2J",
-        ] {
-            let failed = address(Some(bad), &settings).unwrap_err();
-            assert_eq!(failed.status, ExitStatus::BadInput, "{bad}");
-            assert!(
-                failed.message.contains("http://127.0.0.1:9464") && !failed.message.contains('\u{1b}'),
-                "{}",
-                failed.message
-            );
-        }
-        for (good, expected) in [
-            ("http://h:1/", "http://h:1"),
-            ("https://proxy/tune", "https://proxy/tune"),
-            ("http://[::1]:9", "http://[::1]:9"),
-        ] {
-            assert_eq!(address(Some(good), &settings).unwrap(), expected);
-        }
-        assert_eq!(address(None, &settings).unwrap(), "http://127.0.0.1:9464");
-    }
-
-    #[test]
-    fn strangers_are_told_from_older_daemons_and_cannot_steer_a_terminal() {
-        let older = refusal("u", StatusCode::NOT_FOUND, r#"{"error":"there is no such page; x"}"#);
-        assert!(older.contains("older version"), "{older}");
-        let long = format!("<html>\u{1b}[2J{}", "x".repeat(10_000));
-        let stranger = refusal("u", StatusCode::NOT_FOUND, &long);
-        assert!(
-            stranger.contains("no answer of autotune") && stranger.len() < 500,
-            "{stranger}"
-        );
-        assert!(!stranger.contains('\u{1b}'), "{stranger}");
-        let ours = refusal("u", StatusCode::BAD_REQUEST, r#"{"error":"found at"}"#);
-        assert_eq!(ours, "u answers 400 Bad Request: found at");
-    }
-
-    #[test]
-    fn names_from_outside_cannot_change_a_question() {
-        assert_eq!(escaped("a&last=9 ü\n"), "a%26last%3D9%20%C3%BC%0A");
-    }
 }

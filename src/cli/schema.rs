@@ -9,7 +9,7 @@ use crate::policy::PolicyFile;
 use crate::settings::Settings;
 use crate::simulate::scenario::Scenario;
 
-/// Prints the JSON schema of an input file, or the table of Prometheus metrics.
+/// Print the JSON schema of an input file, or the table of metrics.
 ///
 /// Editors that know TOML check and complete a file that begins with `#:schema FILE`.
 #[derive(Debug, clap::Args)]

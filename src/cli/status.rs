@@ -2,21 +2,21 @@
 
 use clap::ValueEnum;
 
-use super::account::Account;
+use super::account::Config;
 use super::remote::{self, address, ask};
 use super::{ExitStatus, Failed, print};
 use crate::daemon::snapshot::Snapshot;
 use crate::report;
 
-/// Asks a running daemon how it stands: environments, queues, and why.
+/// Ask a running daemon how it stands: environments, queues, and why.
 ///
 /// Ages and spans are as of the time in the first line. `there` are vCPUs of ACTIVE container instances, `coming` what is asked for
 /// and believed to come, `wanted` new capacity before limits.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    account: Account,
-    /// The daemon's address [default: http:// and `listen` of the settings].
+    config: Config,
+    /// The daemon's address [default: http:// and `listen` of the settings], for example http://127.0.0.1:9464.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// For people or for machines.
@@ -33,7 +33,7 @@ enum Output {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
-    let url = address(arguments.url.as_deref(), &arguments.account.settings()?)?;
+    let url = address(arguments.url.as_deref(), &arguments.config.settings()?)?;
     let text = ask(&format!("{url}/api/v1/status"))?;
     match arguments.output {
         Output::Json => print(&(text + "\n")),

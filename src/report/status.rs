@@ -350,7 +350,27 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_gets_everything_in_its_columns() {
-        insta::assert_snapshot!(status(&snapshot(), Some(80)), @"");
+        insta::assert_snapshot!(status(&snapshot(), Some(80)), @r"
+        autotune 0.1.0 in 123456789012 eu-central-1, 2026-01-01T09:00:00Z
+        last planned 2s ago
+        no events: queues are polled, 42 API calls a minute (`autotune init --events`)
+        the changed policies were refused, the old ones stay:
+          p.toml:1:1: x
+          1 problem
+        quota L-34B43A08: limit 5 vCPUs, used by others unknown
+        override of genomics-spot: boost to 64 vCPUs until 2026-01-01T10:50:00Z, for another 110m
+
+        environment       base min desired   max there used coming wanted lease read
+        genomics-spot        0  64    1024 20000   512  480    512     96 14m   12s
+        genomics-ondemand    0   ?       ?     ?     0    0      0      0 -     never
+
+        queue   RUNNABLE  vCPUs placed vCPUs PENDING oldest read
+        nightly    >= 24 >= ~96    120   480       7    75s  12s
+
+        genomics-spot: 96 vCPUs of RUNNABLE jobs wait
+        genomics-ondemand: not readable since 2026-01-01T08:57:00Z, 3m ago: AccessDenied
+        nightly: its head has been blocked for 12m, since 2026-01-01T08:48:00Z: CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY
+        ");
     }
 
     #[test]

@@ -170,10 +170,10 @@ const fn is_one(value: &u32) -> bool {
     *value == 1
 }
 
-/// What the first line of a recording says to be missing; `None` if it is no header.
-pub fn left_out(line: &str) -> Option<LeftOut> {
+/// What the first line of a recording says: how many jobs follow, if it tells, and what is missing. `None` if it is no header.
+pub fn announced(line: &str) -> Option<(Option<u64>, LeftOut)> {
     match serde_json::from_str(line) {
-        Ok(Line::AutotuneTrace(header)) => Some(header.left_out),
+        Ok(Line::AutotuneTrace(header)) => Some((header.jobs, header.left_out)),
         Ok(Line::Job(_) | Line::Array(_) | Line::Message(_)) | Err(_) => None,
     }
 }

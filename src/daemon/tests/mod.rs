@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 mod crashes;
+mod told;
 
 use std::io::Write as _;
 use std::sync::Arc;
