@@ -62,17 +62,11 @@ mod tests {
             settings::parse("autotune.toml", EXAMPLE).unwrap().value,
             Settings::default()
         );
-        let all = EXAMPLE.replace("  # not set", "");
-        let all: Vec<&str> = all
-            .lines()
-            .map(|line| {
-                if line.contains(" = ") {
-                    line.trim_start_matches("# ")
-                } else {
-                    line
-                }
-            })
-            .collect();
+        let set = |line: &'static str| match line.strip_suffix("  # not set") {
+            Some(unset) => unset.trim_start_matches("# "),
+            None => line,
+        };
+        let all: Vec<&str> = EXAMPLE.lines().map(set).collect();
         let all = settings::parse("autotune.toml", &all.join("\n")).unwrap().value;
         assert!(all.guard.is_some() && all.profile.is_some() && all.events_queue_url.is_some());
         let schema = schema_of::<Settings>();
