@@ -17,7 +17,7 @@ use crate::settings::Settings;
 /// A daemon answers what it knows at once.
 const SHORT: Duration = Duration::from_secs(10);
 /// A recording is put together first, and then must not stand still for so long.
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_mins(2);
 /// So much of an answer that nobody expected is shown.
 const MOST_SHOWN: usize = 200;
 

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::series::decides;
 use super::*;
 use crate::explain::reasons_table;
 use crate::forecast::Forecast;

@@ -274,9 +274,30 @@ mod tests {
 
     const NOW: Time = Time::from_seconds(1_767_258_000);
 
+    fn queue() -> QueueStatus {
+        QueueStatus {
+            name: "nightly".to_owned(),
+            runnable_jobs: 24,
+            runnable_vcpus: Vcpus::new(96),
+            at_least: true,
+            sampled: true,
+            placed_jobs: 120,
+            placed_vcpus: Vcpus::new(480),
+            pending_jobs: 7,
+            oldest: Some(Span::from_seconds(75)),
+            blocked: Some((
+                "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY".to_owned(),
+                NOW - Span::from_minutes(12),
+            )),
+            age: Some(Span::from_seconds(12)),
+            ..QueueStatus::default()
+        }
+    }
+
     fn snapshot() -> Snapshot {
-        let minutes = |minutes| NOW + Span::from_minutes(minutes);
-        let age = Some(Span::from_seconds(12));
+        let (age, minutes) = (Some(Span::from_seconds(12)), |minutes| {
+            NOW + Span::from_minutes(minutes)
+        });
         let spot = EnvironmentStatus {
             name: "genomics-spot".to_owned(),
             steered: true,
@@ -314,36 +335,22 @@ mod tests {
             )],
             ..EnvironmentStatus::default()
         };
-        let queue = QueueStatus {
-            name: "nightly".to_owned(),
-            runnable_jobs: 24,
-            runnable_vcpus: Vcpus::new(96),
-            at_least: true,
-            sampled: true,
-            placed_jobs: 120,
-            placed_vcpus: Vcpus::new(480),
-            pending_jobs: 7,
-            oldest: Some(Span::from_seconds(75)),
-            blocked: Some(("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY".to_owned(), minutes(-12))),
-            age,
-            ..QueueStatus::default()
-        };
         Snapshot {
             at: NOW,
             version: "0.1.0".to_owned(),
             account: "123456789012".to_owned(),
             region: "eu-central-1".to_owned(),
-            leads: true,
             planned_at: Some(NOW - Span::from_seconds(2)),
             calls_per_minute: 41.6,
             reload_refused: Some("p.toml:1:1: x\n1 problem".to_owned()),
             environments: vec![spot, blind],
-            queues: vec![queue],
+            queues: vec![queue()],
             quotas: vec![QuotaStatus {
                 code: "L-34B43A08".to_owned(),
                 limit_vcpus: Some(Vcpus::new(5)),
                 used_by_others_vcpus: None,
             }],
+            leads: true,
             ..Snapshot::default()
         }
     }

@@ -227,7 +227,7 @@ struct Wanted {
 
 /// What was decided, newest first.
 async fn decisions(State(shared): State<Shared>, wanted: Result<Query<Wanted>, QueryRejection>) -> Response {
-    told(shared, wanted, |journal, asked| journal.decisions(asked)).await
+    told(shared, wanted, Journal::decisions).await
 }
 
 /// What was said at one time.

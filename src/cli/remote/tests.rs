@@ -151,6 +151,12 @@ fn journal(folder: &tempfile::TempDir) -> Journal {
         };
         journal.finish(number, &ended).unwrap();
     }
+    run_jobs(&journal);
+    journal
+}
+
+/// Of a queue and a definition whose names should not leave the account.
+fn run_jobs(journal: &Journal) {
     for (id, stopped) in [("a", Some(90)), ("b", Some(95)), ("c", None)] {
         let job = JobSeen {
             id: id.to_owned(),
@@ -177,7 +183,6 @@ fn journal(folder: &tempfile::TempDir) -> Journal {
         };
         journal.jobs(&[transition]).unwrap();
     }
-    journal
 }
 
 fn served() -> Served {
