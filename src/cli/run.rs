@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use rand::TryRng as _;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::account::{self, Account};
+use super::account::{self, Account, Policies};
 use super::{ExitStatus, Failed};
 use crate::aws::Aws;
 use crate::clock::{self, Clock};
 use crate::daemon::snapshot::Snapshot;
 use crate::daemon::store::{Retention, Store};
 use crate::daemon::{self, OnStop, Options, leadership};
+use crate::input::render;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::policy;
@@ -26,30 +27,44 @@ use crate::units::{Span, Time};
 /// How often policy files are looked at for changes.
 const LOOK_AT_FILES: Span = Span::from_seconds(5);
 
-/// Watches the account and steers it. Changes nothing until `apply = true`.
+/// Watch the account and steer it; changes nothing until `apply = true`.
 ///
 /// SIGHUP, or a changed policy file, reads the policies again; bad ones are refused and the old ones stay. SIGTERM and SIGINT end it
 /// within ten seconds: raised levels are handed over to their leases, or restored (`on_stop`).
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  autotune run --config autotune.toml            dry: plans and tells, changes nothing
+  autotune run --config autotune.toml --apply
+  AUTOTUNE__APPLY=true autotune run              every setting is a variable too")]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    policies: Policies,
     #[command(flatten)]
     account: Account,
     /// Change compute environments, as `apply = true` in the settings does.
     #[arg(long)]
     apply: bool,
-    /// The journal's file.
+    /// The journal's file [default: that of the settings].
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Where metrics, health and the JSON API are served.
+    /// Where metrics, health and the JSON API are served [default: that of the settings].
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     let mut settings = arguments.account.settings()?;
+    arguments.policies.over(&mut settings);
     settings.apply |= arguments.apply;
     settings.journal.path = arguments.journal.clone().unwrap_or(settings.journal.path);
-    settings.listen = arguments.listen.clone().or(settings.listen);
+    if let Some(listen) = &arguments.listen {
+        settings.listen = Some(listen.clone());
+        settings = settings::check("--listen", settings).map_err(|problems| Failed {
+            status: ExitStatus::BadInput,
+            message: render(&problems),
+        })?;
+    }
     // Bad policies are told before anything begins.
     account::policy(&settings)?;
     super::telemetry::begin();
@@ -58,6 +73,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
 }
 
 async fn daemon(settings: Settings) -> Result<(), Failed> {
+    // What the settings lack is told before anything is left behind.
+    let cloud = account::connect(&settings).await?;
     let stop = CancellationToken::new();
     let (reload, reloads) = watch::channel(0);
     tokio::spawn(listen_to_signals(stop.clone(), reload.clone()));
@@ -76,7 +93,6 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         ..Snapshot::default()
     });
     let serving = serve(&settings, &metrics, snapshots, &journal, stop.clone()).await?;
-    let cloud = account::connect(&settings).await?;
     let resign = CancellationToken::new();
     let (leads, elector) = elect(&settings, &cloud, &resign)?.unzip();
     let options = Options {
@@ -166,6 +182,7 @@ async fn serve(
         metrics: Arc::clone(metrics),
         snapshot,
         journal: Some(journal.clone()),
+        recording: Arc::new(Semaphore::new(1)),
         clock: Clock::Wall,
         only_this_machine: bound.ip().is_loopback(),
     };

@@ -16,7 +16,8 @@ use super::reload::Keys;
 use super::sight::Sight;
 use super::store::{Leases, Writer};
 use super::telling::Teller;
-use super::wake::{Flood, Waits};
+use super::waits::Waits;
+use super::wake::Flood;
 use super::{Event, Found, OnStop, Options, reading};
 use crate::account::Topology;
 use crate::clock;
@@ -25,8 +26,10 @@ use crate::explain::printable;
 use crate::ids::EnvironmentIndex;
 use crate::input::render;
 use crate::journal::{Ended, Transition};
-use crate::planner::plan::Subject;
+use crate::observation::{Observation, Seen};
+use crate::planner::plan::{Because, Limit, Plan, Reason, Subject};
 use crate::policy::Policy;
+use crate::setup::Setup;
 use crate::units::{Span, Time};
 
 /// The longest sleep: should the clock on the wall jump, it is noticed after this.
@@ -410,7 +413,8 @@ impl<C: Cloud> Driver<C> {
         self.meter.add(began, listed.calls);
         let mut transitions = Vec::with_capacity(listed.jobs.len());
         for job in std::mem::take(&mut listed.jobs) {
-            self.waits.seen_running(name, &job, &self.options.metrics);
+            let waits_for = !self.sizes.parents(&job.id).is_empty();
+            self.waits.seen(name, &job, waits_for, &self.options.metrics);
             transitions.push(Transition {
                 at: began,
                 queue: name.to_owned(),
@@ -466,6 +470,9 @@ impl<C: Cloud> Driver<C> {
             self.options
                 .metrics
                 .planned(setup, &self.sight.observation, plan, now, took);
+            for (queue, full) in full_queues(setup, plan, &self.sight.observation) {
+                self.waits.full(queue, full, now);
+            }
             self.tell();
         }
     }
@@ -498,9 +505,40 @@ impl<C: Cloud> Driver<C> {
             metrics.lease(&environment.name, environment.lease_expires);
             metrics.guarded(&environment.name, environment.guarded);
         }
+        for queue in &snapshot.queues {
+            let blocked = queue.blocked.as_ref().map(|(_, since)| *since);
+            self.options.metrics.queue(&queue.name, queue.oldest, blocked);
+        }
         self.count_requests();
         self.options.snapshot.send_replace(snapshot);
     }
+}
+
+/// Whether every environment of each queue is full: at its maximum, at its service quota, or not to be used at all.
+fn full_queues<'a>(
+    setup: &'a Setup,
+    plan: &'a Plan,
+    observation: &'a Observation,
+) -> impl Iterator<Item = (&'a str, bool)> {
+    let full = |index: &EnvironmentIndex| {
+        let seen = observation.environments.get(index.position());
+        let (Some(now), Some(of)) = (seen.and_then(Seen::value), setup.environments.get(index.position())) else {
+            return false;
+        };
+        let at_quota = |reason: &Reason| {
+            reason.subject == Subject::Environment(*index)
+                && matches!(reason.because, Because::Limit(Limit::Quota(_), _))
+        };
+        !now.valid
+            || !now.enabled
+            || now.desired_vcpus + of.smallest > now.max_vcpus
+            || plan.reasons.iter().any(at_quota)
+    };
+    let queues = setup.queues.iter();
+    queues.map(move |queue| {
+        let all = !queue.environments.is_empty() && queue.environments.iter().all(full);
+        (queue.name.as_str(), all)
+    })
 }
 
 /// The next word on who leads; never, where nobody tells.

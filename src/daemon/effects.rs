@@ -250,6 +250,8 @@ impl<C: Cloud> Driver<C> {
             }
             Effect::Renumbered => {
                 self.options.metrics.reset(self.controller.setup());
+                let queues = &self.controller.setup().queues;
+                self.waits.retain(|name| queues.iter().any(|queue| queue.name == name));
                 self.sight.renumber(self.controller.setup());
                 self.cadence.set_parts(self.sight.parts());
                 self.books.retain(|name, _| self.sight.queue(name).is_some());

@@ -22,6 +22,7 @@ pub mod store;
 mod telling;
 #[cfg(test)]
 mod tests;
+mod waits;
 mod wake;
 
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use super::cloud::{Answer, Cloud};
 use super::driver::Driver;
 use super::listing::{jobs_in, vcpus_in};
 use super::sight::Sight;
-use super::snapshot::{EnvironmentStatus, QueueStatus, QuotaStatus, Snapshot, SqsStatus};
+use super::snapshot::{EnvironmentStatus, QueueStatus, QuotaStatus, Snapshot, SqsStatus, Told};
 use crate::catalog::Purchase;
 use crate::control::{Controller, Outcome, Planner};
 use crate::explain::{self, printable};
@@ -112,6 +112,7 @@ impl Teller {
                 kind: kind.to_owned(),
                 name,
                 code: explain::code(&reason.because).to_owned(),
+                detail: explain::detail(&reason.because).map(str::to_owned),
                 sentence: explain::sentence(setup, reason),
             }
         };
@@ -134,13 +135,26 @@ impl Teller {
             at: now,
             reasons: plan.reasons.iter().map(say).collect(),
             observation: sight.observation.clone(),
-            names: Names {
-                environments: setup.environments.iter().map(|setup| setup.name.clone()).collect(),
-                queues: setup.queues.iter().map(|setup| setup.name.clone()).collect(),
-                sqs: setup.sqs_sources.iter().map(|setup| setup.name.clone()).collect(),
-                quotas: setup.quotas.iter().map(|setup| setup.code.clone()).collect(),
-            },
+            names: names(setup),
         })
+    }
+}
+
+/// Names in the order of indices.
+fn names(setup: &Setup) -> Names {
+    let environment = |index: &EnvironmentIndex| Some(setup.environments.get(index.position())?.name.clone());
+    let queue = |index: QueueIndex| setup.queues.get(index.position()).map(|queue| queue.name.clone());
+    let queues = setup.queues.iter();
+    let sources = setup.sqs_sources.iter();
+    Names {
+        environments: setup.environments.iter().map(|setup| setup.name.clone()).collect(),
+        queues: queues.clone().map(|setup| setup.name.clone()).collect(),
+        sqs: sources.clone().map(|setup| setup.name.clone()).collect(),
+        quotas: setup.quotas.iter().map(|setup| setup.code.clone()).collect(),
+        queue_environments: queues
+            .map(|setup| setup.environments.iter().filter_map(environment).collect())
+            .collect(),
+        sqs_queues: sources.map(|setup| queue(setup.queue).unwrap_or_default()).collect(),
     }
 }
 
@@ -200,15 +214,25 @@ fn age<T>(part: &Seen<T>, now: Time) -> Option<Span> {
     part.value().map(|_| now.since(part.at()).max(Span::ZERO))
 }
 
-/// Sentences about a subject, the most important first, then what of it could not be read.
-fn reasons<C: Cloud>(driver: &Driver<C>, subject: Subject, parts: &[Part]) -> Vec<String> {
+/// What is told of a subject, the most important first, then what of it could not be read.
+fn reasons<C: Cloud>(driver: &Driver<C>, subject: Subject, parts: &[Part], now: Time) -> Vec<Told> {
     let (setup, plan) = (driver.controller.setup(), driver.controller.plan());
     let mut own: Vec<_> = plan.reasons.iter().filter(|reason| reason.subject == subject).collect();
     own.sort_by_key(|reason| explain::precedence(&reason.because));
-    let mut said: Vec<String> = own.iter().map(|reason| explain::sentence(setup, reason)).collect();
+    let mut said: Vec<Told> = (own.iter())
+        .map(|reason| Told {
+            code: explain::code(&reason.because).to_owned(),
+            detail: explain::detail(&reason.because).map(str::to_owned),
+            sentence: explain::sentence(setup, reason),
+        })
+        .collect();
     for (since, message) in parts.iter().filter_map(|part| driver.sight.gaps.get(part)) {
         let name = explain::subject(setup, subject);
-        said.push(format!("{name}: not readable since {since}: {}", printable(message)));
+        let (age, why) = (now.since(*since).max(Span::ZERO), printable(message));
+        said.push(Told::new(
+            "unreadable",
+            format!("{name}: not readable since {since}, {age} ago: {why}"),
+        ));
     }
     said
 }
@@ -240,19 +264,22 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
         driver,
         Subject::Environment(index),
         &[Part::Environments, Part::Instances(setup.name.clone())],
+        now,
     );
     let name = printable(&setup.name);
     if let Some(min) = driver.controller.yielded(index) {
-        said.insert(0, format!("{name}: another hand set min to {min}; it is left alone"));
+        let sentence = format!("{name}: another hand set min to {min}; it is left alone");
+        said.insert(0, Told::new("yielded", sentence));
     }
     if let Some(trouble) = driver.teller.troubles.get(&setup.name) {
-        said.insert(0, format!("{name}: {}", printable(trouble)));
+        said.insert(0, Told::new("refused", format!("{name}: {}", printable(trouble))));
     }
     if let Some(read) = driver.sight.read.get(&setup.name)
         && !levels.valid
         && !read.status_reason.is_empty()
     {
-        said.insert(0, format!("{name}: not VALID: {}", printable(&read.status_reason)));
+        let sentence = format!("{name}: not VALID: {}", printable(&read.status_reason));
+        said.insert(0, Told::new("not_valid", sentence));
     }
     Some(EnvironmentStatus {
         name: setup.name.clone(),
@@ -295,9 +322,10 @@ fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<Q
         .unwrap_or_default();
     let extra = driver.sight.queues_read.get(&setup.name).cloned().unwrap_or_default();
     let parts = [Part::Queues, Part::Jobs(setup.name.clone())];
-    let mut said = reasons(driver, Subject::Queue(index), &parts);
+    let mut said = reasons(driver, Subject::Queue(index), &parts, now);
     if let Some(trouble) = &extra.trouble {
-        said.insert(0, format!("{}: {}", printable(&setup.name), printable(trouble)));
+        let sentence = format!("{}: {}", printable(&setup.name), printable(trouble));
+        said.insert(0, Told::new("unreadable", sentence));
     }
     Some(QueueStatus {
         name: setup.name.clone(),
@@ -331,7 +359,7 @@ fn sqs<C: Cloud>(driver: &Driver<C>, index: SqsIndex, now: Time) -> Option<SqsSt
         delayed: counts.delayed,
         oldest: driver.sight.oldest.get(&source.name).copied(),
         age: age(seen, now),
-        reasons: reasons(driver, Subject::Sqs(index), &parts),
+        reasons: reasons(driver, Subject::Sqs(index), &parts, now),
     })
 }
 

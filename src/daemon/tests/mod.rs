@@ -5,6 +5,7 @@ mod crashes;
 mod leadership;
 mod outages;
 mod surges;
+mod told;
 mod troubles;
 
 use std::io::Write as _;
@@ -157,7 +158,10 @@ async fn an_environment_that_hangs_delays_no_other() {
     let snapshot = life.snapshot.borrow().clone();
     let hangs = &snapshot.environments[1];
     assert!(
-        hangs.reasons.iter().any(|reason| reason.contains("not readable since")),
+        hangs
+            .reasons
+            .iter()
+            .any(|reason| reason.sentence.contains("not readable since")),
         "{hangs:?}"
     );
     life.end().await.unwrap();

@@ -151,7 +151,12 @@ async fn expired_credentials_are_told_and_survived() {
         after.values().sum::<u32>() - before.values().sum::<u32>() <= 160,
         "{before:?} {after:?}"
     );
-    let reasons = life.snapshot.borrow().environments[0].reasons.join("\n");
+    let reasons = life.snapshot.borrow().environments[0]
+        .reasons
+        .iter()
+        .map(|told| told.sentence.as_str())
+        .collect::<Vec<_>>()
+        .join("\n");
     assert!(reasons.contains("renew them"), "{reasons}");
     let told = log.lines("renew them");
     assert!((1..=10).contains(&told.len()), "{told:#?}");
