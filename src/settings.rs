@@ -45,6 +45,7 @@ pub struct Settings {
     #[schemars(example = Guard::example())]
     pub guard: Option<Guard>,
     /// Where several processes agree on the one that writes. Not set: this one is alone, and always writes.
+    #[schemars(example = Leadership::example())]
     pub leadership: Option<Leadership>,
     /// The most an environment is asked for while there is no guard.
     pub unguarded_max_vcpus: Cpus,
@@ -98,6 +99,15 @@ pub struct Leadership {
     /// The item in it: the same for all processes of which one is to write.
     #[serde(default = "autotune")]
     pub name: String,
+}
+
+impl Leadership {
+    fn example() -> Self {
+        Self {
+            table: autotune(),
+            name: autotune(),
+        }
+    }
 }
 
 fn autotune() -> String {
