@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::units::{Span, Time, f64_to_i64, i64_to_f64, usize_to_f64};
 
-/// Jobs wait for environments that are being read, but no longer than this: one that hangs delays nobody else.
-const JOBS_WAIT_MOST: Span = Span::from_seconds(5);
+/// Jobs and quotas wait for environments that are being read, but no longer than this: one that hangs delays nobody else.
+const LAST_WAIT_MOST: Span = Span::from_seconds(5);
 /// A part that could not be read is tried again after this; doubles with every failure, up to the part's period.
 const AGAIN_FIRST: Span = Span::from_seconds(5);
 /// How long one wait for hints lasts, see [`super::cloud::Cloud::hints`].
@@ -52,11 +52,12 @@ impl Part {
         }
     }
 
-    const fn is_jobs(&self) -> bool {
-        matches!(self, Self::Jobs(_))
+    /// Read after what goes first. Of a quota's use our own instances are taken off, so these must be known.
+    const fn goes_last(&self) -> bool {
+        matches!(self, Self::Jobs(_) | Self::Quota(_))
     }
 
-    const fn goes_before_jobs(&self) -> bool {
+    const fn goes_first(&self) -> bool {
         matches!(self, Self::Environments | Self::Instances(_))
     }
 }
@@ -182,9 +183,9 @@ impl Cadence {
                 due.push(part.clone());
             }
         }
-        let first = due.iter().any(Part::goes_before_jobs) || self.jobs_wait_until(now).is_some();
+        let first = due.iter().any(Part::goes_first) || self.last_wait_until(now).is_some();
         if first {
-            due.retain(|part| !part.is_jobs());
+            due.retain(|part| !part.goes_last());
         }
         for part in &due {
             if let Some(state) = self.parts.get_mut(part) {
@@ -216,11 +217,11 @@ impl Cadence {
 
     /// When something will be due next; in the past if it is.
     pub fn next(&self, now: Time, circumstances: &Circumstances) -> Time {
-        let jobs = self.jobs_wait_until(now).unwrap_or(Time::FAR_PAST);
+        let last = self.last_wait_until(now).unwrap_or(Time::FAR_PAST);
         let idle = self.parts.iter().filter(|(_, state)| !state.reading);
         let at = idle.map(|(part, state)| {
             let at = self.due_at(now, part, *state, circumstances);
-            if part.is_jobs() { at.max(jobs) } else { at }
+            if part.goes_last() { at.max(last) } else { at }
         });
         at.min().unwrap_or(Time::FAR_FUTURE)
     }
@@ -258,13 +259,13 @@ impl Cadence {
         }
     }
 
-    /// While environments are being read: until when jobs wait for them.
-    fn jobs_wait_until(&self, now: Time) -> Option<Time> {
+    /// While environments are being read: until when jobs and quotas wait for them.
+    fn last_wait_until(&self, now: Time) -> Option<Time> {
         let reading = self
             .parts
             .iter()
-            .filter(|(part, state)| part.goes_before_jobs() && state.reading);
-        let until = reading.filter_map(|(_, state)| state.began.map(|began| began + JOBS_WAIT_MOST));
+            .filter(|(part, state)| part.goes_first() && state.reading);
+        let until = reading.filter_map(|(_, state)| state.began.map(|began| began + LAST_WAIT_MOST));
         until.filter(|until| *until > now).max()
     }
 }

@@ -62,20 +62,21 @@ fn every_part_has_its_own_period() {
 }
 
 #[test]
-fn environments_are_read_first_and_jobs_last_but_wait_no_longer_than_five_seconds() {
-    let mut cadence = cadence();
+fn environments_are_read_first_jobs_and_quotas_last_but_wait_no_longer_than_five_seconds() {
+    let mut cadence = Cadence::new(Periods::default());
+    let quota = Part::Quota("L-1".to_owned());
+    cadence.set_parts([Part::Environments, instances("a"), instances("b"), quota.clone(), jobs()]);
     let first = cadence.due(START, &events());
-    assert_eq!(first.first(), Some(&Part::Environments));
-    assert!(!first.contains(&jobs()));
+    assert_eq!(first, [Part::Environments, instances("a"), instances("b")]);
     for part in first.iter().filter(|part| **part != instances("a")) {
         cadence.ended(part, true);
     }
     assert_eq!(cadence.due(START + Span::from_seconds(4), &events()), []);
     assert_eq!(
         cadence.next(START + Span::from_seconds(4), &events()),
-        START + JOBS_WAIT_MOST
+        START + LAST_WAIT_MOST
     );
-    assert_eq!(cadence.due(START + JOBS_WAIT_MOST, &events()), [jobs()]);
+    assert_eq!(cadence.due(START + LAST_WAIT_MOST, &events()), [quota, jobs()]);
 }
 
 #[test]
