@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{ExitStatus, Failed};
 use crate::input::render;
+#[cfg(feature = "aws")]
 use crate::input::values::Region;
 use crate::settings::{self, Settings};
 
