@@ -14,7 +14,7 @@ pub enum FileKind {
 }
 
 /// Keys by which settings are known. `account` is one where it is text: that of a policy is a table.
-pub const SETTINGS_KEYS: [&str; 14] = [
+pub const SETTINGS_KEYS: [&str; 15] = [
     "apply",
     "policies",
     "account",
@@ -24,6 +24,7 @@ pub const SETTINGS_KEYS: [&str; 14] = [
     "tag",
     "events_queue_url",
     "guard",
+    "leadership",
     "unguarded_max_vcpus",
     "on_stop",
     "journal",
