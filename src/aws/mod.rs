@@ -97,8 +97,6 @@ pub struct Aws {
     sqs: aws_sdk_sqs::Client,
     sts: aws_sdk_sts::Client,
     calls: Calls,
-    /// ARNs of environments and queues: they never change while the thing exists.
-    arns: Mutex<BTreeMap<(u8, String), String>>,
     /// URLs of SQS queues by name.
     sqs_urls: Mutex<BTreeMap<String, String>>,
 }
@@ -158,7 +156,6 @@ impl Aws {
             sqs: client!(aws_sdk_sqs, &sdk, calls),
             sts: client!(aws_sdk_sts, &sdk, calls),
             calls,
-            arns: Mutex::default(),
             sqs_urls: Mutex::default(),
         })
     }

@@ -65,7 +65,13 @@ fn every_part_has_its_own_period() {
 fn environments_are_read_first_jobs_and_quotas_last_but_wait_no_longer_than_five_seconds() {
     let mut cadence = Cadence::new(Periods::default());
     let quota = Part::Quota("L-1".to_owned());
-    cadence.set_parts([Part::Environments, instances("a"), instances("b"), quota.clone(), jobs()]);
+    cadence.set_parts([
+        Part::Environments,
+        instances("a"),
+        instances("b"),
+        quota.clone(),
+        jobs(),
+    ]);
     let first = cadence.due(START, &events());
     assert_eq!(first, [Part::Environments, instances("a"), instances("b")]);
     for part in first.iter().filter(|part| **part != instances("a")) {
