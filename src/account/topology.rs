@@ -1,4 +1,4 @@
-//! What the account has: compute environments and job queues as AWS Batch describes them. Plain data, no opinions.
+//! What the planner needs of an account: compute environments with their instance types, and job queues.
 
 use std::collections::BTreeMap;
 

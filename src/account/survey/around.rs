@@ -1,0 +1,127 @@
+//! What is around AWS Batch: roles, service quotas, and who else writes to environments.
+
+use serde::{Deserialize, Serialize};
+
+use super::Known;
+
+/// An instance profile.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct InstanceProfile {
+    /// Its ARN.
+    pub arn: String,
+    /// Names of its roles: at most one.
+    pub roles: Vec<String>,
+}
+
+/// A role.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct Role {
+    /// Its ARN.
+    pub arn: String,
+    /// Services that may assume it, of its AssumeRolePolicyDocument.
+    pub trusted_services: Vec<String>,
+    /// ARNs of its attached policies.
+    pub attached_policies: Vec<String>,
+    /// Names of its inline policies.
+    pub inline_policies: Vec<String>,
+}
+
+/// A service quota.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct Quota {
+    /// The limit: vCPUs for those of EC2, TiB for storage.
+    pub value: i64,
+    /// Whether it is the applied value; else the default.
+    pub applied: bool,
+    /// What the whole account uses of it, in the same unit, rounded up.
+    pub used: Known<i64>,
+}
+
+/// The guard: what puts base back should the daemon be gone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Guard {
+    /// The schedule group.
+    pub group: String,
+    /// Whether it is there.
+    pub group_exists: Known<bool>,
+    /// The role that its schedules act with, by ARN; its name is looked up among the roles.
+    pub role_arn: String,
+}
+
+/// A rule of EventBridge.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct EventRule {
+    /// Its name.
+    pub name: String,
+    /// `ENABLED` or `DISABLED`.
+    pub state: String,
+    /// Whether it hands events of AWS Batch to the daemon's SQS queue.
+    pub reaches_us: bool,
+}
+
+/// A schedule of EventBridge that calls UpdateComputeEnvironment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct Schedules {
+    /// Its name.
+    pub name: String,
+    /// Its group.
+    pub group_name: String,
+    /// `ENABLED` or `DISABLED`.
+    pub state: String,
+    /// When it fires.
+    pub schedule_expression: String,
+    /// What it writes to.
+    pub target: ScheduleTarget,
+}
+
+/// What a schedule writes to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct ScheduleTarget {
+    /// The compute environment: a name or an ARN.
+    pub compute_environment: String,
+}
+
+/// Somebody else who writes to an environment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Writer {
+    /// The compute environment: a name or an ARN.
+    pub compute_environment: String,
+    /// Who: a principal, a stack, another policy.
+    pub who: String,
+    /// What was seen, for example `UpdateComputeEnvironment at 2026-01-01T00:00:00Z`.
+    pub what: String,
+}
+
+/// Whether the caller may do something.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Permission {
+    /// For example `batch:ListJobs`.
+    pub action: String,
+    /// On what; `*` for all.
+    pub resource: String,
+    /// What the probe said.
+    pub allowed: Known<bool>,
+    /// What needs it, in a few words.
+    pub needed_for: String,
+}
+
+/// An SQS queue.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SqsQueue {
+    /// Messages that can be received, approximately.
+    pub visible: i64,
+    /// Messages in flight, approximately.
+    pub in_flight: i64,
+    /// Age of the oldest message in seconds.
+    pub oldest_seconds: Known<i64>,
+}

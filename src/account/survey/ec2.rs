@@ -1,0 +1,227 @@
+//! What Amazon EC2 describes: field names are those of its API.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Known, Timestamp};
+
+/// One version of a launch template.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct LaunchTemplateVersion {
+    /// The template's id.
+    pub launch_template_id: String,
+    /// The template's name.
+    pub launch_template_name: String,
+    /// The version that `$Latest` or `$Default` stood for when it was read.
+    pub version_number: i64,
+    /// When this version was published.
+    pub create_time: Option<Timestamp>,
+    /// What it says.
+    pub launch_template_data: LaunchTemplateData,
+}
+
+/// What a launch template says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct LaunchTemplateData {
+    /// Volumes.
+    pub block_device_mappings: Vec<BlockDeviceMapping>,
+    /// The image.
+    pub image_id: Option<String>,
+    /// User data, decoded from base64. May hold secrets: see [`shareable`].
+    pub user_data: Option<String>,
+    /// Instance metadata.
+    pub metadata_options: Option<MetadataOptions>,
+    /// The instance type; Batch ignores it.
+    pub instance_type: Option<String>,
+    /// The instance profile; Batch ignores it.
+    pub iam_instance_profile: Option<IamInstanceProfile>,
+    /// Spot or not; Batch ignores it.
+    pub instance_market_options: Option<InstanceMarketOptions>,
+    /// Protection from termination; Batch ignores it.
+    pub disable_api_termination: Option<bool>,
+    /// Network interfaces; Batch ignores their subnets.
+    pub network_interfaces: Vec<NetworkInterface>,
+}
+
+/// A device of an instance.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct BlockDeviceMapping {
+    /// For example `/dev/xvda`.
+    pub device_name: String,
+    /// Set: the image's device of that name is left out.
+    pub no_device: Option<String>,
+    /// `ephemeral0` and so on: an instance store.
+    pub virtual_name: Option<String>,
+    /// A volume.
+    pub ebs: Option<EbsBlockDevice>,
+}
+
+/// A volume.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct EbsBlockDevice {
+    /// GiB; not set: as large as the snapshot.
+    pub volume_size: Option<i64>,
+    /// `gp3`, `gp2` and others.
+    pub volume_type: Option<String>,
+    /// What is on it.
+    pub snapshot_id: Option<String>,
+    /// Whether it goes with the instance.
+    pub delete_on_termination: Option<bool>,
+    /// Operations per second.
+    pub iops: Option<i64>,
+    /// MiB per second.
+    pub throughput: Option<i64>,
+}
+
+/// Instance metadata.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct MetadataOptions {
+    /// `required` (version 2 only) or `optional`.
+    pub http_tokens: Option<String>,
+    /// `enabled` or `disabled`.
+    pub http_endpoint: Option<String>,
+    /// How far answers go; containers need 2.
+    pub http_put_response_hop_limit: Option<i64>,
+}
+
+/// The instance profile that a template names.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct IamInstanceProfile {
+    /// By ARN,
+    pub arn: Option<String>,
+    /// or by name.
+    pub name: Option<String>,
+}
+
+/// How a template buys.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct InstanceMarketOptions {
+    /// `spot` and others.
+    pub market_type: Option<String>,
+}
+
+/// A network interface of a template.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct NetworkInterface {
+    /// Its subnet.
+    pub subnet_id: Option<String>,
+    /// Whether it gets a public address.
+    pub associate_public_ip_address: Option<bool>,
+}
+
+/// An image.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct Image {
+    /// Its id.
+    pub image_id: String,
+    /// Its name: those of Amazon ECS tell the generation.
+    pub name: String,
+    /// Its description.
+    pub description: String,
+    /// `x86_64` or `arm64`.
+    pub architecture: String,
+    /// `windows`, or nothing.
+    pub platform: Option<String>,
+    /// The device of the system.
+    pub root_device_name: String,
+    /// Its devices.
+    pub block_device_mappings: Vec<BlockDeviceMapping>,
+    /// When its publisher wants it to be used no more.
+    pub deprecation_time: Option<Timestamp>,
+    /// `v2.0`: instances require version 2 of instance metadata.
+    pub imds_support: Option<String>,
+}
+
+/// An instance type.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct InstanceTypeInfo {
+    /// vCPUs (`VCpuInfo.DefaultVCpus`).
+    pub default_vcpus: i64,
+    /// Memory (`MemoryInfo.SizeInMiB`).
+    pub size_in_mib: i64,
+    /// GPUs (`GpuInfo`, all together).
+    pub gpus: u32,
+    /// Whether it is arm64 (`ProcessorInfo.SupportedArchitectures`).
+    pub arm64: bool,
+    /// Instance store in GB (`InstanceStorageInfo.TotalSizeInGB`); none: it has none.
+    pub instance_storage_gb: Option<i64>,
+}
+
+/// A subnet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
+pub struct Subnet {
+    /// Its zone.
+    pub availability_zone: String,
+    /// Free addresses.
+    pub available_ip_address_count: i64,
+    /// Whether instances get a public address.
+    pub map_public_ip_on_launch: bool,
+    /// Where its default route goes (DescribeRouteTables: of the subnet, else the main one of its VPC).
+    pub route: Known<Route>,
+    /// Services that its VPC reaches through interface endpoints: the last part of their names, such as `ecs-agent`.
+    pub endpoints: Known<Vec<String>>,
+}
+
+/// Where the default route of a subnet goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Route {
+    /// To an internet gateway: only instances with a public address get out.
+    InternetGateway,
+    /// To a NAT gateway or instance.
+    Nat,
+    /// To something whose other side cannot be seen, such as a transit gateway.
+    Other(String),
+    /// There is none, or it is a black hole.
+    None,
+}
+
+/// What rules look for in user data. Lines with none of it are left out of what is shared.
+pub const USER_DATA_WORDS: [&str; 21] = [
+    "mime-version",
+    "content-type",
+    "boundary",
+    "ecs_cluster",
+    "ecs_instance_attributes",
+    "ecs_engine_task_cleanup_wait_duration",
+    "ecs_image_cleanup_interval",
+    "ecs_image_minimum_cleanup_age",
+    "ecs_num_images_delete_per_cycle",
+    "ecs_disable_image_cleanup",
+    "dm.basesize",
+    "data-root",
+    "docker-storage-setup",
+    "mkfs",
+    "mount ",
+    "/etc/fstab",
+    "pvcreate",
+    "vgextend",
+    "ebs-autoscale",
+    "nvme",
+    "mdadm",
+];
+
+/// User data of which only the lines that rules read are left, and the marks between its parts. The rest may hold secrets.
+pub fn shareable(user_data: &str) -> String {
+    let mut kept = String::new();
+    for line in user_data.lines() {
+        let lower = line.to_lowercase();
+        if line.is_empty() || line.starts_with("--") || USER_DATA_WORDS.iter().any(|word| lower.contains(word)) {
+            kept.push_str(line);
+        } else {
+            kept.push_str("# (left out)");
+        }
+        kept.push('\n');
+    }
+    kept
+}
