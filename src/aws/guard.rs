@@ -25,7 +25,7 @@ const EVERY: &str = "rate(5 minutes)";
 /// After this nobody should be surprised by us any more.
 const FOR: Span = Span::from_minutes(120);
 /// UpdateComputeEnvironment as a target of its own.
-const TARGET: &str = "arn:aws:scheduler:::aws-sdk:batch:updateComputeEnvironment";
+pub(super) const TARGET: &str = "arn:aws:scheduler:::aws-sdk:batch:updateComputeEnvironment";
 
 /// The request that the schedule makes. Targets of this kind want the model's member names with a capital first letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,6 +19,7 @@ mod replay;
 mod send;
 mod size;
 mod sqs;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod topology;
@@ -43,6 +44,8 @@ use crate::units::Span;
 
 use calls::Calls;
 use errors::{failed, unread};
+
+pub use survey::Asking;
 
 /// Long enough for any connection that will come about, short enough for three attempts.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -96,6 +99,8 @@ pub struct Aws {
     dynamodb: aws_sdk_dynamodb::Client,
     ec2: aws_sdk_ec2::Client,
     ecs: aws_sdk_ecs::Client,
+    eventbridge: aws_sdk_eventbridge::Client,
+    iam: aws_sdk_iam::Client,
     scheduler: aws_sdk_scheduler::Client,
     quotas: aws_sdk_servicequotas::Client,
     sqs: aws_sdk_sqs::Client,
@@ -157,6 +162,8 @@ impl Aws {
             dynamodb: client!(aws_sdk_dynamodb, &sdk, calls),
             ec2: client!(aws_sdk_ec2, &sdk, calls),
             ecs: client!(aws_sdk_ecs, &sdk, calls),
+            eventbridge: client!(aws_sdk_eventbridge, &sdk, calls),
+            iam: client!(aws_sdk_iam, &sdk, calls),
             scheduler: client!(aws_sdk_scheduler, &sdk, calls),
             quotas: client!(aws_sdk_servicequotas, &sdk, calls),
             sqs: client!(aws_sdk_sqs, &sdk, calls),

@@ -13,34 +13,51 @@ use crate::units::{Vcpus, f64_to_i64};
 /// EC2's name among the services that have quotas.
 const EC2: &str = "ec2";
 
+/// A quota as it is told.
+pub(super) struct Limit {
+    pub(super) value: i64,
+    /// Whether it is the applied value; else the default.
+    pub(super) applied: bool,
+    pub(super) found: ServiceQuota,
+}
+
 impl Aws {
     /// `used_by_others` is what the whole account uses, ours included: who knows what is ours subtracts it.
     pub(super) async fn read_quota(&self, quota: &str) -> Read<QuotaNow> {
-        let applied = self.quotas.get_service_quota().service_code(EC2).quota_code(quota);
-        let found: Option<ServiceQuota> = match applied.send().await {
-            Ok(answer) => answer.quota,
-            // Nobody ever asked for another limit than the default.
-            Err(error) if code(&error) == Some("NoSuchResourceException") => {
-                let call = self.quotas.get_aws_default_service_quota();
-                let answer = call.service_code(EC2).quota_code(quota).send().await;
-                answer
-                    .map_err(|e| unread("servicequotas:GetAWSDefaultServiceQuota", &e))?
-                    .quota
-            }
-            Err(error) => return Err(unread("servicequotas:GetServiceQuota", &error)),
-        };
-        let found = found.ok_or_else(|| failed(format!("servicequotas:GetServiceQuota told nothing of `{quota}`")))?;
-        let limit = found.value.filter(|limit| limit.is_finite());
-        let limit = limit.ok_or_else(|| failed(format!("service quota `{quota}` has no value")))?;
-        let used = self.use_of(&found, quota).await?;
+        let limit = self.limit_of(quota).await?;
+        let used = self.use_of(&limit.found, quota).await?;
         Ok(QuotaNow {
-            limit: Vcpus::new(f64_to_i64(limit.floor())),
+            limit: Vcpus::new(limit.value),
             used_by_others: used,
         })
     }
 
+    /// The applied value, else the default.
+    pub(super) async fn limit_of(&self, quota: &str) -> Read<Limit> {
+        let call = self.quotas.get_service_quota().service_code(EC2).quota_code(quota);
+        let (found, applied) = match call.send().await {
+            Ok(answer) => (answer.quota, true),
+            // Nobody ever asked for another limit than the default.
+            Err(error) if code(&error) == Some("NoSuchResourceException") => {
+                let call = self.quotas.get_aws_default_service_quota();
+                let answer = call.service_code(EC2).quota_code(quota).send().await;
+                let answer = answer.map_err(|e| unread("servicequotas:GetAWSDefaultServiceQuota", &e))?;
+                (answer.quota, false)
+            }
+            Err(error) => return Err(unread("servicequotas:GetServiceQuota", &error)),
+        };
+        let found = found.ok_or_else(|| failed(format!("servicequotas:GetServiceQuota told nothing of `{quota}`")))?;
+        let value = found.value.filter(|limit| limit.is_finite());
+        let value = value.ok_or_else(|| failed(format!("service quota `{quota}` has no value")))?;
+        Ok(Limit {
+            value: f64_to_i64(value.floor()),
+            applied,
+            found,
+        })
+    }
+
     /// The quota itself names the metric that counts its use. A metric without a value says that nothing runs.
-    async fn use_of(&self, found: &ServiceQuota, quota: &str) -> Read<Vcpus> {
+    pub(super) async fn use_of(&self, found: &ServiceQuota, quota: &str) -> Read<Vcpus> {
         let usage = found.usage_metric.as_ref();
         let Some((usage, namespace, name)) =
             usage.and_then(|u| Some((u, u.metric_namespace.as_deref()?, u.metric_name.as_deref()?)))

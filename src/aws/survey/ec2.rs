@@ -1,0 +1,429 @@
+//! What Amazon EC2 describes: launch templates, images, types, zones, subnets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ec2::types::{self as sdk, Filter, LocationType, RouteState, RouteTable};
+
+use super::{Named, each, known, text, timestamp};
+use crate::account::survey::{
+    Asked, BlockDeviceMapping, EbsBlockDevice, IamInstanceProfile, Image, InstanceMarketOptions, InstanceTypeInfo,
+    Known, LaunchTemplateData, LaunchTemplateSpecification, LaunchTemplateVersion, MetadataOptions, NetworkInterface,
+    Route, Subnet, Timestamp, ec2::shareable,
+};
+use crate::aws::Aws;
+use crate::aws::errors::{code, unread};
+use crate::catalog::Catalog;
+use crate::daemon::cloud::Read;
+use crate::units::{Time, to_u32};
+
+/// Most values of one filter.
+const FILTER_VALUES_MOST: usize = 200;
+
+impl Aws {
+    /// The versions that environments name, and all images that they and their templates name.
+    pub(super) async fn survey_templates(&self, named: &Named) -> (Asked<LaunchTemplateVersion>, Asked<Image>) {
+        let mut templates: Asked<LaunchTemplateVersion> = BTreeMap::new();
+        for specification in &named.templates {
+            let overrides = specification.overrides.iter().map(|one| LaunchTemplateSpecification {
+                launch_template_id: one.launch_template_id.clone(),
+                launch_template_name: one.launch_template_name.clone(),
+                version: one.version.clone(),
+                overrides: Vec::new(),
+            });
+            for one in std::iter::once(specification.clone()).chain(overrides) {
+                let key = one.key();
+                if !templates.contains_key(&key) {
+                    templates.insert(key, known(self.template(&one).await));
+                }
+            }
+        }
+        let mut images = named.images.clone();
+        let read = templates.values().filter_map(|one| one.read().ok()?.as_ref());
+        images.extend(read.filter_map(|one| one.launch_template_data.image_id.clone()));
+        // A template may also name a parameter that holds the id.
+        images.retain(|image| image.starts_with("ami-"));
+        let told = self.images(&images).await;
+        (templates, each(&images, told))
+    }
+
+    async fn template(&self, named: &LaunchTemplateSpecification) -> Read<Option<LaunchTemplateVersion>> {
+        let version = named.version.as_deref().filter(|version| !version.is_empty());
+        let call = self
+            .ec2
+            .describe_launch_template_versions()
+            .versions(version.unwrap_or("$Default"));
+        let call = match &named.launch_template_id {
+            Some(id) => call.launch_template_id(id),
+            None => call.set_launch_template_name(named.launch_template_name.clone()),
+        };
+        match call.send().await {
+            Ok(answer) => {
+                let found = answer.launch_template_versions.unwrap_or_default().into_iter().next();
+                Ok(found.map(template_version))
+            }
+            Err(error) if code(&error).is_some_and(is_missing) => Ok(None),
+            Err(error) => Err(unread("ec2:DescribeLaunchTemplateVersions", &error)),
+        }
+    }
+
+    async fn images(&self, ids: &BTreeSet<String>) -> Read<BTreeMap<String, Image>> {
+        let mut found = BTreeMap::new();
+        if ids.is_empty() {
+            return Ok(found);
+        }
+        // As a filter: one image that is gone does not hide the others.
+        let filter = Filter::builder()
+            .name("image-id")
+            .set_values(Some(ids.iter().cloned().collect()));
+        let call = self
+            .ec2
+            .describe_images()
+            .filters(filter.build())
+            .include_deprecated(true);
+        let answer = call.send().await.map_err(|e| unread("ec2:DescribeImages", &e))?;
+        for told in answer.images.unwrap_or_default() {
+            let one = image(told);
+            found.insert(one.image_id.clone(), one);
+        }
+        Ok(found)
+    }
+
+    /// Types that the environments may launch, by name; families as their members.
+    pub(super) async fn survey_types(&self, specification: &BTreeSet<String>) -> Asked<InstanceTypeInfo> {
+        let (names, patterns) = names_and_patterns(specification);
+        let told = self.instance_type_infos(patterns).await;
+        match told {
+            Ok(told) => {
+                let mut all = each(&names, Ok(BTreeMap::new()));
+                all.extend(told.into_iter().map(|(name, info)| (name, Known::Known(Some(info)))));
+                all
+            }
+            Err(error) => each(&names, Err(error)),
+        }
+    }
+
+    async fn instance_type_infos(&self, patterns: Vec<String>) -> Read<BTreeMap<String, InstanceTypeInfo>> {
+        let mut found = BTreeMap::new();
+        for patterns in patterns.chunks(FILTER_VALUES_MOST) {
+            let filter = Filter::builder()
+                .name("instance-type")
+                .set_values(Some(patterns.to_vec()));
+            let call = self.ec2.describe_instance_types().filters(filter.build());
+            let mut pages = call.into_paginator().items().send();
+            while let Some(info) = pages.next().await {
+                let info = info.map_err(|e| unread("ec2:DescribeInstanceTypes", &e))?;
+                found.insert(text(info.instance_type.as_ref()), type_info(&info));
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn survey_offerings(
+        &self,
+        specification: &BTreeSet<String>,
+    ) -> Known<BTreeMap<String, Vec<String>>> {
+        let (_, patterns) = names_and_patterns(specification);
+        known(self.offerings(patterns).await)
+    }
+
+    async fn offerings(&self, patterns: Vec<String>) -> Read<BTreeMap<String, Vec<String>>> {
+        let mut zones: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for patterns in patterns.chunks(FILTER_VALUES_MOST) {
+            let filter = Filter::builder()
+                .name("instance-type")
+                .set_values(Some(patterns.to_vec()));
+            let call = self.ec2.describe_instance_type_offerings().filters(filter.build());
+            let call = call.location_type(LocationType::AvailabilityZone);
+            let mut pages = call.into_paginator().items().send();
+            while let Some(offering) = pages.next().await {
+                let offering = offering.map_err(|e| unread("ec2:DescribeInstanceTypeOfferings", &e))?;
+                let zone = zones.entry(offering.location.unwrap_or_default()).or_default();
+                zone.push(text(offering.instance_type.as_ref()));
+            }
+        }
+        zones.values_mut().for_each(|types| types.sort());
+        Ok(zones)
+    }
+
+    pub(super) async fn survey_subnets(&self, ids: &BTreeSet<String>) -> Asked<Subnet> {
+        let told = self.subnets(ids).await;
+        each(ids, told)
+    }
+
+    async fn subnets(&self, ids: &BTreeSet<String>) -> Read<BTreeMap<String, Subnet>> {
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let filter = Filter::builder()
+            .name("subnet-id")
+            .set_values(Some(ids.iter().cloned().collect()));
+        let mut told = Vec::new();
+        let call = self.ec2.describe_subnets().filters(filter.build());
+        let mut pages = call.into_paginator().items().send();
+        while let Some(subnet) = pages.next().await {
+            told.push(subnet.map_err(|e| unread("ec2:DescribeSubnets", &e))?);
+        }
+        let vpcs: BTreeSet<String> = told.iter().filter_map(|subnet| subnet.vpc_id.clone()).collect();
+        let filter = Filter::builder()
+            .name("vpc-id")
+            .set_values(Some(vpcs.into_iter().collect()))
+            .build();
+        let (tables, endpoints) = tokio::join!(self.route_tables(filter.clone()), self.endpoints(filter));
+        let (tables, endpoints) = (known(tables), known(endpoints));
+        let subnet = |subnet: sdk::Subnet| {
+            let (id, vpc) = (subnet.subnet_id.unwrap_or_default(), subnet.vpc_id.unwrap_or_default());
+            let one = Subnet {
+                availability_zone: subnet.availability_zone.unwrap_or_default(),
+                available_ip_address_count: subnet.available_ip_address_count.unwrap_or_default().into(),
+                map_public_ip_on_launch: subnet.map_public_ip_on_launch.unwrap_or_default(),
+                route: match tables.read() {
+                    Ok(tables) => Known::Known(default_route(tables, &id, &vpc)),
+                    Err(why) => Known::unread(why),
+                },
+                endpoints: match endpoints.read() {
+                    Ok(endpoints) => Known::Known(endpoints.get(&vpc).cloned().unwrap_or_default()),
+                    Err(why) => Known::unread(why),
+                },
+            };
+            (id, one)
+        };
+        Ok(told.into_iter().map(subnet).collect())
+    }
+
+    async fn route_tables(&self, vpcs: Filter) -> Read<Vec<RouteTable>> {
+        let mut pages = self
+            .ec2
+            .describe_route_tables()
+            .filters(vpcs)
+            .into_paginator()
+            .items()
+            .send();
+        let mut tables = Vec::new();
+        while let Some(table) = pages.next().await {
+            tables.push(table.map_err(|e| unread("ec2:DescribeRouteTables", &e))?);
+        }
+        Ok(tables)
+    }
+
+    /// By VPC: services behind interface endpoints.
+    async fn endpoints(&self, vpcs: Filter) -> Read<BTreeMap<String, Vec<String>>> {
+        let mut pages = self
+            .ec2
+            .describe_vpc_endpoints()
+            .filters(vpcs)
+            .into_paginator()
+            .items()
+            .send();
+        let mut endpoints: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        while let Some(endpoint) = pages.next().await {
+            let endpoint = endpoint.map_err(|e| unread("ec2:DescribeVpcEndpoints", &e))?;
+            let service = endpoint.service_name.unwrap_or_default();
+            let service = service.rsplit('.').next().unwrap_or_default().to_owned();
+            endpoints
+                .entry(endpoint.vpc_id.unwrap_or_default())
+                .or_default()
+                .push(service);
+        }
+        Ok(endpoints)
+    }
+}
+
+fn is_missing(code: &str) -> bool {
+    code.starts_with("InvalidLaunchTemplate") && (code.contains("NotFound") || code.contains("Malformed"))
+}
+
+/// Names of types that were asked for one by one, and what EC2's filters take: families with a star. Words such as `optimal`
+/// are what the catalogue says.
+fn names_and_patterns(specification: &BTreeSet<String>) -> (BTreeSet<String>, Vec<String>) {
+    let (mut names, mut patterns) = (BTreeSet::new(), BTreeSet::new());
+    for entry in specification {
+        if entry.contains('.') {
+            names.insert(entry.clone());
+            patterns.insert(entry.clone());
+            continue;
+        }
+        let members = Catalog::bundled()
+            .expand(std::slice::from_ref(entry))
+            .unwrap_or_default();
+        let families: BTreeSet<String> = members.iter().map(|one| format!("{}.*", one.family())).collect();
+        if families.is_empty() {
+            patterns.insert(format!("{entry}.*"));
+        }
+        patterns.extend(families);
+    }
+    (names, patterns.into_iter().collect())
+}
+
+fn template_version(told: sdk::LaunchTemplateVersion) -> LaunchTemplateVersion {
+    LaunchTemplateVersion {
+        create_time: timestamp(told.create_time),
+        launch_template_id: told.launch_template_id.unwrap_or_default(),
+        launch_template_name: told.launch_template_name.unwrap_or_default(),
+        version_number: told.version_number.unwrap_or_default(),
+        launch_template_data: told.launch_template_data.map(template_data).unwrap_or_default(),
+    }
+}
+
+fn template_data(told: sdk::ResponseLaunchTemplateData) -> LaunchTemplateData {
+    let interface = |one: sdk::LaunchTemplateInstanceNetworkInterfaceSpecification| NetworkInterface {
+        subnet_id: one.subnet_id,
+        associate_public_ip_address: one.associate_public_ip_address,
+    };
+    let mapping = |one: sdk::LaunchTemplateBlockDeviceMapping| BlockDeviceMapping {
+        device_name: one.device_name.unwrap_or_default(),
+        no_device: one.no_device,
+        virtual_name: one.virtual_name,
+        ebs: one.ebs.map(|ebs| EbsBlockDevice {
+            volume_size: ebs.volume_size.map(i64::from),
+            volume_type: ebs.volume_type.map(|one| one.as_str().to_owned()),
+            snapshot_id: ebs.snapshot_id,
+            delete_on_termination: ebs.delete_on_termination,
+            iops: ebs.iops.map(i64::from),
+            throughput: ebs.throughput.map(i64::from),
+        }),
+    };
+    LaunchTemplateData {
+        block_device_mappings: told
+            .block_device_mappings
+            .unwrap_or_default()
+            .into_iter()
+            .map(mapping)
+            .collect(),
+        image_id: told.image_id,
+        user_data: told.user_data.as_deref().map(user_data),
+        metadata_options: told.metadata_options.map(|one| MetadataOptions {
+            http_tokens: one.http_tokens.map(|one| one.as_str().to_owned()),
+            http_endpoint: one.http_endpoint.map(|one| one.as_str().to_owned()),
+            http_put_response_hop_limit: one.http_put_response_hop_limit.map(i64::from),
+        }),
+        instance_type: told.instance_type.map(|one| one.as_str().to_owned()),
+        iam_instance_profile: told.iam_instance_profile.map(|one| IamInstanceProfile {
+            arn: one.arn,
+            name: one.name,
+        }),
+        instance_market_options: told.instance_market_options.map(|one| InstanceMarketOptions {
+            market_type: one.market_type.map(|one| one.as_str().to_owned()),
+        }),
+        disable_api_termination: told.disable_api_termination,
+        network_interfaces: told
+            .network_interfaces
+            .unwrap_or_default()
+            .into_iter()
+            .map(interface)
+            .collect(),
+    }
+}
+
+/// What rules read of it; what is no text stays as it is told, in base64.
+fn user_data(base64: &str) -> String {
+    let bytes = aws_smithy_types::base64::decode(base64).ok();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    text.map_or_else(|| base64.to_owned(), |text| shareable(&text))
+}
+
+fn image(told: sdk::Image) -> Image {
+    let mapping = |one: sdk::BlockDeviceMapping| BlockDeviceMapping {
+        device_name: one.device_name.unwrap_or_default(),
+        no_device: one.no_device,
+        virtual_name: one.virtual_name,
+        ebs: one.ebs.map(|ebs| EbsBlockDevice {
+            volume_size: ebs.volume_size.map(i64::from),
+            volume_type: ebs.volume_type.map(|one| one.as_str().to_owned()),
+            snapshot_id: ebs.snapshot_id,
+            delete_on_termination: ebs.delete_on_termination,
+            iops: ebs.iops.map(i64::from),
+            throughput: ebs.throughput.map(i64::from),
+        }),
+    };
+    Image {
+        architecture: text(told.architecture.as_ref()),
+        platform: told.platform.map(|one| one.as_str().to_owned()),
+        block_device_mappings: told
+            .block_device_mappings
+            .unwrap_or_default()
+            .into_iter()
+            .map(mapping)
+            .collect(),
+        deprecation_time: told.deprecation_time.as_deref().and_then(Time::parse).map(Timestamp),
+        imds_support: told.imds_support.map(|one| one.as_str().to_owned()),
+        image_id: told.image_id.unwrap_or_default(),
+        name: told.name.unwrap_or_default(),
+        description: told.description.unwrap_or_default(),
+        root_device_name: told.root_device_name.unwrap_or_default(),
+    }
+}
+
+fn type_info(info: &sdk::InstanceTypeInfo) -> InstanceTypeInfo {
+    let gpus = info
+        .gpu_info
+        .iter()
+        .flat_map(sdk::GpuInfo::gpus)
+        .filter_map(|gpu| gpu.count);
+    let architectures = info
+        .processor_info
+        .iter()
+        .flat_map(sdk::ProcessorInfo::supported_architectures);
+    InstanceTypeInfo {
+        default_vcpus: info
+            .v_cpu_info
+            .as_ref()
+            .and_then(|one| one.default_v_cpus)
+            .unwrap_or_default()
+            .into(),
+        size_in_mib: info
+            .memory_info
+            .as_ref()
+            .and_then(|one| one.size_in_mib)
+            .unwrap_or_default(),
+        gpus: to_u32(gpus.map(i64::from).fold(0, i64::saturating_add).max(0)),
+        arm64: architectures
+            .into_iter()
+            .any(|one| *one == sdk::ArchitectureType::Arm64),
+        instance_storage_gb: info.instance_storage_info.as_ref().and_then(|one| one.total_size_in_gb),
+    }
+}
+
+/// A subnet without a table of its own has the main one of its VPC.
+fn default_route(tables: &[RouteTable], subnet: &str, vpc: &str) -> Route {
+    let own = tables.iter().find(|table| {
+        let associated = table.associations().iter();
+        associated
+            .filter_map(|one| one.subnet_id.as_deref())
+            .any(|id| id == subnet)
+    });
+    let main = || {
+        tables.iter().find(|table| {
+            table.vpc_id.as_deref() == Some(vpc) && table.associations().iter().any(|one| one.main == Some(true))
+        })
+    };
+    let Some(table) = own.or_else(main) else {
+        return Route::None;
+    };
+    let default = table.routes().iter().find(|route| {
+        let everywhere = route.destination_cidr_block.as_deref() == Some("0.0.0.0/0")
+            || route.destination_ipv6_cidr_block.as_deref() == Some("::/0");
+        everywhere && route.state != Some(RouteState::Blackhole)
+    });
+    let Some(route) = default else { return Route::None };
+    let other = [
+        &route.transit_gateway_id,
+        &route.egress_only_internet_gateway_id,
+        &route.vpc_peering_connection_id,
+        &route.local_gateway_id,
+        &route.carrier_gateway_id,
+        &route.core_network_arn,
+    ];
+    if route
+        .gateway_id
+        .as_deref()
+        .is_some_and(|gateway| gateway.starts_with("igw-"))
+    {
+        Route::InternetGateway
+    } else if route.nat_gateway_id.is_some() || route.instance_id.is_some() || route.network_interface_id.is_some() {
+        Route::Nat
+    } else if let Some(id) = other.into_iter().flatten().next().or(route.gateway_id.as_ref()) {
+        Route::Other(id.clone())
+    } else {
+        Route::None
+    }
+}

@@ -1,0 +1,181 @@
+//! What `autotune check` reads: the account as AWS describes it, each part read or with the reason why it was not.
+//!
+//! Things are asked for once, however many environments name them, and many at a time where the service allows it: ten
+//! environments take less than sixty requests.
+
+mod around;
+mod batch;
+mod ec2;
+mod identities;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_smithy_types::DateTime;
+
+use crate::account::survey::{
+    Asked, ComputeEnvironment, Known, LaunchTemplateSpecification, Survey, Timestamp, VERSION, name_of,
+};
+use crate::aws::Aws;
+use crate::catalog::{Catalog, Purchase, quota_code};
+use crate::clock;
+use crate::daemon::cloud::{Read, Unread};
+use crate::units::Time;
+
+/// What of the policy decides what is read.
+#[derive(Clone, Debug, Default)]
+pub struct Asking {
+    /// SQS queues that it names.
+    pub sqs_queues: Vec<String>,
+}
+
+impl Aws {
+    /// Everything that rules look at. Fails only where not even the account is known: whatever else cannot be read is said in
+    /// its place.
+    pub async fn survey(&self, asking: &Asking) -> Read<Survey> {
+        let identity = self.who().await?;
+        let (compute_environments, job_queues) = tokio::join!(self.survey_environments(), self.survey_queues());
+        let environments = compute_environments.read().map_or(&[][..], Vec::as_slice);
+        let queues = job_queues.read().map_or(&[][..], Vec::as_slice);
+        let named = Named::of(
+            environments,
+            self.settings.guard.as_ref().map(|guard| guard.role_arn.as_str()),
+        );
+        let policies = queues
+            .iter()
+            .filter_map(|queue| queue.scheduling_policy_arn.clone())
+            .collect();
+        let arns = environments
+            .iter()
+            .map(|one| one.compute_environment_arn.clone())
+            .collect();
+        let (job_definitions, scheduling_policies, (launch_templates, images), instance_types, offerings) = tokio::join!(
+            self.survey_definitions(),
+            self.survey_scheduling_policies(policies),
+            self.survey_templates(&named),
+            self.survey_types(&named.types),
+            self.survey_offerings(&named.types),
+        );
+        let (subnets, (instance_profiles, roles), quotas, guard, event_rules, schedules) = tokio::join!(
+            self.survey_subnets(&named.subnets),
+            self.survey_identities(&named.profiles, &named.roles),
+            self.survey_quotas(&named.quotas),
+            self.survey_guard(),
+            self.survey_event_rules(&identity),
+            self.survey_schedules(),
+        );
+        let ((permissions, may_update), sqs_queues) =
+            tokio::join!(self.survey_permissions(arns), self.survey_sqs(&asking.sqs_queues),);
+        Ok(Survey {
+            version: VERSION,
+            taken_at: Some(Timestamp(clock::now())),
+            account: identity.account,
+            region: identity.region,
+            compute_environments,
+            job_queues,
+            scheduling_policies,
+            job_definitions,
+            launch_templates,
+            images,
+            instance_types,
+            offerings,
+            subnets,
+            instance_profiles,
+            roles,
+            quotas,
+            guard,
+            event_rules,
+            schedules,
+            writers: Known::unread("CloudTrail is not read"),
+            permissions,
+            may_update,
+            sqs_queues,
+        })
+    }
+}
+
+/// What environments name, each once.
+#[derive(Debug, Default)]
+struct Named {
+    templates: Vec<LaunchTemplateSpecification>,
+    images: BTreeSet<String>,
+    /// Types, families and words, as the environments have them.
+    types: BTreeSet<String>,
+    subnets: BTreeSet<String>,
+    profiles: BTreeSet<String>,
+    roles: BTreeSet<String>,
+    quotas: BTreeSet<String>,
+}
+
+impl Named {
+    fn of(environments: &[ComputeEnvironment], guard_role: Option<&str>) -> Self {
+        let mut named = Self::default();
+        named.roles.extend(guard_role.map(|role| name_of(role).to_owned()));
+        for environment in environments {
+            let role = environment.service_role.as_deref().filter(|role| !role.is_empty());
+            named.roles.extend(role.map(|role| name_of(role).to_owned()));
+            let Some(resources) = &environment.compute_resources else {
+                continue;
+            };
+            named.templates.extend(resources.launch_template.clone());
+            named.images.extend(resources.image_id.clone());
+            let overridden = resources.ec2_configuration.iter();
+            named
+                .images
+                .extend(overridden.filter_map(|one| one.image_id_override.clone()));
+            named.types.extend(resources.instance_types.iter().cloned());
+            named.subnets.extend(resources.subnets.iter().cloned());
+            let profile = resources.instance_role.as_deref();
+            named
+                .profiles
+                .extend(profile.map(|profile| name_of(profile).to_owned()));
+            let fleet = resources.spot_iam_fleet_role.as_deref();
+            named.roles.extend(fleet.map(|role| name_of(role).to_owned()));
+            let purchase = match resources.r#type.as_str() {
+                "SPOT" => Purchase::Spot,
+                "EC2" => Purchase::OnDemand,
+                _ => continue,
+            };
+            for name in &resources.instance_types {
+                let known = Catalog::bundled()
+                    .expand(std::slice::from_ref(name))
+                    .unwrap_or_default();
+                let codes = known.iter().filter_map(|one| quota_code(&one.name, purchase));
+                named.quotas.extend(codes.map(str::to_owned));
+            }
+        }
+        named
+    }
+}
+
+/// What is said of a part that could not be read.
+fn known<T>(read: Read<T>) -> Known<T> {
+    match read {
+        Ok(value) => Known::Known(value),
+        Err(Unread { message, .. }) => Known::unread(message),
+    }
+}
+
+/// What was told of names that were asked for in one request: those that are missing are not there.
+fn each<T>(names: &BTreeSet<String>, told: Read<BTreeMap<String, T>>) -> Asked<T> {
+    match told {
+        Ok(mut told) => {
+            let found = names.iter().map(|name| (name.clone(), Known::Known(told.remove(name))));
+            found.collect()
+        }
+        Err(Unread { message, .. }) => names
+            .iter()
+            .map(|name| (name.clone(), Known::unread(message.clone())))
+            .collect(),
+    }
+}
+
+fn timestamp(time: Option<DateTime>) -> Option<Timestamp> {
+    time?
+        .to_millis()
+        .ok()
+        .map(|millis| Timestamp(Time::from_millis(millis)))
+}
+
+fn text<T: AsRef<str>>(value: Option<&T>) -> String {
+    value.map(|value| value.as_ref().to_owned()).unwrap_or_default()
+}
