@@ -6,3 +6,4 @@ mod commands;
 mod moto;
 #[cfg(test)]
 mod steering;
+mod survey;

@@ -34,7 +34,7 @@ fn settings() -> AwsSettings {
     }
 }
 
-async fn moto() -> Aws {
+pub(crate) async fn moto() -> Aws {
     Aws::connect(&settings()).await.unwrap()
 }
 

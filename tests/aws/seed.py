@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Fills a moto server with what tests/aws/main.rs expects: seed.py URL"""
 
+import base64
 import json
 import sys
 import time
@@ -35,19 +36,29 @@ def main(url):
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
     group = ec2.create_security_group(GroupName="batch", Description="batch", VpcId=vpc)["GroupId"]
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    main = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "association.main", "Values": ["true"]}]
+    table = ec2.describe_route_tables(Filters=main)["RouteTables"][0]["RouteTableId"]
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    user_data = "#!/bin/bash\necho ECS_CLUSTER=mine >> /etc/ecs/ecs.config\nexport TOKEN=secret\n"
     ec2.create_launch_template(
         LaunchTemplateName="batch",
         LaunchTemplateData={
-            "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 100}}]
+            "ImageId": image,
+            "UserData": base64.b64encode(user_data.encode()).decode(),
+            "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 100}}],
         },
     )
-    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    assume = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [assume]})
     role = iam.create_role(RoleName="batch", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
     iam.create_instance_profile(InstanceProfileName="batch")
     iam.add_role_to_instance_profile(InstanceProfileName="batch", RoleName="batch")
     profile = iam.get_instance_profile(InstanceProfileName="batch")["InstanceProfile"]["Arn"]
 
-    def environment(name, kind, types, tag="steer"):
+    def environment(name, kind, types, tag="steer", **more):
         resources = {
             "type": kind,
             "minvCpus": 0,
@@ -57,7 +68,7 @@ def main(url):
             "subnets": [subnet],
             "securityGroupIds": [group],
             "instanceRole": profile,
-        }
+        } | more
         if kind == "SPOT":
             resources |= {"bidPercentage": 100, "spotIamFleetRole": role}
         return batch.create_compute_environment(
@@ -70,7 +81,8 @@ def main(url):
         )["computeEnvironmentArn"]
 
     # The second type of `spot` is one that EC2 knows and the catalogue does not.
-    spot = environment("spot", "SPOT", ["m5.large", "mac2.metal"])
+    template = {"launchTemplateName": "batch", "version": "$Latest"}
+    spot = environment("spot", "SPOT", ["m5.large", "mac2.metal"], launchTemplate=template)
     on_demand = environment("on-demand", "EC2", ["c5.large", "c5.xlarge"])
     order = [
         {"order": 1, "computeEnvironment": spot},

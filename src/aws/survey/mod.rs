@@ -5,8 +5,9 @@
 
 mod around;
 mod batch;
-mod ec2;
 mod identities;
+mod places;
+mod templates;
 
 use std::collections::{BTreeMap, BTreeSet};
 
