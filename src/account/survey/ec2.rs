@@ -187,7 +187,7 @@ pub enum Route {
 }
 
 /// What rules look for in user data. Lines with none of it are left out of what is shared.
-pub const USER_DATA_WORDS: [&str; 21] = [
+pub const USER_DATA_WORDS: [&str; 23] = [
     "mime-version",
     "content-type",
     "boundary",
@@ -209,6 +209,8 @@ pub const USER_DATA_WORDS: [&str; 21] = [
     "ebs-autoscale",
     "nvme",
     "mdadm",
+    "lvextend",
+    "ephemeral0",
 ];
 
 /// User data of which only the lines that rules read are left, and the marks between its parts. The rest may hold secrets.

@@ -15,10 +15,10 @@ pub use around::{
     EventRule, Guard, InstanceProfile, Permission, Quota, Role, ScheduleTarget, Schedules, SqsQueue, Writer,
 };
 pub use batch::{
-    ComputeEnvironment, ComputeEnvironmentOrder, ComputeResources, ContainerProperties, Ec2Configuration, EcsProperties,
-    EphemeralStorage, EvaluateOnExit, FairsharePolicy, JobDefinition, JobQueue, JobStateTimeLimitAction, JobTimeout,
-    LaunchTemplateOverride, LaunchTemplateSpecification, LinuxParameters, NodeProperties, ResourceRequirement,
-    RetryStrategy, SchedulingPolicy, TaskProperties, UpdatePolicy,
+    ComputeEnvironment, ComputeEnvironmentOrder, ComputeResources, ContainerProperties, Ec2Configuration,
+    EcsProperties, EphemeralStorage, EvaluateOnExit, FairsharePolicy, JobDefinition, JobQueue, JobStateTimeLimitAction,
+    JobTimeout, LaunchTemplateOverride, LaunchTemplateSpecification, LinuxParameters, NodeProperties,
+    ResourceRequirement, RetryStrategy, SchedulingPolicy, TaskProperties, UpdatePolicy,
 };
 pub use ec2::{
     BlockDeviceMapping, EbsBlockDevice, IamInstanceProfile, Image, InstanceMarketOptions, InstanceTypeInfo,
