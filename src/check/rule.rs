@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+use serde::ser::SerializeStruct as _;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -96,10 +97,9 @@ macro_rules! ec2_guide {
 pub(super) use {batch_api, batch_guide, ec2_guide, rules};
 
 /// Something that a rule found.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// The rule's code.
-    #[serde(serialize_with = "code_of", rename = "code")]
+    /// Its kind. In JSON: `code` and `name`.
     pub rule: &'static Rule,
     /// How bad it is here.
     pub severity: Severity,
@@ -113,8 +113,18 @@ pub struct Finding {
     pub fix: String,
 }
 
-fn code_of<S: serde::Serializer>(rule: &&'static Rule, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(rule.code)
+impl Serialize for Finding {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Finding", 7)?;
+        fields.serialize_field("code", self.rule.code)?;
+        fields.serialize_field("name", self.rule.name)?;
+        fields.serialize_field("severity", &self.severity)?;
+        fields.serialize_field("subject", &self.subject)?;
+        fields.serialize_field("message", &self.message)?;
+        fields.serialize_field("evidence", &self.evidence)?;
+        fields.serialize_field("fix", &self.fix)?;
+        fields.end()
+    }
 }
 
 impl Finding {
