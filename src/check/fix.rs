@@ -1,5 +1,7 @@
 //! A corrected launch template, to be read and used by a person. Nothing is applied.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use serde_json::{Value, json};
 
@@ -196,7 +198,8 @@ fn user_data(version: &LaunchTemplateVersion, by_hand: &mut Vec<String>) -> Opti
         boundary.push('=');
     }
     Some(format!(
-        "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"{boundary}\"\n\n--{boundary}\nContent-Type: {kind}; charset=\"us-ascii\"\n\n{text}\n\n--{boundary}--\n"
+        "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"{boundary}\"\n\n--{boundary}\nContent-Type: {kind}; charset=\"us-ascii\"\n\n{}\n--{boundary}--\n",
+        text.trim_end_matches('\n')
     ))
 }
 
@@ -204,7 +207,7 @@ fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
 
-/// Arguments of `aws_launch_template`.
+/// Arguments of `aws_launch_template`. Writing to a string cannot fail.
 fn terraform(changes: &serde_json::Map<String, Value>, user_data: Option<&str>) -> String {
     let mut text = String::new();
     for mapping in changes
@@ -220,7 +223,7 @@ fn terraform(changes: &serde_json::Map<String, Value>, user_data: Option<&str>) 
             ("VirtualName", "virtual_name"),
         ] {
             if let Some(value) = mapping.get(name) {
-                text.push_str(&format!("  {argument} = {}\n", literal(value)));
+                let _ = writeln!(text, "  {argument} = {}", literal(value));
             }
         }
         if let Some(ebs) = mapping.get("Ebs") {
@@ -234,7 +237,7 @@ fn terraform(changes: &serde_json::Map<String, Value>, user_data: Option<&str>) 
                 ("Throughput", "throughput"),
             ] {
                 if let Some(value) = ebs.get(name) {
-                    text.push_str(&format!("    {argument} = {}\n", literal(value)));
+                    let _ = writeln!(text, "    {argument} = {}", literal(value));
                 }
             }
             text.push_str("  }\n");
@@ -243,17 +246,15 @@ fn terraform(changes: &serde_json::Map<String, Value>, user_data: Option<&str>) 
     }
     if let Some(options) = changes.get("MetadataOptions") {
         let value = |name: &str| options.get(name).map(literal).unwrap_or_default();
-        text.push_str(&format!(
-            "metadata_options {{\n  http_tokens = {}\n  http_put_response_hop_limit = {}\n}}\n",
-            value("HttpTokens"),
-            value("HttpPutResponseHopLimit")
-        ));
+        let (tokens, hops) = (value("HttpTokens"), value("HttpPutResponseHopLimit"));
+        let _ = writeln!(
+            text,
+            "metadata_options {{\n  http_tokens = {tokens}\n  http_put_response_hop_limit = {hops}\n}}"
+        );
     }
     if let Some(user_data) = user_data {
-        text.push_str(&format!(
-            "user_data = base64encode({})\n",
-            literal(&Value::String(user_data.to_owned()))
-        ));
+        let text_literal = literal(&Value::String(user_data.to_owned()));
+        let _ = writeln!(text, "user_data = base64encode({text_literal})");
     }
     text
 }

@@ -36,17 +36,7 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
             return report.unread(&all, "job definitions", why);
         }
     };
-    for definition in definitions {
-        if definition
-            .timeout
-            .as_ref()
-            .and_then(|timeout| timeout.attempt_duration_seconds)
-            .is_none()
-        {
-            let name = &definition.job_definition_name;
-            report.add(Finding::of(&NO_TIMEOUT, name, "its jobs may run for ever").with("timeout", "not set"));
-        }
-    }
+    timeouts(definitions, report);
     let mut told: Vec<(&str, &'static str)> = Vec::new();
     for (environment, _) in view.on_ecs() {
         // Why job queues are not known is told elsewhere; without them every definition counts.
@@ -99,6 +89,21 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
                         .with("registered", format!("{room} (assumed)")),
                 );
             }
+        }
+    }
+}
+
+/// AT503.
+fn timeouts(definitions: &[JobDefinition], report: &mut Report) {
+    for definition in definitions {
+        if definition
+            .timeout
+            .as_ref()
+            .and_then(|timeout| timeout.attempt_duration_seconds)
+            .is_none()
+        {
+            let name = &definition.job_definition_name;
+            report.add(Finding::of(&NO_TIMEOUT, name, "its jobs may run for ever").with("timeout", "not set"));
         }
     }
 }

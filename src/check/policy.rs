@@ -287,12 +287,7 @@ fn steered(view: &View<'_>, environment: &Environment<'_>, report: &mut Report) 
             name,
             format!("minvCpus is {min}, the policy's base is {base}"),
         );
-        report.add(
-            finding
-                .as_bad_as(severity)
-                .with("minvCpus", min)
-                .with("min_vcpus", base),
-        );
+        report.add(finding.rated(severity).with("minvCpus", min).with("min_vcpus", base));
     }
     for schedule in view.survey.schedules.read().into_iter().flatten() {
         if name_of(&schedule.target.compute_environment) == name && schedule.state != "DISABLED" {
@@ -345,7 +340,7 @@ fn guard(view: &View<'_>, report: &mut Report) {
         Ok(Some(guard)) => guard,
         Ok(None) => {
             let finding = Finding::of(&NO_GUARD, "guard", "no guard is configured").with("guard", "not set");
-            report.add(finding.as_bad_as(Severity::Warning));
+            report.add(finding.rated(Severity::Warning));
             return;
         }
         Err(why) => return report.unread(&[&NO_GUARD], "guard", why),

@@ -288,7 +288,7 @@ fn offerings(view: &View<'_>, environment: &Environment<'_>, resources: &Compute
         format!("not offered in its zones: {list}")
     };
     let finding = Finding::of(&NOT_OFFERED, name, message)
-        .as_bad_as(severity)
+        .rated(severity)
         .with("not offered", list);
     report.add(finding.with("zones", zones.into_iter().collect::<Vec<_>>().join(", ")));
 }

@@ -295,7 +295,8 @@ fn subnets(view: &View<'_>, environment: &Environment<'_>, resources: &ComputeRe
                 way_out(name, id, subnet, gets_public_address(view, resources), report);
             }
             Ok(None) => {
-                report.add(Finding::of(&SUBNET_MISSING, name, format!("subnet {id} does not exist")).with("subnet", id))
+                report
+                    .add(Finding::of(&SUBNET_MISSING, name, format!("subnet {id} does not exist")).with("subnet", id));
             }
             Err(why) => {
                 complete = false;
@@ -328,7 +329,7 @@ fn subnets(view: &View<'_>, environment: &Environment<'_>, resources: &ComputeRe
     let message = format!("{free} free addresses for {least} to {most} instances at maxvCpus");
     let finding = Finding::of(&FEW_ADDRESSES, name, message)
         .with("AvailableIpAddressCount", free)
-        .as_bad_as(severity);
+        .rated(severity);
     let finding = finding
         .with("maxvCpus", resources.max_vcpus)
         .with("largest type", &largest.name)

@@ -153,7 +153,7 @@ impl Finding {
     }
 
     /// How bad it is here.
-    pub(super) fn as_bad_as(mut self, severity: Severity) -> Self {
+    pub(super) fn rated(mut self, severity: Severity) -> Self {
         self.severity = severity;
         self
     }

@@ -6,7 +6,9 @@ use super::Report;
 use super::disk::{Generation, starts};
 use super::rule::{Finding, Severity, batch_api, batch_guide, ec2_guide, rules, shell};
 use super::view::{Environment, View};
-use crate::account::survey::{ComputeResources, Known, LaunchTemplateOverride, LaunchTemplateVersion, told};
+use crate::account::survey::{
+    ComputeResources, Known, LaunchTemplateOverride, LaunchTemplateSpecification, LaunchTemplateVersion, told,
+};
 use crate::catalog::Architecture;
 use crate::units::Time;
 
@@ -141,7 +143,7 @@ fn keys(resources: &ComputeResources) -> BTreeSet<String> {
         .collect()
 }
 
-/// AT203, AT204, AT206, AT207: how the environment names its templates.
+/// AT203, AT204, AT206 and AT207: how the environment names its templates.
 fn specification(view: &View<'_>, environment: &Environment<'_>, resources: &ComputeResources, report: &mut Report) {
     let Some(specification) = &resources.launch_template else {
         return;
@@ -178,6 +180,17 @@ fn specification(view: &View<'_>, environment: &Environment<'_>, resources: &Com
             (Known::Unread { why }, _) => report.unread(&[&NEWER], name, format!("when it took {key} over: {why}")),
         }
     }
+    targets(environment, resources, specification, report);
+}
+
+/// AT206 and AT207.
+fn targets(
+    environment: &Environment<'_>,
+    resources: &ComputeResources,
+    specification: &LaunchTemplateSpecification,
+    report: &mut Report,
+) {
+    let name = environment.name();
     let mut targets: BTreeSet<&str> = BTreeSet::new();
     for target in specification
         .overrides
@@ -186,7 +199,7 @@ fn specification(view: &View<'_>, environment: &Environment<'_>, resources: &Com
     {
         let family = target.split('.').next().unwrap_or(target);
         let within = |known: &&str| *known == family || known.split('.').next() == Some(target.as_str());
-        if targets.contains(target.as_str()) || targets.iter().any(|known| within(known)) {
+        if targets.contains(target.as_str()) || targets.iter().any(within) {
             let message = format!("more than one override is for {target}");
             report.add(Finding::of(&OVERLAP, name, message).with("targetInstanceTypes", target));
         }
@@ -355,7 +368,7 @@ fn generation(view: &View<'_>, name: &str, start: &super::disk::Start<'_>, repor
     match start.generation {
         Generation::Al1 => report.add(find("instances start with Amazon Linux 1")),
         Generation::Al2 if now > AL2_END => {
-            report.add(find("instances start with Amazon Linux 2, which ended on 2026-06-30"))
+            report.add(find("instances start with Amazon Linux 2, which ended on 2026-06-30"));
         }
         _ if deprecated.is_some() => {
             let at = deprecated.map_or(now, |at| at.0);
@@ -420,6 +433,6 @@ fn metadata(name: &str, start: &super::disk::Start<'_>, report: &mut Report) {
         } else {
             Severity::Info
         };
-        report.add(finding.with("ImdsSupport of the image", image).as_bad_as(severity));
+        report.add(finding.with("ImdsSupport of the image", image).rated(severity));
     }
 }

@@ -380,7 +380,7 @@ impl Place<'_, '_> {
             );
             let severity = if assumed { Severity::Warning } else { Severity::Error };
             let finding = evidence(self.find(&TOO_SMALL, message)).with("needed", format!("{need} GiB"));
-            report.add(finding.as_bad_as(severity).fix(self.grow(&volume.device, need)));
+            report.add(finding.rated(severity).fix(self.grow(&volume.device, need)));
             return;
         }
         let Some(minutes) = cleanup_minutes(user_data) else {
@@ -519,7 +519,7 @@ impl Place<'_, '_> {
                         report.add(
                             finding
                                 .with("scratch per job", needs.scratch_gib.show("GiB"))
-                                .as_bad_as(severity),
+                                .rated(severity),
                         );
                     }
                     Some(_) => {}

@@ -179,13 +179,11 @@ fn template_of(resources: &ComputeResources, one: &InstanceType) -> (Option<Stri
     };
     let means = |name: &String| *name == one.name || *name == one.family();
     let mut overrides = specification.overrides.iter();
-    match overrides.find(|other| other.target_instance_types.iter().any(means)) {
-        Some(other) => (Some(other.key()), true),
-        None => {
-            let named = specification.launch_template_id.is_some() || specification.launch_template_name.is_some();
-            (named.then(|| specification.key()), false)
-        }
+    if let Some(other) = overrides.find(|other| other.target_instance_types.iter().any(means)) {
+        return (Some(other.key()), true);
     }
+    let named = specification.launch_template_id.is_some() || specification.launch_template_name.is_some();
+    (named.then(|| specification.key()), false)
 }
 
 /// Of two entries, the one for NVIDIA is for instances with GPUs.

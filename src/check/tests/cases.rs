@@ -789,7 +789,7 @@ const POLICY: &[Case] = &[
     case(
         "AT711",
         "environments.spot.min_vcpus",
-        &[("at", "policy.toml:5:13")],
+        &[("at", "policy.toml:5:1")],
         |world| world.policy.push_str("[environments.spot]\nmin_vcpus = 65\n"),
         |world| world.policy.push_str("[environments.spot]\nmin_vcpus = 64\n"),
     ),

@@ -66,11 +66,46 @@ fn a_corrected_template_has_no_findings_left() {
 #[test]
 fn the_forms_read_well() {
     let (text, by_hand) = fixed(&broken(), "batch", Format::Terraform).unwrap();
-    insta::assert_snapshot!(text, @"");
-    insta::assert_snapshot!(by_hand.join("\n"), @"");
+    insta::assert_snapshot!(text, @r#"
+    block_device_mappings {
+      device_name = "/dev/xvda"
+      ebs {
+        volume_size = 170
+        volume_type = "gp3"
+        delete_on_termination = true
+      }
+    }
+    metadata_options {
+      http_tokens = "required"
+      http_put_response_hop_limit = 2
+    }
+    user_data = base64encode("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"==AUTOTUNE==\"\n\n--==AUTOTUNE==\nContent-Type: text/x-shellscript; charset=\"us-ascii\"\n\n#!/bin/bash\necho $${HOME}\n--==AUTOTUNE==--\n")
+    "#);
+    insta::assert_snapshot!(by_hand.join("\n"), @"then name the new version in the compute environment: that is an infrastructure update");
     let (text, by_hand) = fixed(&broken(), "batch", Format::Json).unwrap();
-    insta::assert_snapshot!(text, @"");
-    insta::assert_snapshot!(by_hand.join("\n"), @"");
+    insta::assert_snapshot!(text, @r#"
+    {
+      "BlockDeviceMappings": [
+        {
+          "DeviceName": "/dev/xvda",
+          "Ebs": {
+            "VolumeSize": 170,
+            "VolumeType": "gp3",
+            "DeleteOnTermination": true
+          }
+        }
+      ],
+      "MetadataOptions": {
+        "HttpTokens": "required",
+        "HttpPutResponseHopLimit": 2
+      },
+      "UserData": "TUlNRS1WZXJzaW9uOiAxLjAKQ29udGVudC1UeXBlOiBtdWx0aXBhcnQvbWl4ZWQ7IGJvdW5kYXJ5PSI9PUFVVE9UVU5FPT0iCgotLT09QVVUT1RVTkU9PQpDb250ZW50LVR5cGU6IHRleHQveC1zaGVsbHNjcmlwdDsgY2hhcnNldD0idXMtYXNjaWkiCgojIS9iaW4vYmFzaAplY2hvICR7SE9NRX0KLS09PUFVVE9UVU5FPT0tLQo="
+    }
+    "#);
+    insta::assert_snapshot!(by_hand.join("\n"), @r#"
+    use it with: aws ec2 create-launch-template-version --launch-template-id lt-1 --source-version 3 --launch-template-data file://FILE
+    then name the new version in the compute environment: that is an infrastructure update
+    "#);
 }
 
 #[test]
@@ -81,4 +116,24 @@ fn user_data_of_which_lines_were_left_out_is_not_printed() {
     let (text, by_hand) = fixed(&world, "batch", Format::Terraform).unwrap();
     assert!(!text.contains("user_data"), "{text}");
     assert!(by_hand.iter().any(|line| line.contains("MIME")), "{by_hand:?}");
+}
+
+/// What the tests of the command line look at. A change of the format of surveys has to change the file too.
+#[test]
+fn the_account_in_the_tree_is_the_broken_one() {
+    let mut world = broken();
+    let mut data = world.template().clone();
+    let mut root = data.block_device_mappings[0].clone();
+    root.device_name = "/dev/xvda".to_owned();
+    root.ebs.as_mut().unwrap().volume_size = Some(60);
+    data.block_device_mappings.push(root);
+    data.metadata_options = healthy().template().metadata_options.clone();
+    *world.template() = data;
+    world.job().job_definition_name = "align\u{1b}[31m".to_owned();
+    world.job().timeout = None;
+    world.survey.permissions = crate::account::survey::Known::unread("AccessDenied: iam:SimulatePrincipalPolicy");
+    let fresh = serde_json::to_string_pretty(&world.survey).unwrap() + "\n";
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check/account.json");
+    let in_tree = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(in_tree == fresh, "stale: tests/check/account.json");
 }

@@ -49,10 +49,10 @@ fn every_part_that_is_unread_is_told_and_is_never_a_finding() {
         "/roles/own",
         "/roles/fleet",
         "/quotas/L-D18FCD1D",
-        "/subnets/subnet-a/known/endpoints",
-        "/subnets/subnet-b/known/endpoints",
-        "/quotas/L-7A658B76/known/used",
-        "/quotas/L-D18FCD1D/known/used",
+        "/subnets/subnet-a/known/Endpoints",
+        "/subnets/subnet-b/known/Endpoints",
+        "/quotas/L-7A658B76/known/Used",
+        "/quotas/L-D18FCD1D/known/Used",
     ];
     let mut wrong = Vec::new();
     for place in &places {
