@@ -21,7 +21,7 @@ rules! {
         finds: "A DISABLED compute environment that a job queue uses.",
         why: "Nothing is placed there. If it is the only one, jobs stay RUNNABLE.",
         fix: "Enable it, or take it out of the queue.",
-        sources: [batch_api!("ComputeEnvironmentDetail"), batch_guide!("compute_environment_parameters")],
+        sources: [batch_api!("ComputeEnvironmentDetail"), batch_guide!("compute_environments")],
     }
     MIN_DISABLED = "AT403" "min-held-while-disabled" Error {
         finds: "minvCpus above 0 on a DISABLED compute environment.",
@@ -33,13 +33,13 @@ rules! {
         finds: "A job queue whose order has an On-Demand environment before a Spot one.",
         why: "Environments are tried in their order: Spot is used only when On-Demand cannot serve, so the cheaper capacity hardly ever is.",
         fix: "Put the Spot environment first.",
-        sources: [batch_guide!("job_queue_parameters"), batch_guide!("compute_environments")],
+        sources: [batch_guide!("create-job-queue-ec2"), batch_guide!("compute_environments")],
     }
     SINGLE = "AT405" "single-environment" Info {
         finds: "A job queue whose only environment is a Spot one.",
         why: "When Spot capacity is short, jobs wait until it is not. There is nothing to fall back on.",
         fix: "Add an On-Demand environment behind it.",
-        sources: [batch_guide!("job_stuck_in_runnable"), batch_guide!("job_queue_parameters")],
+        sources: [batch_guide!("job_stuck_in_runnable"), batch_guide!("create-job-queue-ec2")],
     }
     NO_FIT = "AT406" "job-fits-no-type" Error {
         finds: "A job definition whose jobs fit on no type of the environments they come to, after what the system and the ECS agent keep.",

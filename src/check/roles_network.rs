@@ -51,7 +51,7 @@ rules! {
         finds: "The role of the Spot fleet has AmazonEC2SpotFleetRole instead of AmazonEC2SpotFleetTaggingRole.",
         why: "Spot capacity does not scale down (\"You are not authorized to perform this operation\"), so it is paid for while idle.",
         fix: "aws iam attach-role-policy --role-name ROLE --policy-arn arn:aws:iam::aws:policy/service-role/AmazonEC2SpotFleetTaggingRole",
-        sources: [batch_guide!("spot_fleet_IAM_role"), batch_guide!("troubleshooting")],
+        sources: [batch_guide!("spot_fleet_IAM_role"), batch_guide!("batch-troubleshooting")],
     }
     OWN_SERVICE_ROLE = "AT306" "service-role-not-linked" Warning {
         finds: "The service role is not AWSServiceRoleForBatch.",

@@ -1,5 +1,7 @@
 //! AT1xx: whether the disks of instances hold what jobs put there.
 
+mod corrected;
+mod storage;
 mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,8 +10,9 @@ use super::rule::{Finding, batch_guide, ec2_guide, rules};
 use super::user_data::{UserData, cleanup_minutes};
 use super::view::{Environment, View, images_of, registered, size_of};
 use super::{Report, Severity};
-use crate::account::survey::{BlockDeviceMapping, ComputeResources, JobDefinition, told};
+use crate::account::survey::{ComputeResources, JobDefinition, told};
 use crate::catalog::InstanceType;
+pub(super) use corrected::corrected;
 use volumes::Volume;
 pub(super) use volumes::{Generation, Start, starts};
 
@@ -142,82 +145,11 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
         }
         stored.extend(most);
     }
-    storage(view, &stored, counted, report);
+    storage::check(view, &stored, counted, report);
 }
 
 fn all_but_quota() -> Vec<&'static super::Rule> {
     RULES.iter().copied().filter(|rule| **rule != STORAGE_QUOTA).collect()
-}
-
-/// Mappings of a launch template as they should be for what some types of an environment start with.
-pub(super) fn corrected(
-    view: &View<'_>,
-    environment: &Environment<'_>,
-    resources: &ComputeResources,
-    start: &Start<'_>,
-    mappings: &mut Vec<BlockDeviceMapping>,
-) {
-    let place = Place {
-        view,
-        environment,
-        resources,
-        start,
-    };
-    let user_data = start.user_data();
-    let arranged = user_data.as_ref().is_some_and(UserData::arranges_disks);
-    let volumes = start.volumes();
-    if start.generation.shares_root() && !arranged {
-        // The root volume, as large as the largest that somebody wanted elsewhere.
-        let root = start.root();
-        let added: Vec<&Volume> = volumes.iter().filter(|volume| !volume.of_image).collect();
-        let there = volumes
-            .iter()
-            .find(|volume| volume.device == root)
-            .and_then(|volume| volume.size);
-        let size = added
-            .iter()
-            .filter_map(|volume| volume.size)
-            .chain(there)
-            .chain(place.wanted())
-            .max();
-        mappings.retain(|mapping| {
-            mapping.ebs.is_none() || !added.iter().any(|volume| volume.device == mapping.device_name)
-        });
-        let small = there.is_none_or(|there| size > Some(there));
-        let gp2 = volumes
-            .iter()
-            .any(|volume| volume.device == root && volume.kind == "gp2");
-        if small || gp2 || !added.is_empty() {
-            let at = mappings.iter().position(|mapping| mapping.device_name == root);
-            let at = at.unwrap_or_else(|| {
-                mappings.push(BlockDeviceMapping {
-                    device_name: root.to_owned(),
-                    ..BlockDeviceMapping::default()
-                });
-                mappings.len() - 1
-            });
-            if let Some(mapping) = mappings.get_mut(at) {
-                let ebs = mapping.ebs.get_or_insert_default();
-                ebs.volume_size = size.max(ebs.volume_size);
-                if ebs.volume_type.as_deref().is_none_or(|kind| kind == "gp2") {
-                    ebs.volume_type = Some("gp3".to_owned());
-                }
-                ebs.delete_on_termination = Some(true);
-            }
-        }
-    }
-    for mapping in mappings {
-        let of_image = volumes
-            .iter()
-            .find(|volume| volume.device == mapping.device_name)
-            .and_then(|volume| volume.snapshot_size);
-        if let Some(ebs) = &mut mapping.ebs {
-            ebs.volume_size = ebs.volume_size.max(of_image.filter(|_| ebs.volume_size.is_some()));
-            if ebs.delete_on_termination == Some(false) {
-                ebs.delete_on_termination = Some(true);
-            }
-        }
-    }
 }
 
 /// What some types of an environment start with.
@@ -592,58 +524,6 @@ impl Place<'_, '_> {
         if !with_store.is_empty() {
             let finding = self.find(&STORE_UNUSED, "nothing uses the instance stores of its types");
             report.add(finding.with("InstanceStorageInfo", with_store.join(", ")));
-        }
-    }
-
-    /// Kind and GiB of all volumes at maxvCpus on the smallest type: the most that can be asked for.
-    fn planned_storage(&self) -> BTreeMap<String, i64> {
-        let smallest = self
-            .start
-            .types
-            .iter()
-            .map(|one| one.nominal.vcpus.get())
-            .min()
-            .unwrap_or(1)
-            .max(1);
-        let max = self.resources.max_vcpus.max(0);
-        let instances = max / smallest + i64::from(max % smallest > 0);
-        let mut planned: BTreeMap<String, i64> = BTreeMap::new();
-        for volume in self.start.volumes() {
-            let of_kind = planned.entry(volume.kind).or_default();
-            *of_kind = of_kind.saturating_add(volume.size.unwrap_or(0).saturating_mul(instances));
-        }
-        planned
-    }
-}
-
-/// AT112. Codes of the service `ebs`, in TiB.
-fn storage(view: &View<'_>, planned: &[(String, i64)], counted: bool, report: &mut Report) {
-    for (kind, code) in [("gp3", "L-7A658B76"), ("gp2", "L-D18FCD1D")] {
-        let gib = planned
-            .iter()
-            .filter(|(of, _)| of == kind)
-            .map(|(_, gib)| *gib)
-            .fold(0, i64::saturating_add);
-        if gib == 0 {
-            continue;
-        }
-        match told(&view.survey.quotas, code) {
-            Ok(Some(quota)) if gib > quota.value.saturating_mul(1024) => {
-                let message = format!(
-                    "at maxvCpus of all environments, {gib} GiB of {kind} volumes; the quota is {} TiB",
-                    quota.value
-                );
-                let finding = Finding::of(&STORAGE_QUOTA, code, message).with("planned", format!("{gib} GiB"));
-                report.add(
-                    finding
-                        .with("limit", format!("{} TiB", quota.value))
-                        .with("applied", quota.applied),
-                );
-            }
-            Ok(Some(_)) if counted => {}
-            Ok(Some(_)) => report.unread(&[&STORAGE_QUOTA], code, "not all volumes are known"),
-            Ok(None) => report.unread(&[&STORAGE_QUOTA], code, "the account has no such quota"),
-            Err(why) => report.unread(&[&STORAGE_QUOTA], code, why),
         }
     }
 }

@@ -169,46 +169,10 @@ fn quota(value: i64, used: i64) -> Known<Option<Quota>> {
     })
 }
 
-/// Two environments, Spot before On-Demand, one queue, one job definition.
-pub(super) fn healthy() -> World {
-    let subnet = |zone: &str| {
-        known(Subnet {
-            availability_zone: zone.to_owned(),
-            available_ip_address_count: 4000,
-            map_public_ip_on_launch: false,
-            route: Known::Known(Route::Nat),
-            endpoints: Known::Known(Vec::new()),
-        })
-    };
-    let size = |vcpus, memory| {
-        known(InstanceTypeInfo {
-            default_vcpus: vcpus,
-            size_in_mib: memory,
-            ..InstanceTypeInfo::default()
-        })
-    };
-    let types = vec!["m6i.xlarge".to_owned(), "m6i.2xlarge".to_owned()];
+/// Roles, quotas, and whatever concerns autotune itself.
+fn around() -> Survey {
     let named = |name: &str| name.to_owned();
-    let survey = Survey {
-        version: VERSION,
-        taken_at: Some(at("2026-11-01T00:00:00Z")),
-        account: named("111122223333"),
-        region: named("eu-central-1"),
-        compute_environments: Known::Known(vec![
-            environment("spot", "SPOT", "SPOT_PRICE_CAPACITY_OPTIMIZED"),
-            environment("on-demand", "EC2", "BEST_FIT_PROGRESSIVE"),
-        ]),
-        job_queues: Known::Known(vec![queue()]),
-        scheduling_policies: BTreeMap::new(),
-        job_definitions: Known::Known(vec![definition("align", "2", "4096")]),
-        launch_templates: BTreeMap::from([(named("lt-1:3"), known(template()))]),
-        images: BTreeMap::new(),
-        instance_types: BTreeMap::from([
-            (named("m6i.xlarge"), size(4, 16384)),
-            (named("m6i.2xlarge"), size(8, 32768)),
-        ]),
-        offerings: Known::Known(BTreeMap::from([(named("a"), types.clone()), (named("b"), types)])),
-        subnets: BTreeMap::from([(named("subnet-a"), subnet("a")), (named("subnet-b"), subnet("b"))]),
+    Survey {
         instance_profiles: BTreeMap::from([(
             named("ecsInstanceRole"),
             known(InstanceProfile {
@@ -261,6 +225,51 @@ pub(super) fn healthy() -> World {
                 oldest_seconds: Known::Known(5),
             }),
         )]),
+        ..Survey::default()
+    }
+}
+
+/// Two environments, Spot before On-Demand, one queue, one job definition.
+pub(super) fn healthy() -> World {
+    let subnet = |zone: &str| {
+        known(Subnet {
+            availability_zone: zone.to_owned(),
+            available_ip_address_count: 4000,
+            map_public_ip_on_launch: false,
+            route: Known::Known(Route::Nat),
+            endpoints: Known::Known(Vec::new()),
+        })
+    };
+    let size = |vcpus, memory| {
+        known(InstanceTypeInfo {
+            default_vcpus: vcpus,
+            size_in_mib: memory,
+            ..InstanceTypeInfo::default()
+        })
+    };
+    let types = vec!["m6i.xlarge".to_owned(), "m6i.2xlarge".to_owned()];
+    let named = |name: &str| name.to_owned();
+    let survey = Survey {
+        version: VERSION,
+        taken_at: Some(at("2026-11-01T00:00:00Z")),
+        account: named("111122223333"),
+        region: named("eu-central-1"),
+        compute_environments: Known::Known(vec![
+            environment("spot", "SPOT", "SPOT_PRICE_CAPACITY_OPTIMIZED"),
+            environment("on-demand", "EC2", "BEST_FIT_PROGRESSIVE"),
+        ]),
+        job_queues: Known::Known(vec![queue()]),
+        scheduling_policies: BTreeMap::new(),
+        job_definitions: Known::Known(vec![definition("align", "2", "4096")]),
+        launch_templates: BTreeMap::from([(named("lt-1:3"), known(template()))]),
+        images: BTreeMap::new(),
+        instance_types: BTreeMap::from([
+            (named("m6i.xlarge"), size(4, 16384)),
+            (named("m6i.2xlarge"), size(8, 32768)),
+        ]),
+        offerings: Known::Known(BTreeMap::from([(named("a"), types.clone()), (named("b"), types)])),
+        subnets: BTreeMap::from([(named("subnet-a"), subnet("a")), (named("subnet-b"), subnet("b"))]),
+        ..around()
     };
     World {
         survey,

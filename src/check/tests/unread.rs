@@ -7,6 +7,7 @@ use super::base::{World, healthy};
 use super::cases::CASES;
 use crate::account::survey::{Survey, ec2};
 use crate::check::{Format, Inputs, Needs, check, fixed_template};
+use crate::units::to_usize;
 
 /// Paths to every value of a document that says `known`.
 fn known_places(value: &Value, at: &str, into: &mut Vec<String>) {
@@ -117,7 +118,7 @@ fn perturb(document: &mut Value, place: usize, with: i64) {
                         "optimal",
                         "DISABLED",
                     ];
-                    *text = other[with.unsigned_abs() as usize % other.len()].to_owned();
+                    *text = other[to_usize(with.unsigned_abs() % 10)].to_owned();
                 }
                 Value::Bool(flag) => *flag = !*flag,
                 Value::Array(items) => items.clear(),
