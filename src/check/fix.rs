@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use super::Inputs;
 use super::disk;
+use super::rule::shell;
 use super::user_data::UserData;
 use super::view::View;
+use crate::account::survey::ec2::LEFT_OUT;
 use crate::account::survey::{LaunchTemplateVersion, Survey};
 
 /// How it is written.
@@ -40,9 +42,6 @@ pub enum NotFixed {
     #[error("compute environments were not read: {0}")]
     Unread(String),
 }
-
-/// Marks a line that [`crate::account::survey::ec2::shareable`] took out.
-const LEFT_OUT: &str = "# (left out)";
 
 /// The text, and what has to be done by hand.
 pub fn fixed_template(inputs: &Inputs<'_>, name: &str, format: Format) -> Result<(String, Vec<String>), NotFixed> {
@@ -82,7 +81,8 @@ pub fn fixed_template(inputs: &Inputs<'_>, name: &str, format: Format) -> Result
             }
             by_hand.push(format!(
                 "use it with: aws ec2 create-launch-template-version --launch-template-id {} --source-version {} --launch-template-data file://FILE",
-                version.launch_template_id, version.version_number
+                shell(&version.launch_template_id),
+                version.version_number
             ));
             pretty(&Value::Object(changes))
         }

@@ -160,7 +160,7 @@ fn lacks(role: &Role, role_name: &str, finding: Finding, report: &mut Report) {
     let own = role
         .attached_policies
         .iter()
-        .any(|arn| !arn.starts_with("arn:aws:iam::aws:policy/"));
+        .any(|arn| !arn.contains(":iam::aws:policy/"));
     if own || !role.inline_policies.is_empty() {
         report.unread(
             &[finding.rule],

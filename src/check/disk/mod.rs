@@ -347,9 +347,8 @@ impl Place<'_, '_> {
     /// The command that prints the template to use instead.
     fn grow(&self, device: &str, need: i64) -> String {
         let size = to_tens(need);
-        let mapping = format!(
-            r#"{{"DeviceName":"{device}","Ebs":{{"VolumeSize":{size},"VolumeType":"gp3","DeleteOnTermination":true,"Encrypted":true}}}}"#
-        );
+        let ebs = serde_json::json!({ "VolumeSize": size, "VolumeType": "gp3", "DeleteOnTermination": true });
+        let mapping = serde_json::json!({ "DeviceName": device, "Ebs": ebs });
         match &self.start.template {
             Some((_, version)) => format!(
                 "In BlockDeviceMappings of {}: {mapping}; `autotune check --fix-template {}` prints the whole change",

@@ -98,6 +98,18 @@ fn what_is_shared_leads_to_the_same_findings() {
     }
 }
 
+#[test]
+fn what_is_shared_holds_no_secrets() {
+    let text = "MIME-Version: 1.0\nmount -t cifs -o password=hunter2 //a /b\nexport TOKEN=hunter2 ECS_CLUSTER=\"mine\"; curl hunter2\n--password hunter2\n# dm.basesize=20G hunter2\n";
+    insta::assert_snapshot!(ec2::shareable(text), @r#"
+    MIME-Version: 1.0
+    mount ...
+    ECS_CLUSTER="mine
+    # dm.basesize=20G
+    # (left out)
+    "#);
+}
+
 /// Turns one value into something of its kind that nobody expects.
 fn perturb(document: &mut Value, place: usize, with: i64) {
     let mut left = place;
