@@ -5,6 +5,7 @@ pub mod account;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod catalog;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod control;

@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything about the work (progress, warnings, problems) to standard error.
 
 mod account;
+mod check;
 mod explain;
 mod init;
 mod interrupt;
@@ -43,6 +44,7 @@ enum Command {
     Run(Box<run::Arguments>),
     #[cfg(feature = "aws")]
     Plan(Box<plan::Arguments>),
+    Check(Box<check::Arguments>),
     Status(Box<status::Arguments>),
     Explain(Box<explain::Arguments>),
     #[cfg(feature = "aws")]
@@ -101,6 +103,7 @@ pub fn run() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         #[cfg(feature = "aws")]
         Command::Plan(arguments) => plan::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         #[cfg(feature = "aws")]

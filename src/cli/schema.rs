@@ -1,15 +1,16 @@
-//! `autotune schema`: the JSON schema of an input file, for editors and other tools, and the table of metrics.
+//! `autotune schema`: the JSON schema of an input file, for editors and other tools, the table of metrics, and the page of checks.
 
 use clap::ValueEnum;
 
 use super::{ExitStatus, Failed, print};
+use crate::check;
 use crate::input::schema_of;
 use crate::metrics::metrics_page;
 use crate::policy::PolicyFile;
 use crate::settings::Settings;
 use crate::simulate::scenario::Scenario;
 
-/// Print the JSON schema of an input file, or the table of metrics.
+/// Print the JSON schema of an input file, the table of metrics, or the page of checks.
 ///
 /// Editors that know TOML check and complete a file that begins with `#:schema FILE`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +31,8 @@ enum Kind {
     Settings,
     /// No schema: every metric with its unit, labels and stability, in Markdown.
     Metrics,
+    /// No schema: every rule of `autotune check` with its reason, its fix and its sources, in Markdown.
+    Checks,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
@@ -44,6 +47,7 @@ fn text(kind: Kind) -> Result<String, serde_json::Error> {
         Kind::Scenario => schema_of::<Scenario>(),
         Kind::Settings => schema_of::<Settings>(),
         Kind::Metrics => return Ok(metrics_page()),
+        Kind::Checks => return Ok(check::page()),
     };
     Ok(serde_json::to_string_pretty(&schema)? + "\n")
 }
@@ -60,6 +64,7 @@ mod tests {
             (Kind::Scenario, "scenario", "policies/scenarios/scenario.schema.json"),
             (Kind::Settings, "settings", "deploy/autotune.schema.json"),
             (Kind::Metrics, "metrics", "deploy/METRICS.md"),
+            (Kind::Checks, "checks", "deploy/CHECKS.md"),
         ] {
             let in_tree = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
             let in_tree = std::fs::read_to_string(in_tree).unwrap_or_default();

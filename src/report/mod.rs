@@ -4,6 +4,7 @@
 //! calibrated against a recording. Numbers are rounded in tables only. *Under test* is the first candidate of a comparison;
 //! *stock* is AWS Batch alone, to which costs are compared.
 
+mod checks;
 mod csv;
 mod json;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod status;
 mod table;
 mod timeline;
 
+pub use checks::checks;
 pub use json::schema;
 pub use status::status;
 pub use timeline::Timeline;

@@ -240,7 +240,13 @@ fn ago(span: Option<Span>) -> String {
 }
 
 /// A table after an empty line; these columns are numbers.
-fn sheet(headings: &[&str], numbers: std::ops::Range<usize>, rows: Vec<Vec<String>>, width: u16, text: &mut String) {
+pub(super) fn sheet(
+    headings: &[&str],
+    numbers: std::ops::Range<usize>,
+    rows: Vec<Vec<String>>,
+    width: u16,
+    text: &mut String,
+) {
     let mut table = Table::new();
     table
         .set_content_arrangement(ContentArrangement::Dynamic)

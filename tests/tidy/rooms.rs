@@ -22,6 +22,7 @@ const ROOMS: &str = "
   trace:       units ids catalog observation input files
   planner:     units ids catalog observation account forecast overrides setup
   explain:     units ids catalog observation account forecast overrides setup planner
+  check:       units ids catalog account input policy forecast setup explain
   control:     units ids catalog observation account forecast overrides setup planner
   metrics:     units ids catalog observation account forecast overrides setup planner control explain
   journal:     units ids catalog observation account forecast overrides setup planner control explain jobs trace input files
@@ -30,14 +31,14 @@ const ROOMS: &str = "
   simulate:    units ids catalog observation account input policy forecast overrides setup trace planner explain control
   server:      units ids catalog observation account forecast overrides setup trace planner explain control jobs metrics journal daemon clock
   settings:    units input
-  report:      units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate files daemon
-  cli:         units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate report clock jobs metrics journal daemon aws server settings files
+  report:      units ids catalog observation account input policy forecast overrides setup trace planner explain check control simulate files daemon
+  cli:         units ids catalog observation account input policy forecast overrides setup trace planner explain check control simulate report clock jobs metrics journal daemon aws server settings files
 ";
 
 /// What rooms without input and output, clock and chance must not name. Maps without an order count as chance.
 const IMPURE: &str = "tokio tracing log rand rand_chacha jiff std::time std::fs std::io std::net std::env std::thread \
                       std::process std::collections::HashMap std::collections::HashSet";
-const PURE_ROOMS: &str = "units ids catalog observation account forecast overrides setup planner explain control";
+const PURE_ROOMS: &str = "units ids catalog observation account forecast overrides setup planner explain check control";
 
 /// Names a pure room may use all the same, each with its reason.
 const EXCEPTIONS: &[(&str, &str)] = &[

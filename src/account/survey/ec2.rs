@@ -186,42 +186,68 @@ pub enum Route {
     None,
 }
 
-/// What rules look for in user data. Lines with none of it are left out of what is shared.
-pub const USER_DATA_WORDS: [&str; 21] = [
-    "mime-version",
-    "content-type",
-    "boundary",
-    "ecs_cluster",
-    "ecs_instance_attributes",
-    "ecs_engine_task_cleanup_wait_duration",
-    "ecs_image_cleanup_interval",
-    "ecs_image_minimum_cleanup_age",
-    "ecs_num_images_delete_per_cycle",
-    "ecs_disable_image_cleanup",
-    "dm.basesize",
-    "data-root",
-    "docker-storage-setup",
+/// Settings that rules read with their values.
+const SETTINGS: [&str; 4] = [
+    "ecs_cluster=",
+    "ecs_instance_attributes=",
+    "ecs_engine_task_cleanup_wait_duration=",
+    "dm.basesize=",
+];
+
+/// Words that rules look for.
+const WORDS: [&str; 11] = [
     "mkfs",
-    "mount ",
     "/etc/fstab",
     "pvcreate",
     "vgextend",
+    "lvextend",
+    "data-root",
     "ebs-autoscale",
-    "nvme",
     "mdadm",
+    "docker-storage-setup",
+    "nvme",
+    "ephemeral0",
 ];
 
-/// User data of which only the lines that rules read are left, and the marks between its parts. The rest may hold secrets.
+/// Stands for what was left out.
+pub const LEFT_OUT: &str = "# (left out)";
+
+/// User data of which only what rules read is left: headers of MIME, a few settings of agent and Docker, the names of commands that
+/// arrange disks. The rest may hold secrets.
 pub fn shareable(user_data: &str) -> String {
     let mut kept = String::new();
     for line in user_data.lines() {
-        let lower = line.to_lowercase();
-        if line.is_empty() || line.starts_with("--") || USER_DATA_WORDS.iter().any(|word| lower.contains(word)) {
+        let (line, lower) = (line.trim_start(), line.trim_start().to_ascii_lowercase());
+        let begins = |word: &str| lower.starts_with(word);
+        if begins("mime-version:") || begins("content-type:") || begins("boundary=") {
             kept.push_str(line);
-        } else {
-            kept.push_str("# (left out)");
+            kept.push('\n');
+            continue;
         }
+        let mut parts: Vec<&str> = WORDS.into_iter().filter(|word| lower.contains(word)).collect();
+        for setting in SETTINGS {
+            for (at, _) in lower.match_indices(setting) {
+                let rest = line.get(at..).unwrap_or_default();
+                let value = rest.get(setting.len()..).unwrap_or_default();
+                let quotes = value.len() - value.trim_start_matches(['"', '\'']).len();
+                let end = value
+                    .trim_start_matches(['"', '\''])
+                    .find(|c: char| c.is_whitespace() || "\"',;\\]".contains(c));
+                let end = end.map_or(rest.len(), |end| setting.len() + quotes + end);
+                parts.extend(rest.get(..end));
+            }
+        }
+        if begins("mount ") {
+            parts.insert(0, "mount ...");
+        }
+        if parts.is_empty() {
+            continue;
+        }
+        if begins("#") {
+            kept.push_str("# ");
+        }
+        kept.push_str(&parts.join(" "));
         kept.push('\n');
     }
-    kept
+    kept + LEFT_OUT + "\n"
 }

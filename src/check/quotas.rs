@@ -1,0 +1,234 @@
+//! AT6xx: EC2 service quotas. The arithmetic takes plain numbers, so that the ledger of the planner can call it too.
+
+use std::collections::BTreeMap;
+
+use super::Report;
+use super::rule::{Finding, batch_guide, ec2_guide, rules};
+use super::view::{Environment, View};
+use crate::account::survey::told;
+use crate::catalog::{Purchase, quota_code};
+
+/// From this share of a quota on, it is told.
+const MOSTLY_USED_PERCENT: i64 = 80;
+
+rules! {
+    ABOVE = "AT601" "max-above-quota" Error {
+        finds: "The environments that share a service quota may together grow beyond it: the sum of maxvCpus and one largest instance each \
+                (AWS Batch may exceed maxvCpus by one) is above the limit.",
+        why: "Launches beyond the quota fail, AWS Batch gives no reason, keeps trying, and does not move on to the next environment. Jobs stay \
+              RUNNABLE while everything looks healthy.",
+        fix: "Ask for a higher quota, lower maxvCpus, or let the policy keep within it (`limits = \"enforce\"`).",
+        sources: [ec2_guide!("ec2-on-demand-instances"), ec2_guide!("using-spot-limits"), batch_guide!("job_stuck_in_runnable")],
+    }
+    MOSTLY_USED = "AT602" "quota-mostly-used" Warning {
+        finds: "A service quota of which 80 % or more is used by the whole account.",
+        why: "The next scale-up ends at the limit, and a request for more takes hours to days.",
+        fix: "Ask for a higher quota now.",
+        sources: [ec2_guide!("ec2-on-demand-instances"), ec2_guide!("using-spot-limits")],
+    }
+    NO_FALLBACK = "AT603" "fallback-without-quota" Error {
+        finds: "A queue falls back from Spot to an On-Demand environment whose quota does not hold even its smallest instance beside what \
+                others use.",
+        why: "Spot and On-Demand have quotas of their own. The fallback is there on paper only: in a Spot drought nothing starts.",
+        fix: "Ask for a higher On-Demand quota.",
+        sources: [ec2_guide!("ec2-on-demand-instances"), ec2_guide!("using-spot-limits")],
+    }
+    SPANS = "AT604" "types-span-quotas" Info {
+        finds: "An environment whose types count against more than one service quota.",
+        why: "Which quota a launch takes from is AWS Batch's choice, so no limit can be kept exactly: each type is counted against its own.",
+        fix: "Make an environment for each class of instances.",
+        sources: [ec2_guide!("ec2-on-demand-instances")],
+    }
+}
+
+/// A service quota and what there is to compare with it, in vCPUs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaLine {
+    /// For example `L-34B43A08`.
+    pub code: String,
+    /// The limit.
+    pub limit: i64,
+    /// What the whole account uses of it; `None`: not known.
+    pub used: Option<i64>,
+    /// What our own environments use of it; `None`: not known.
+    pub ours: Option<i64>,
+    /// The sum of maxvCpus of the environments that count against it.
+    pub max: i64,
+    /// The sum of the largest allowed instance of each of them: what AWS Batch may exceed max by.
+    pub largest: i64,
+}
+
+/// AT601 and AT602 of one quota.
+pub fn quota_findings(line: &QuotaLine) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let evidence = |finding: Finding| {
+        let finding = finding
+            .with("limit", line.limit)
+            .with("maxvCpus", line.max)
+            .with("largest instances", line.largest);
+        let known = |amount: Option<i64>| amount.map_or_else(|| "unknown".to_owned(), |amount| amount.to_string());
+        finding
+            .with("used in the account", known(line.used))
+            .with("used by ours", known(line.ours))
+            .fix(ask(&line.code))
+    };
+    let may_grow_to = line.max.saturating_add(line.largest);
+    if may_grow_to > line.limit {
+        let message = format!(
+            "environments may grow to {may_grow_to} vCPUs, the quota is {}",
+            line.limit
+        );
+        let also = format!(
+            "{}; or lower maxvCpus; or `limits = \"enforce\"` in the policy",
+            ask(&line.code)
+        );
+        findings.push(evidence(Finding::of(&ABOVE, &line.code, message)).fix(also));
+    }
+    if let Some(used) = line.used
+        && used.saturating_mul(100) >= line.limit.saturating_mul(MOSTLY_USED_PERCENT)
+        && used > 0
+    {
+        findings.push(evidence(Finding::of(
+            &MOSTLY_USED,
+            &line.code,
+            format!("{used} of {} vCPUs are used", line.limit),
+        )));
+    }
+    findings
+}
+
+/// Where to ask for more.
+fn ask(code: &str) -> String {
+    format!("Ask for more: https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{code}")
+}
+
+pub(super) fn check(view: &View<'_>, report: &mut Report) {
+    for line in lines(view, report) {
+        for finding in quota_findings(&line) {
+            report.add(finding);
+        }
+        if line.used.is_none() {
+            report.unread(&[&MOSTLY_USED], &line.code, "how much of it is used is not known");
+        }
+    }
+    for (environment, _) in view.with_instances() {
+        let codes = codes_of(environment);
+        if codes.len() > 1 {
+            let finding = Finding::of(
+                &SPANS,
+                environment.name(),
+                format!("its types count against {} quotas", codes.len()),
+            );
+            report.add(finding.with("quotas", codes.keys().copied().collect::<Vec<_>>().join(", ")));
+        }
+    }
+    fallbacks(view, report);
+}
+
+/// Codes of an environment's types, each with the vCPUs of its largest and its smallest type.
+fn codes_of(environment: &Environment<'_>) -> BTreeMap<&'static str, (i64, i64)> {
+    let mut codes: BTreeMap<&'static str, (i64, i64)> = BTreeMap::new();
+    for one in &environment.types {
+        if let Some(code) = quota_code(&one.name, environment.purchase) {
+            let vcpus = one.nominal.vcpus.get();
+            let (largest, smallest) = codes.entry(code).or_insert((0, i64::MAX));
+            *largest = vcpus.max(*largest);
+            *smallest = vcpus.min(*smallest);
+        }
+    }
+    codes
+}
+
+/// One line for each quota that environments count against. An environment whose types span quotas may fill each of them.
+fn lines(view: &View<'_>, report: &mut Report) -> Vec<QuotaLine> {
+    let mut sums: BTreeMap<&'static str, (i64, i64, i64)> = BTreeMap::new();
+    for (environment, resources) in view
+        .with_instances()
+        .filter(|(environment, _)| environment.is_enabled())
+    {
+        for (code, (largest, _)) in codes_of(environment) {
+            let (max, over, desired) = sums.entry(code).or_default();
+            *max = max.saturating_add(resources.max_vcpus.max(0));
+            *over = over.saturating_add(largest);
+            *desired = desired.saturating_add(resources.desired_vcpus.max(0));
+        }
+        if environment
+            .types
+            .iter()
+            .any(|one| quota_code(&one.name, environment.purchase).is_none())
+        {
+            report.unread(
+                &[&ABOVE, &MOSTLY_USED],
+                environment.name(),
+                "which quota counts one of its types is not known",
+            );
+        }
+    }
+    let mut lines = Vec::new();
+    for (code, (max, largest, desired)) in sums {
+        match told(&view.survey.quotas, code) {
+            Ok(Some(quota)) => lines.push(QuotaLine {
+                code: code.to_owned(),
+                limit: quota.value,
+                used: quota.used.read().ok().copied(),
+                ours: Some(desired),
+                max,
+                largest,
+            }),
+            Ok(None) => report.unread(&[&ABOVE, &MOSTLY_USED], code, "the account has no such quota"),
+            Err(why) => report.unread(&[&ABOVE, &MOSTLY_USED], code, why),
+        }
+    }
+    lines
+}
+
+/// AT603.
+fn fallbacks(view: &View<'_>, report: &mut Report) {
+    let Ok(queues) = view.survey.job_queues.read() else {
+        return report.unread(&[&NO_FALLBACK], "job queues", "they were not read");
+    };
+    for queue in queues {
+        let environments = view.environments_of(queue);
+        let Some(spot) = environments
+            .iter()
+            .position(|environment| environment.purchase == Purchase::Spot)
+        else {
+            continue;
+        };
+        for fallback in environments
+            .iter()
+            .skip(spot)
+            .filter(|environment| environment.purchase == Purchase::OnDemand)
+        {
+            for (code, (_, smallest)) in codes_of(fallback) {
+                let (quota, used) = match told(&view.survey.quotas, code) {
+                    Ok(Some(quota)) => (quota, quota.used.read().copied()),
+                    Ok(None) => continue,
+                    Err(why) => {
+                        report.unread(&[&NO_FALLBACK], &queue.job_queue_name, why);
+                        continue;
+                    }
+                };
+                let ours = view.resources(fallback).desired_vcpus.max(0);
+                // What it has itself is its own to use; without a figure of use the limit alone may say enough.
+                let others = used.map_or(0, |used| used.saturating_sub(ours).max(0));
+                let left = quota.value.saturating_sub(others);
+                if left < smallest {
+                    let message = format!(
+                        "{} has {left} vCPUs of quota {code} left for its fallback {}",
+                        queue.job_queue_name,
+                        fallback.name()
+                    );
+                    let finding = Finding::of(&NO_FALLBACK, &queue.job_queue_name, message).with("limit", quota.value);
+                    let finding = finding
+                        .with("used by others", others)
+                        .with("smallest instance", smallest)
+                        .with("code", code);
+                    report.add(finding.with("compute environment", fallback.name()).fix(ask(code)));
+                } else if let Err(why) = used {
+                    report.unread(&[&NO_FALLBACK], &queue.job_queue_name, format!("use of {code}: {why}"));
+                }
+            }
+        }
+    }
+}

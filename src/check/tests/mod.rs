@@ -1,0 +1,155 @@
+//! Every rule with an account that breaks it and one that does not; what is unread; what any account must not do.
+
+mod base;
+mod cases;
+mod fixes;
+mod unread;
+
+use std::collections::BTreeSet;
+
+use super::{Severity, explanation, page, rules};
+use crate::account::survey::Survey;
+use base::healthy;
+use cases::CASES;
+
+#[test]
+fn in_a_healthy_account_nothing_is_found_and_everything_is_looked_at() {
+    let report = healthy().check();
+    assert_eq!(report.findings, []);
+    assert_eq!(report.could_not_check, []);
+}
+
+#[test]
+fn every_rule_finds_its_trouble_with_its_evidence_and_nothing_else() {
+    let mut wrong = Vec::new();
+    for case in CASES.iter().copied().flatten() {
+        let mut world = healthy();
+        (case.fails)(&mut world);
+        let report = world.check();
+        let codes: BTreeSet<&str> = report.findings.iter().map(|finding| finding.rule.code).collect();
+        let expected: BTreeSet<&str> = case.also.iter().copied().chain([case.code]).collect();
+        if codes != expected {
+            wrong.push(format!("{}: found {codes:?}, expected {expected:?}", case.code));
+        }
+        let same = |finding: &&super::Finding| finding.rule.code == case.code && finding.subject == case.about;
+        let Some(finding) = report.findings.iter().find(same) else {
+            let about: Vec<&str> = report.findings.iter().map(|finding| finding.subject.as_str()).collect();
+            wrong.push(format!("{}: nothing about {}, but {about:?}", case.code, case.about));
+            continue;
+        };
+        for (name, value) in case.evidence {
+            if finding.evidence.get(name).is_none_or(|found| found != value) {
+                wrong.push(format!("{}: {name} is not {value}: {:?}", case.code, finding.evidence));
+            }
+        }
+        if finding.message.is_empty() || finding.fix.is_empty() {
+            wrong.push(format!("{}: says nothing", case.code));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_rule_lets_pass_what_is_nearly_wrong() {
+    let mut wrong = Vec::new();
+    for case in CASES.iter().copied().flatten() {
+        let mut world = healthy();
+        (case.passes)(&mut world);
+        for finding in world.check().findings {
+            if finding.rule.code == case.code {
+                wrong.push(format!("{}: {} {:?}", case.code, finding.message, finding.evidence));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_rule_has_a_case_an_explanation_and_a_source() {
+    let cases: Vec<&str> = CASES.iter().copied().flatten().map(|case| case.code).collect();
+    let codes: Vec<&str> = rules().map(|rule| rule.code).collect();
+    assert_eq!(cases, codes, "one case for each rule, in their order");
+    let names: BTreeSet<&str> = rules().map(|rule| rule.name).collect();
+    assert_eq!(names.len(), codes.len(), "a name is used twice");
+    assert!(codes.is_sorted(), "codes are in order, and each is used once");
+    let page = page();
+    for rule in rules() {
+        assert!(!rule.sources.is_empty(), "{} has no source", rule.code);
+        for text in [rule.finds, rule.why, rule.fix] {
+            assert!(text.len() > 20 && !text.contains("  "), "{}: {text:?}", rule.code);
+        }
+        let explained = explanation(rule);
+        for part in [rule.code, rule.name, rule.finds, rule.why, rule.fix, rule.sources[0]] {
+            assert!(
+                explained.contains(part) && page.contains(part),
+                "{}: {part:?} is not explained",
+                rule.code
+            );
+        }
+    }
+}
+
+#[test]
+fn what_follows_from_assumptions_is_no_error() {
+    let mut world = healthy();
+    world.root().volume_size = Some(30);
+    world.asks("1", "256");
+    let severity = |world: &base::World| {
+        world
+            .check()
+            .findings
+            .iter()
+            .find(|f| f.rule.code == "AT101")
+            .map(|f| f.severity)
+    };
+    world.needs.scratch_gib = super::Need {
+        amount: 8,
+        assumed: true,
+    };
+    assert_eq!(severity(&world), Some(Severity::Warning));
+    world.needs.scratch_gib = super::Need::stated(8);
+    world.needs.image_gib = super::Need::stated(2);
+    assert_eq!(severity(&world), Some(Severity::Error));
+    // Nobody saw which jobs come there.
+    world.queue().recent_job_definitions = crate::account::survey::Known::default();
+    assert_eq!(severity(&world), Some(Severity::Warning));
+}
+
+#[test]
+fn rules_are_chosen_by_the_beginning_of_their_codes() {
+    let mut world = healthy();
+    world.environment(0).state = "DISABLED".to_owned();
+    world.spot().min_vcpus = 4;
+    world.job().timeout = None;
+    let kept = |select: &[&str], ignore: &[&str]| {
+        let mut report = world.check();
+        let owned = |codes: &[&str]| codes.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>();
+        report.keep(&owned(select), &owned(ignore));
+        report
+            .findings
+            .iter()
+            .map(|finding| finding.rule.code)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(kept(&[], &[]), ["AT403", "AT402", "AT503"]);
+    assert_eq!(kept(&["AT4"], &[]), ["AT403", "AT402"]);
+    assert_eq!(kept(&["AT4"], &["AT403"]), ["AT402"]);
+    assert_eq!(kept(&["AT503"], &["AT5"]), Vec::<&str>::new());
+}
+
+#[test]
+fn a_survey_is_the_same_after_it_was_written_and_read() {
+    for case in CASES.iter().copied().flatten() {
+        let mut world = healthy();
+        (case.fails)(&mut world);
+        let text = serde_json::to_string(&world.survey).unwrap();
+        let read: Survey = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, world.survey, "{}", case.code);
+    }
+    let nothing: Survey = serde_json::from_str("{\"version\": 1}").unwrap();
+    assert!(nothing.compute_environments.read().is_err());
+    assert!(
+        serde_json::from_str::<Survey>("{\"version\": 1, \"quota\": {}}").is_err(),
+        "a slip is not left unread"
+    );
+}

@@ -1,0 +1,194 @@
+//! What user data of a launch template does, as far as its text tells.
+
+/// Docker's storage option for the size of a container, on devicemapper only.
+pub(super) const BASESIZE: &str = "dm.basesize";
+
+/// What the ECS agent does when nothing is set: a stopped container stays for 3 hours.
+const CLEANUP_DEFAULT_MINUTES: i64 = 180;
+
+/// The text of user data, read once.
+pub(super) struct UserData<'a> {
+    text: &'a str,
+    lower: String,
+}
+
+impl<'a> UserData<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        Self {
+            text,
+            lower: text.to_lowercase(),
+        }
+    }
+
+    /// Whether it is MIME multi-part, which Batch needs so that it can add its own part.
+    pub(super) fn is_multipart(&self) -> bool {
+        self.lower.contains("mime-version:") && self.lower.contains("content-type: multipart/")
+    }
+
+    /// Whether it makes, grows or mounts disks, or moves Docker's data, so that volumes alone tell nothing.
+    pub(super) fn arranges_disks(&self) -> bool {
+        const WORDS: [&str; 9] = [
+            "mkfs",
+            "/etc/fstab",
+            "pvcreate",
+            "vgextend",
+            "data-root",
+            "ebs-autoscale",
+            "mdadm",
+            "docker-storage-setup",
+            "lvextend",
+        ];
+        WORDS.iter().any(|word| self.lower.contains(word)) || self.code_lines().any(|line| line.starts_with("mount "))
+    }
+
+    /// Whether it does anything with an instance store.
+    pub(super) fn uses_instance_store(&self) -> bool {
+        self.lower.contains("nvme") || self.lower.contains("mdadm") || self.lower.contains("ephemeral0")
+    }
+
+    /// The value behind `dm.basesize=`, as written.
+    pub(super) fn basesize(&self) -> Option<&'a str> {
+        self.value_of(BASESIZE)
+    }
+
+    /// `dm.basesize` in GiB, rounded down; a number without a unit counts bytes.
+    pub(super) fn basesize_gib(&self) -> Option<i64> {
+        let written = self.basesize()?;
+        let digits = written.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let number: i64 = digits.parse().ok()?;
+        let gib = match written.get(digits.len()..)?.to_ascii_lowercase().as_str() {
+            "" | "b" => number / (1 << 30),
+            "k" | "kb" => number / (1 << 20),
+            "m" | "mb" => number / (1 << 10),
+            "g" | "gb" => number,
+            "t" | "tb" => number.saturating_mul(1 << 10),
+            _ => return None,
+        };
+        Some(gib)
+    }
+
+    /// Settings of the ECS agent that belong to Batch.
+    pub(super) fn reserved(&self) -> Vec<&'static str> {
+        let mut set = Vec::new();
+        for name in ["ECS_CLUSTER", "ECS_INSTANCE_ATTRIBUTES"] {
+            if self.value_of(name).is_some() {
+                set.push(name);
+            }
+        }
+        set
+    }
+
+    /// How long a stopped container stays, in minutes; `None`: it is set to something that cannot be read.
+    pub(super) fn cleanup_minutes(&self) -> Option<i64> {
+        match self.value_of("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION") {
+            Some(text) => go_duration_minutes(text),
+            None => Some(CLEANUP_DEFAULT_MINUTES),
+        }
+    }
+
+    fn code_lines(&self) -> impl Iterator<Item = &str> {
+        self.lower
+            .lines()
+            .map(str::trim_start)
+            .filter(|line| !line.starts_with('#'))
+    }
+
+    /// What follows `NAME=`, up to a blank or a quote. Comments do not count, nor does a longer name that ends in this one.
+    fn value_of(&self, name: &str) -> Option<&'a str> {
+        let mut found = None;
+        for line in self.text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            for (at, _) in line.match_indices(name) {
+                let before = line.get(..at).and_then(|head| head.chars().next_back());
+                let rest = line.get(at + name.len()..).and_then(|rest| rest.strip_prefix('='));
+                let whole = before.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_');
+                if let Some(rest) = rest.filter(|_| whole) {
+                    let rest = rest.trim_start_matches(['"', '\'']);
+                    let value = rest.split(|c: char| c.is_whitespace() || "\"',;\\]".contains(c)).next();
+                    // The last one wins, as in a file that is read line by line.
+                    found = value.filter(|value| !value.is_empty()).or(found);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Without user data everything is as the image has it.
+pub(super) fn cleanup_minutes(user_data: Option<&UserData<'_>>) -> Option<i64> {
+    user_data.map_or(Some(CLEANUP_DEFAULT_MINUTES), UserData::cleanup_minutes)
+}
+
+/// `1h30m`, `10m`, `45s` in minutes, rounded up.
+fn go_duration_minutes(text: &str) -> Option<i64> {
+    let mut seconds: i64 = 0;
+    let mut number = String::new();
+    for character in text.chars() {
+        if character.is_ascii_digit() {
+            number.push(character);
+            continue;
+        }
+        let amount: i64 = number.parse().ok()?;
+        number.clear();
+        let factor = match character {
+            'h' => 3600,
+            'm' => 60,
+            's' => 1,
+            _ => return None,
+        };
+        seconds = seconds.saturating_add(amount.saturating_mul(factor));
+    }
+    (number.is_empty() && !text.is_empty()).then(|| seconds.saturating_add(59) / 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_as_the_agent_reads_them() {
+        for (text, expected) in [
+            ("", Some(180)),
+            (
+                "echo ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION=10m >> /etc/ecs/ecs.config",
+                Some(10),
+            ),
+            ("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION=1h30m", Some(90)),
+            ("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION=\"45s\"", Some(1)),
+            ("# ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION=10m", Some(180)),
+            ("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION=$X", None),
+        ] {
+            assert_eq!(UserData::of(text).cleanup_minutes(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_of_containers_are_read_with_their_units() {
+        for (text, expected) in [
+            (r#"OPTIONS="${OPTIONS} --storage-opt dm.basesize=20G""#, Some(20)),
+            (r#"{"storage-opts": ["dm.basesize=50GB"]}"#, Some(50)),
+            ("dm.basesize=10737418240", Some(10)),
+            ("dm.basesize=1T", Some(1024)),
+            ("dm.basesize=lots", None),
+            ("adm.basesize_x=1", None),
+            ("", None),
+        ] {
+            assert_eq!(UserData::of(text).basesize_gib(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn reserved_settings_are_found_where_they_are_set_and_only_there() {
+        for (text, expected) in [
+            ("echo ECS_CLUSTER=mine >> /etc/ecs/ecs.config", vec!["ECS_CLUSTER"]),
+            (
+                "ECS_INSTANCE_ATTRIBUTES='{\"a\":\"b\"}'",
+                vec!["ECS_INSTANCE_ATTRIBUTES"],
+            ),
+            ("# ECS_CLUSTER=mine", vec![]),
+            ("MY_ECS_CLUSTER=mine", vec![]),
+            ("echo $ECS_CLUSTER", vec![]),
+        ] {
+            assert_eq!(UserData::of(text).reserved(), expected, "{text}");
+        }
+    }
+}
