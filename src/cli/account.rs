@@ -107,10 +107,11 @@ mod real {
         T::read(scalar).map_err(|_| format!("expected {}, for example {}", T::EXPECTED, T::EXAMPLE))
     }
 
-    /// Runs a future to its end.
+    /// Runs a future to its end. One thread beside this one is plenty for what mostly waits, and every further one keeps
+    /// megabytes of heap of its own.
     pub(in crate::cli) fn block_on<F: Future>(future: F) -> Result<F::Output, Failed> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(1)
             .enable_all()
             .build();
         let runtime = runtime.map_err(|error| failure(format!("failed to begin: {error}")))?;
