@@ -2,7 +2,8 @@
 //!
 //! All series exist at 0 from the moment a setup comes into force, so that an alert on a rate misses no first event, and go when
 //! what they are about goes. A *series* is one line of the exposition; there are at most 60, and 40 more per compute environment
-//! and per job queue. Apart from that, each answer that AWS gives to an operation makes one, [`MOST_REQUEST_SERIES`] at most.
+//! and per job queue. Apart from that, each answer that AWS gives to an operation makes one, [`MOST_REQUEST_SERIES`]
+//! at most, and each rule of `check` that finds something.
 
 mod families;
 mod series;
@@ -71,6 +72,8 @@ struct State {
     /// The series of the setup in force.
     series: BTreeSet<Series>,
     requests: BTreeSet<[String; 3]>,
+    /// Rules and severities that were found at some time.
+    findings: BTreeSet<[String; 2]>,
     /// When the next plan is due.
     due: Time,
     /// Per environment: since when how many vCPUs stand idle, and what of a vCPU second is not counted yet, in thousandths.
@@ -94,6 +97,7 @@ impl Metrics {
             state: Mutex::new(State {
                 series: BTreeSet::new(),
                 requests: BTreeSet::new(),
+                findings: BTreeSet::new(),
                 due: Time::FAR_FUTURE,
                 idle: BTreeMap::new(),
             }),
@@ -417,6 +421,19 @@ impl Metrics {
             state.requests.insert(key);
             self.add(&families::REQUESTS, &labels, *count);
         }
+    }
+
+    /// What `check` found: code of the rule, severity, count. What is not found any more goes to 0.
+    pub fn checked(&self, counts: &[(&str, &str, f64)], at: Time) {
+        let mut state = self.state();
+        for labels in &state.findings {
+            self.set(&families::FINDINGS, &labels.each_ref().map(String::as_str), 0.0);
+        }
+        for (rule, severity, count) in counts {
+            state.findings.insert([(*rule).to_owned(), (*severity).to_owned()]);
+            self.set(&families::FINDINGS, &[rule, severity], *count);
+        }
+        self.set(&families::CHECKED, &[], at.since(Time::EPOCH).seconds_f64());
     }
 
     /// The text that Prometheus reads.

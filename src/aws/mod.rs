@@ -40,6 +40,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use tokio::sync::Semaphore;
 
 use crate::account::Topology;
+use crate::account::survey::Survey;
 use crate::daemon::cloud::{
     Answer, Cloud, EnvironmentRead, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged, Unread,
 };
@@ -50,8 +51,6 @@ use crate::units::Span;
 
 use calls::Calls;
 use errors::{failed, unread};
-
-pub use survey::Asking;
 
 /// Long enough for any connection that will come about, short enough for three attempts.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -292,6 +291,10 @@ impl Cloud for Aws {
 
     async fn tag(&self, subject: &Tagged, key: &str, value: Option<&str>) -> Read<()> {
         self.set_tag(subject, key, value).await
+    }
+
+    async fn survey(&self, sqs_queues: &[String]) -> Read<Survey> {
+        self.read_survey(sqs_queues).await
     }
 
     async fn hints(&self) -> Read<Vec<Hint>> {

@@ -1,13 +1,17 @@
 //! `autotune check`: what will go wrong in an account, before it does.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use super::{ExitStatus, Failed, print, remark};
+use super::account::failure;
+#[cfg(feature = "aws")]
+use super::account::{self, Account};
+use super::{ExitStatus, Failed, Output, print, print_json, remark};
 use crate::account::survey::{self, Survey};
 use crate::check::{self, Format, Inputs, Need, Needs, Rule};
+use crate::files::Partial;
 use crate::input::{did_you_mean, quoted, render};
 use crate::policy::{self, Policy};
 use crate::report;
@@ -19,9 +23,15 @@ use crate::units::to_u64;
 /// a pass nor an alarm. Nothing is changed. Exit status: 1 with errors, 0 without, 2 for bad input.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A saved account (JSON) to look at.
+    /// Look at a saved account (JSON) instead.
     #[arg(long, value_name = "FILE")]
     survey: Option<PathBuf>,
+    /// Also write what was read, to look at it elsewhere. Of user data it has only the lines that rules look at.
+    #[arg(long, value_name = "FILE", conflicts_with = "survey")]
+    save: Option<PathBuf>,
+    #[cfg(feature = "aws")]
+    #[command(flatten)]
+    account: Account,
     /// Policy files, folders of them, or names of shipped policies, to compare with the account.
     #[arg(long = "policy", value_name = "PATH")]
     policies: Vec<PathBuf>,
@@ -65,14 +75,6 @@ struct NeedArguments {
 /// A survey of 50 environments, a thousand job definitions and all offerings of a region has a few MiB.
 const MOST_BYTES: u64 = 64 << 20;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// A table, then each finding with its evidence and its fix.
-    Table,
-    /// One JSON document.
-    Json,
-}
-
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum TemplateFormat {
     /// What changes, for `aws ec2 create-launch-template-version`.
@@ -94,7 +96,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
         }
     }
     let policy = policy(&arguments.policies)?;
-    let survey = survey(arguments.survey.as_deref())?;
+    let (survey, policy) = match &arguments.survey {
+        Some(path) => (saved(path)?, policy),
+        None => live(arguments, policy)?,
+    };
+    if let Some(path) = &arguments.save {
+        save(&survey, path)?;
+    }
     let inputs = Inputs {
         survey: &survey,
         policy: policy.as_ref(),
@@ -107,16 +115,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     found.keep(&arguments.select, &arguments.ignore);
     match arguments.output {
         Output::Table => print(&report::checks(&found, comfy_table::Table::new().width())),
-        Output::Json => {
-            let document = serde_json::json!({
-                "account": survey.account,
-                "region": survey.region,
-                "taken_at": survey.taken_at,
-                "findings": found.findings,
-                "could_not_check": found.could_not_check,
-            });
-            print(&format!("{document:#}\n"));
-        }
+        Output::Json => print_json(&serde_json::json!({
+            "version": 1,
+            "account": survey.account,
+            "region": survey.region,
+            "taken_at": survey.taken_at,
+            "findings": found.findings,
+            "could_not_check": found.could_not_check,
+        }))?,
     }
     Ok(if found.has_errors() {
         ExitStatus::Findings
@@ -175,9 +181,8 @@ fn policy(paths: &[PathBuf]) -> Result<Option<Policy>, Failed> {
     loaded.map(Some).map_err(|problems| bad(render(&problems)))
 }
 
-/// The account: a saved one, else the real one.
-fn survey(path: Option<&Path>) -> Result<Survey, Failed> {
-    let Some(path) = path else { return Err(live()) };
+/// A saved account.
+fn saved(path: &Path) -> Result<Survey, Failed> {
     let name = path.display();
     let unreadable = |error: std::io::Error| bad(format!("{name}: {error}, expected a survey of an account (JSON)"));
     let mut text = Vec::new();
@@ -203,14 +208,42 @@ fn survey(path: Option<&Path>) -> Result<Survey, Failed> {
     Ok(survey)
 }
 
-/// The seam for reading the real account: with feature `aws` it will return a survey.
-fn live() -> Failed {
-    let why = if cfg!(feature = "aws") {
-        "reading an account is not part of this version yet"
-    } else {
-        "this program was built without AWS (feature `aws`), so it cannot read an account"
+/// The account that the settings name, and the policy that they name where the arguments name none.
+#[cfg(feature = "aws")]
+fn live(arguments: &Arguments, policy: Option<Policy>) -> Result<(Survey, Option<Policy>), Failed> {
+    let settings = arguments.account.settings()?;
+    let policy = match policy {
+        Some(policy) => policy,
+        None => account::policy(&settings)?,
     };
-    bad(format!("{why}\nhint: --survey FILE looks at a saved one"))
+    let sqs: Vec<String> = policy.sqs_queues().into_iter().collect();
+    let survey = account::block_on(async {
+        let cloud = account::connect(&settings).await?;
+        cloud.survey(&sqs).await.map_err(account::unread)
+    })??;
+    Ok((survey, Some(policy)))
+}
+
+#[cfg(not(feature = "aws"))]
+fn live(_: &Arguments, _: Option<Policy>) -> Result<(Survey, Option<Policy>), Failed> {
+    Err(bad(
+        "this program was built without AWS (feature `aws`), so it cannot read an account\nhint: --survey FILE looks at a saved one",
+    ))
+}
+
+/// Writes the whole file or none.
+fn save(survey: &Survey, path: &Path) -> Result<(), Failed> {
+    let name = path.display();
+    let failed = |error: std::io::Error| failure(format!("{name}: {error}"));
+    let text = serde_json::to_string_pretty(survey).map_err(|error| failure(error.to_string()))? + "\n";
+    let mut file = Partial::create(path).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.finish().map_err(failed)?;
+    remark(&format!(
+        "{name}: what was read of account {}",
+        crate::explain::printable(&survey.account)
+    ));
+    Ok(())
 }
 
 fn bad(message: impl Into<String>) -> Failed {

@@ -6,6 +6,7 @@ use std::fmt;
 use std::future::Future;
 
 use crate::account::Topology;
+use crate::account::survey::Survey;
 use crate::jobs::{JobSeen, JobSize, JobStatus};
 use crate::observation::{EnvironmentNow, GapReason, InstancesNow, QuotaNow, Shape, SqsNow};
 use crate::planner::plan::Change;
@@ -189,6 +190,8 @@ pub trait Cloud: Send + Sync + 'static {
     fn guards(&self) -> impl Future<Output = Read<Vec<NamedGuard>>> + Send;
     /// Sets a tag (`Some`) or removes it on an environment or queue, by name.
     fn tag(&self, subject: &Tagged, key: &str, value: Option<&str>) -> impl Future<Output = Read<()>> + Send;
+    /// The account as `check` looks at it, with these SQS queues. Fails only where nothing at all can be read.
+    fn survey(&self, sqs_queues: &[String]) -> impl Future<Output = Read<Survey>> + Send;
     /// Waits for hints for up to 20 s.
     fn hints(&self) -> impl Future<Output = Read<Vec<Hint>>> + Send;
     /// Requests so far, every attempt, by service, operation and code (the HTTP status; `none` without an answer).

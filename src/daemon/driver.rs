@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::cadence::{Cadence, Circumstances, Meter, Part};
+use super::checking::{Checked, Checks};
 use super::cloud::{Cloud, EnvironmentRead, Identity, Read};
 use super::effects::Actuator;
 use super::listing::{Book, Listed, Sizes};
@@ -88,6 +89,8 @@ pub(super) struct Driver<C> {
     pub(super) latest: Time,
     /// Why the policies were last refused.
     pub(super) refused: Option<String>,
+    /// What the account was last found to suffer from.
+    pub(super) checked: watch::Sender<Option<Checked>>,
     /// Requests to AWS that were counted already, by service, operation and code.
     pub(super) counted: BTreeMap<(String, String, String), u64>,
 }
@@ -132,8 +135,20 @@ impl<C: Cloud> Driver<C> {
             hears: options.events,
             latest: now,
             refused: None,
+            checked: watch::Sender::new(None),
             counted: BTreeMap::new(),
             options,
+        }
+    }
+
+    /// The hourly look at the account, which goes on beside the loop.
+    pub(super) fn checks(&self) -> Checks<C> {
+        Checks {
+            cloud: Arc::clone(&self.cloud),
+            policies: self.options.policies.clone(),
+            clock: self.options.clock,
+            metrics: Arc::clone(&self.options.metrics),
+            told: self.checked.clone(),
         }
     }
 

@@ -6,6 +6,7 @@
 //! `store` the one writer of what must survive.
 
 pub mod cadence;
+pub mod checking;
 pub mod cloud;
 mod driver;
 mod effects;
@@ -149,7 +150,9 @@ pub async fn run<C: Cloud>(cloud: Arc<C>, options: Options, stop: CancellationTo
             }
         })
     });
+    let checking = tokio::spawn(started.checks().hourly());
     started.drive(inbox, leads, stop).await;
+    checking.abort();
     if let Some(listener) = listener {
         listener.abort();
     }

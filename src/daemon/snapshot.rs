@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::checking::Checked;
 use crate::overrides::Override;
 use crate::units::{Span, Time, Vcpus};
 
@@ -36,6 +37,9 @@ pub struct Snapshot {
     pub sqs: Vec<SqsStatus>,
     /// Per service quota.
     pub quotas: Vec<QuotaStatus>,
+    /// What `check` found last; `None`: it has not looked yet.
+    #[serde(default)]
+    pub checked: Option<Checked>,
 }
 
 /// One thing that is said: a code for machines, a sentence for people.

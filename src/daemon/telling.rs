@@ -207,6 +207,7 @@ pub(super) fn snapshot<C: Cloud>(driver: &Driver<C>, now: Time) -> Snapshot {
             .filter_map(|at| sqs(driver, SqsIndex::at(at), now))
             .collect(),
         quotas: quotas(driver),
+        checked: driver.checked.borrow().clone(),
     }
 }
 

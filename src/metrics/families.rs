@@ -122,6 +122,8 @@ families! {
     RELOAD = Gauge, "autotune_policy_last_reload_success", "0 or 1", [], Stable, "1 if the policies were taken when they were last read; 0: refused, the old ones hold";
     HINTS = Counter, "autotune_hints_total", "hints", ["kind"], Beta, "Wake-ups received, by what they tell of; malformed, duplicate and dropped ones apart";
     REQUESTS = Counter, "autotune_aws_requests_total", "requests", ["service", "operation", "code"], Beta, "Requests to AWS, by service, operation and answer; a series begins with its first request";
+    FINDINGS = Gauge, "autotune_check_findings", "findings", ["rule", "severity"], Beta, "Findings of `autotune check`, looked for every hour, by rule; a series begins with its first finding and goes back to 0";
+    CHECKED = Gauge, "autotune_check_last_timestamp_seconds", "Unix time, seconds", [], Beta, "When the account was last checked, in seconds since 1970; 0: not yet";
     BUILD = Gauge, "autotune_build_info", "1", ["version"], Stable, "Always 1; the label is the version of the program";
 }
 
@@ -136,7 +138,7 @@ const HEAD: &str = r#"# Metrics
 Made by `autotune schema metrics`; a test fails where this file is stale. The daemon serves them at `/metrics`, in the text format 0.0.4.
 
 **Series.** At most 60, and 40 more per compute environment and per job queue; besides one for each answer that AWS gives to an
-operation, 100 at most. All exist at 0 from the moment a setup is in force, and go with what they are about. Labels have small closed
+operation, 100 at most, and one for each rule of `check` that has found something. All others exist at 0 from the moment a setup is in force, and go with what they are about. Labels have small closed
 sets of values; none is a job, and none is `job`, `instance` or `namespace`, which a scrape sets itself.
 
 **Stability.** *stable*: changes its name or meaning only with a new major version, and is then written under both names for one.

@@ -9,6 +9,7 @@ pub mod schedules;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 pub use file::PolicyFile;
@@ -24,6 +25,12 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// SQS queues that it names, each once.
+    pub fn sqs_queues(&self) -> BTreeSet<String> {
+        let queues = self.files.iter().flat_map(|file| file.value.queues.values());
+        queues.flat_map(|queue| queue.sqs.keys().cloned()).collect()
+    }
+
     /// How fast and how careful: each key from the file that sets it.
     pub fn tempo(&self) -> TempoPolicy {
         let keys_of = |tempo: &TempoPolicy| serde_json::to_value(tempo).unwrap_or_default();

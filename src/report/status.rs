@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::plain;
 use super::table::TABLE_WIDTH;
+use crate::daemon::checking::Checked;
 use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus, Snapshot, SqsStatus};
 use crate::overrides::{Order, Override};
 use crate::units::{Span, Time, Vcpus};
@@ -111,7 +112,33 @@ fn head(snapshot: &Snapshot) -> String {
             known(quota.used_by_others_vcpus)
         );
     }
+    if let Some(checked) = &snapshot.checked {
+        found(checked, snapshot.at, &mut text);
+    }
     text
+}
+
+/// What `check` found, errors by name.
+fn found(checked: &Checked, now: Time, text: &mut String) {
+    let of = |severity: &str| {
+        checked
+            .findings
+            .iter()
+            .filter(|found| found.severity == severity)
+            .count()
+    };
+    let _ = writeln!(
+        text,
+        "checked {} ago: {} errors, {} warnings, {} could not be checked (`autotune check`)",
+        now.since(checked.at).max(Span::ZERO),
+        of("error"),
+        of("warning"),
+        checked.could_not_check
+    );
+    for found in checked.findings.iter().filter(|found| found.severity == "error") {
+        let (code, subject, message) = (plain(&found.code), plain(&found.subject), plain(&found.message));
+        let _ = writeln!(text, "  {code} {subject}: {message}");
+    }
 }
 
 /// What people ordered, and for how much longer.

@@ -1,7 +1,6 @@
 //! What `check` reads of an account, over HTTP against moto.
 
 use autotune::account::survey::{Known, Route, Survey, told};
-use autotune::aws::Asking;
 use autotune::daemon::cloud::Cloud;
 
 use crate::moto::moto;
@@ -11,10 +10,7 @@ const CALLS_MOST: u64 = 60;
 
 async fn survey() -> (Survey, u64) {
     let aws = moto().await;
-    let asking = Asking {
-        sqs_queues: vec!["work".to_owned(), "nowhere".to_owned()],
-    };
-    let survey = aws.survey(&asking).await.unwrap();
+    let survey = aws.survey(&["work".to_owned(), "nowhere".to_owned()]).await.unwrap();
     let calls = aws.calls();
     (survey, calls.into_iter().map(|(_, _, _, count)| count).sum())
 }

@@ -26,7 +26,7 @@ const ROOMS: &str = "
   control:     units ids catalog observation account forecast overrides setup planner
   metrics:     units ids catalog observation account forecast overrides setup planner control explain
   journal:     units ids catalog observation account forecast overrides setup planner control explain jobs trace input files
-  daemon:      units ids catalog observation account forecast overrides setup planner explain control input policy trace jobs metrics journal clock
+  daemon:      units ids catalog observation account check forecast overrides setup planner explain control input policy trace jobs metrics journal clock
   aws:         units ids catalog observation account planner control jobs daemon clock
   simulate:    units ids catalog observation account input policy forecast overrides setup trace planner explain control
   server:      units ids catalog observation account forecast overrides setup trace planner explain control jobs metrics journal daemon clock

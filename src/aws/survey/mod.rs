@@ -22,17 +22,10 @@ use crate::clock;
 use crate::daemon::cloud::{Read, Unread};
 use crate::units::Time;
 
-/// What of the policy decides what is read.
-#[derive(Clone, Debug, Default)]
-pub struct Asking {
-    /// SQS queues that it names.
-    pub sqs_queues: Vec<String>,
-}
-
 impl Aws {
     /// Everything that rules look at. Fails only where not even the account is known: whatever else cannot be read is said in
     /// its place.
-    pub async fn survey(&self, asking: &Asking) -> Read<Survey> {
+    pub(super) async fn read_survey(&self, sqs_queues: &[String]) -> Read<Survey> {
         let identity = self.who().await?;
         let (compute_environments, job_queues) = tokio::join!(self.survey_environments(), self.survey_queues());
         let environments = compute_environments.read().map_or(&[][..], Vec::as_slice);
@@ -65,7 +58,7 @@ impl Aws {
             self.survey_schedules(),
         );
         let ((permissions, may_update), sqs_queues) =
-            tokio::join!(self.survey_permissions(arns), self.survey_sqs(&asking.sqs_queues),);
+            tokio::join!(self.survey_permissions(arns), self.survey_sqs(sqs_queues),);
         Ok(Survey {
             version: VERSION,
             taken_at: Some(Timestamp(clock::now())),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::account::survey::{self, Known, Survey};
 use crate::account::{ComputeEnvironment, JobQueue, OfferedType, Platform, Topology};
 use crate::catalog::{Purchase, Resources};
 use crate::clock::{self, Clock};
@@ -488,6 +489,22 @@ impl Cloud for Account {
             };
         });
         Ok(())
+    }
+
+    async fn survey(&self, _sqs_queues: &[String]) -> Read<Survey> {
+        self.read("survey").await?;
+        let environments = self
+            .with(|state| state.names.clone())
+            .into_iter()
+            .map(|name| survey::ComputeEnvironment {
+                compute_environment_name: name,
+                status: "INVALID".to_owned(),
+                ..survey::ComputeEnvironment::default()
+            });
+        Ok(Survey {
+            compute_environments: Known::Known(environments.collect()),
+            ..Survey::default()
+        })
     }
 
     async fn hints(&self) -> Read<Vec<Hint>> {

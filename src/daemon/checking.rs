@@ -1,0 +1,119 @@
+//! What `autotune check` finds, looked for once an hour.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::cloud::Cloud;
+use super::reload;
+use crate::check::{self, Inputs, Needs, Report};
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::units::{Span, Time, usize_to_f64};
+
+/// The first look waits until the start has been paid for.
+const FIRST: Span = Span::from_seconds(60);
+const AGAIN: Span = Span::from_minutes(60);
+
+/// What was found last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// When.
+    pub at: Time,
+    /// Worst first.
+    pub findings: Vec<Found>,
+    /// How many things could not be looked at; `autotune check` says which, and why.
+    pub could_not_check: usize,
+}
+
+/// A finding. Evidence and fix are told by `autotune check`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// The code of its rule, for example `AT101`.
+    pub code: String,
+    /// `error`, `warning` or `info`.
+    pub severity: String,
+    /// What it is about.
+    pub subject: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// What the looking needs.
+pub(super) struct Checks<C> {
+    pub(super) cloud: Arc<C>,
+    pub(super) policies: Vec<PathBuf>,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) told: watch::Sender<Option<Checked>>,
+}
+
+impl<C: Cloud> Checks<C> {
+    /// Goes on until it is dropped.
+    pub(super) async fn hourly(self) {
+        self.clock.wait(FIRST).await;
+        loop {
+            self.once().await;
+            self.clock.wait(AGAIN).await;
+        }
+    }
+
+    async fn once(&self) {
+        // Read anew: the policies may have changed. Bad ones are the reload's matter.
+        let policy = reload::load(self.policies.clone()).await.ok();
+        let sqs: Vec<String> = policy.iter().flat_map(crate::policy::Policy::sqs_queues).collect();
+        let survey = match self.cloud.survey(&sqs).await {
+            Ok(survey) => survey,
+            Err(error) => {
+                let why = crate::explain::printable(&error.message);
+                tracing::warn!(%why, "The account could not be checked");
+                return;
+            }
+        };
+        let report = check::check(&Inputs {
+            survey: &survey,
+            policy: policy.as_ref(),
+            needs: Needs::default(),
+        });
+        let counts = report.counts().into_iter();
+        let counts: Vec<_> = counts
+            .map(|((code, severity), count)| (code, severity.code(), usize_to_f64(count)))
+            .collect();
+        let now = self.clock.now();
+        self.metrics.checked(&counts, now);
+        let checked = checked(&report, now);
+        self.told.send_if_modified(|last| {
+            let known = last.as_ref().is_some_and(|last| last.findings == checked.findings);
+            if !known {
+                let errors = checked
+                    .findings
+                    .iter()
+                    .filter(|found| found.severity == "error")
+                    .count();
+                tracing::info!(
+                    errors,
+                    findings = checked.findings.len(),
+                    "Checked the account: see `autotune check`"
+                );
+            }
+            *last = Some(checked);
+            true
+        });
+    }
+}
+
+fn checked(report: &Report, at: Time) -> Checked {
+    let found = |finding: &check::Finding| Found {
+        code: finding.rule.code.to_owned(),
+        severity: finding.severity.code().to_owned(),
+        subject: finding.subject.clone(),
+        message: finding.message.clone(),
+    };
+    Checked {
+        at,
+        findings: report.findings.iter().map(found).collect(),
+        could_not_check: report.could_not_check.len(),
+    }
+}
