@@ -1,5 +1,6 @@
 //! From scenario and trace to a world at its first moment.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::environment::Environment;
@@ -22,6 +23,15 @@ impl<'t> World<'t> {
     /// A world just before the first submission. `seed` decides everything that is left to chance. Fails with every
     /// contradiction of the scenario, and with jobs that wait for each other in a circle.
     pub fn new(scenario: &Scenario, trace: &'t Trace, seed: u64) -> Result<Self, Vec<String>> {
+        Self::build(scenario, Cow::Borrowed(trace), seed)
+    }
+
+    /// As [`World::new`], of a trace of its own, to which [`World::submit_now`] adds jobs.
+    pub fn owning(scenario: &Scenario, trace: Trace, seed: u64) -> Result<World<'static>, Vec<String>> {
+        World::build(scenario, Cow::Owned(trace), seed)
+    }
+
+    fn build(scenario: &Scenario, trace: Cow<'t, Trace>, seed: u64) -> Result<Self, Vec<String>> {
         let mut problems: Vec<String> = scenario.problems().iter().map(ToString::to_string).collect();
         if !fits_job_index(trace.jobs.len()) {
             problems.push(format!(
@@ -32,7 +42,7 @@ impl<'t> World<'t> {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let origin = origin(trace);
+        let origin = origin(&trace);
         let model = scenario.batch_model();
         let quotas = quotas(scenario);
         let mut pools = Pools::new(seed, origin, &model, scenario.random_droughts.as_ref());
@@ -47,10 +57,9 @@ impl<'t> World<'t> {
             .iter()
             .map(|spec| queue(scenario, spec, &environments, &shapes, origin))
             .collect();
-        let (queue_of, jobs_of_unknown_queues) = map_queues(scenario, trace);
-        let jobs = Jobs::new(trace, &model, origin, &queue_of)?;
+        let (queue_of, jobs_of_unknown_queues) = map_queues(scenario, &trace);
+        let jobs = Jobs::new(&trace, &model, origin, &queue_of)?;
         let mut world = Self {
-            trace,
             seed,
             model,
             attempts: scenario.retries.attempts,
@@ -61,7 +70,7 @@ impl<'t> World<'t> {
             late_counts: VecDeque::new(),
             events: Events::default(),
             next_job: 0,
-            messages: messages(trace),
+            messages: messages(&trace),
             next_message: 0,
             sqs: vec![SqsNow::default(); trace.sqs_queues.len()],
             shapes,
@@ -81,6 +90,8 @@ impl<'t> World<'t> {
             jobs_of_unknown_queues,
             releases: Vec::new(),
             progress: Progress::default(),
+            told: None,
+            trace,
         };
         world.begin(scenario);
         Ok(world)
@@ -121,7 +132,7 @@ fn origin(trace: &Trace) -> Time {
         .unwrap_or(Time::EPOCH)
 }
 
-fn placed_as(shape: Shape) -> Shape {
+pub(super) fn placed_as(shape: Shape) -> Shape {
     Shape {
         resources: Resources {
             vcpus: shape.resources.vcpus.max(Vcpus::new(1)),
@@ -151,10 +162,7 @@ fn queue(scenario: &Scenario, spec: &QueueSpec, environments: &[Environment], sh
     };
     let order: Vec<EnvironmentIndex> = spec.environments.iter().filter_map(index).collect();
     let share_permille = share_permille(spec);
-    let fits = |shape: &Shape| {
-        let mut candidates = order.iter().filter_map(|e| environments.get(e.position()));
-        candidates.any(|environment| can_ever_hold(environment, shape, share_permille))
-    };
+    let fits = |shape: &Shape| fits(&order, environments, shape, share_permille);
     Queue {
         name: spec.name.clone(),
         share_permille,
@@ -184,6 +192,17 @@ fn share_permille(spec: &QueueSpec) -> i64 {
         kept * i64::from(spec.reservation_percent) / 100
     });
     (1_000_000 - kept) / 1_000
+}
+
+/// Whether some environment of a queue could hold a job if it were empty.
+pub(super) fn fits(
+    order: &[EnvironmentIndex],
+    environments: &[Environment],
+    shape: &Shape,
+    share_permille: i64,
+) -> bool {
+    let mut candidates = order.iter().filter_map(|e| environments.get(e.position()));
+    candidates.any(|environment| can_ever_hold(environment, shape, share_permille))
 }
 
 /// Whether an environment could hold a job if it were empty. A multi-node job needs whole On-Demand instances of one type.
