@@ -22,6 +22,7 @@ pub mod overrides;
 pub mod planner;
 pub mod policy;
 pub mod report;
+pub mod sandbox;
 pub mod server;
 pub mod settings;
 pub mod setup;

@@ -16,6 +16,7 @@ mod record;
 mod release;
 #[cfg(feature = "aws")]
 mod run;
+mod sandbox;
 mod schema;
 mod simulate;
 mod status;
@@ -52,6 +53,7 @@ enum Command {
     Init(init::Arguments),
     Validate(validate::Arguments),
     Schema(schema::Arguments),
+    Sandbox(Box<sandbox::Arguments>),
     Simulate(simulate::Arguments),
     /// Look at recordings of jobs, convert them, or make some up.
     Trace(trace::Arguments),
@@ -110,6 +112,7 @@ pub fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
     };

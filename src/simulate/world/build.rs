@@ -23,15 +23,15 @@ impl<'t> World<'t> {
     /// A world just before the first submission. `seed` decides everything that is left to chance. Fails with every
     /// contradiction of the scenario, and with jobs that wait for each other in a circle.
     pub fn new(scenario: &Scenario, trace: &'t Trace, seed: u64) -> Result<Self, Vec<String>> {
-        Self::build(scenario, Cow::Borrowed(trace), seed)
+        Self::build(scenario, Cow::Borrowed(trace), seed, Time::EPOCH)
     }
 
-    /// As [`World::new`], of a trace of its own, to which [`World::submit_now`] adds jobs.
-    pub fn owning(scenario: &Scenario, trace: Trace, seed: u64) -> Result<World<'static>, Vec<String>> {
-        World::build(scenario, Cow::Owned(trace), seed)
+    /// As [`World::new`], of a trace of its own, to which [`World::submit_now`] adds jobs. An empty one begins at `idle`.
+    pub fn owning(scenario: &Scenario, trace: Trace, seed: u64, idle: Time) -> Result<World<'static>, Vec<String>> {
+        World::build(scenario, Cow::Owned(trace), seed, idle)
     }
 
-    fn build(scenario: &Scenario, trace: Cow<'t, Trace>, seed: u64) -> Result<Self, Vec<String>> {
+    fn build(scenario: &Scenario, trace: Cow<'t, Trace>, seed: u64, idle: Time) -> Result<Self, Vec<String>> {
         let mut problems: Vec<String> = scenario.problems().iter().map(ToString::to_string).collect();
         if !fits_job_index(trace.jobs.len()) {
             problems.push(format!(
@@ -42,7 +42,7 @@ impl<'t> World<'t> {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let origin = origin(&trace);
+        let origin = origin(&trace).unwrap_or(idle);
         let model = scenario.batch_model();
         let quotas = quotas(scenario);
         let mut pools = Pools::new(seed, origin, &model, scenario.random_droughts.as_ref());
@@ -122,14 +122,13 @@ fn serve_order(scenario: &Scenario) -> Vec<QueueIndex> {
     order.into_iter().map(|(_, _, queue)| queue).collect()
 }
 
-fn origin(trace: &Trace) -> Time {
+fn origin(trace: &Trace) -> Option<Time> {
     trace
         .jobs
         .iter()
         .filter(|job| !job.is_spawned())
         .map(|job| job.submit)
         .min()
-        .unwrap_or(Time::EPOCH)
 }
 
 pub(super) fn placed_as(shape: Shape) -> Shape {

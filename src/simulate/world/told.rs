@@ -10,7 +10,7 @@ use crate::ids::{EnvironmentIndex, JobIndex, QueueIndex};
 use crate::observation::Shape;
 use crate::simulate::ledger::Fate;
 use crate::trace::{Job, Trace};
-use crate::units::{Time, to_u32, to_usize};
+use crate::units::{Time, Vcpus, to_u32, to_usize};
 
 /// How far a job is, as AWS Batch tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,6 +161,12 @@ impl World<'_> {
         queue.map(|queue| queue.waiting.first(most)).unwrap_or_default()
     }
 
+    /// Since when a job has been RUNNABLE; `None` for one that is not.
+    pub fn front_since(&self, job: JobIndex) -> Option<Time> {
+        let state = self.jobs.states.get(job.position())?;
+        matches!(state.status, Status::Runnable | Status::Assigned).then_some(state.outcome.ready)
+    }
+
     /// Instances that are ACTIVE or DRAINING.
     pub fn instances_of(&self, environment: EnvironmentIndex) -> Vec<InstanceNow> {
         let Some(place) = self.environments.get(environment.position()) else {
@@ -174,6 +180,12 @@ impl World<'_> {
             position: to_u32(position),
         });
         ids.filter_map(|id| self.instance_now(id)).collect()
+    }
+
+    /// vCPUs of instances that are launched and not gone, as a service quota counts them.
+    pub fn live(&self, environment: EnvironmentIndex) -> Vcpus {
+        let place = self.environments.get(environment.position());
+        place.map(|place| place.live).unwrap_or_default()
     }
 
     fn instance_now(&self, id: InstanceId) -> Option<InstanceNow> {
