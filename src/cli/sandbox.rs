@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use rand::TryRng as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -100,7 +99,7 @@ async fn serve(arguments: &Arguments, options: Options) -> Result<(), Failed> {
     let address = listener
         .local_addr()
         .map_err(|error| account::failure(error.to_string()))?;
-    let token = token()?;
+    let token = sandbox::new_token().map_err(account::failure)?;
     let stop = CancellationToken::new();
     tokio::spawn(listen_to_signals(stop.clone()));
     let account = sandbox::Account::begin(options, arguments.speed).map_err(|problems| Failed {
@@ -112,14 +111,6 @@ async fn serve(arguments: &Arguments, options: Options) -> Result<(), Failed> {
     served.map_err(|error| account::failure(error.to_string()))?;
     remark("The simulated account has ended; nothing of it is kept.");
     Ok(())
-}
-
-/// What opens the admin API: anew each time, so that no page of a stranger can know it.
-fn token() -> Result<String, Failed> {
-    let mut bytes = [0_u8; 16];
-    let filled = rand::rngs::SysRng.try_fill_bytes(&mut bytes);
-    filled.map_err(|error| account::failure(format!("failed to make a token: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Comments for people, and variables for a shell.

@@ -135,7 +135,7 @@ impl State {
             "tags": seen.submitted.as_ref().map(|submitted| submitted.tags.clone()).unwrap_or_default(),
             "retryStrategy": {"attempts": self.scenario.retries.attempts, "evaluateOnExit": []},
             "platformCapabilities": ["EC2"],
-            "attempts": self.attempts(seen),
+            "attempts": attempts(seen),
             "eksAttempts": [],
         });
         put_times(&mut told, seen);
@@ -194,26 +194,13 @@ impl State {
         container
     }
 
-    /// The last attempt; those before it are not kept.
-    fn attempts(&self, seen: &Seen) -> Vec<Value> {
-        let (Some((_, running)), Some(ended)) = (seen.now.attempt, seen.now.ended) else {
-            return Vec::new();
-        };
-        let container = json!({"exitCode": exit_code(seen), "networkInterfaces": []});
-        let reason = seen
-            .reason
-            .clone()
-            .unwrap_or_else(|| "Essential container in task exited".to_owned());
-        vec![json!({
-            "container": container,
-            "startedAt": running.millis(),
-            "stoppedAt": ended.millis(),
-            "statusReason": reason,
-        })]
-    }
-
     /// One `ContainerInstance`. `at` is its time in seconds, as the JSON of ECS has it; events have text.
-    pub(super) fn container_instance(&self, environment: EnvironmentIndex, instance: &InstanceNow, at: Value) -> Value {
+    pub(super) fn container_instance(
+        &self,
+        environment: EnvironmentIndex,
+        instance: &InstanceNow,
+        at: &Value,
+    ) -> Value {
         let name = self.environment_name(environment);
         let status = if instance.active { "ACTIVE" } else { "DRAINING" };
         json!({
@@ -246,6 +233,24 @@ impl State {
         let array = array_of(self.world.trace(), array);
         array.map(|array| children(array).collect()).unwrap_or_default()
     }
+}
+
+/// The last attempt; those before it are not kept.
+fn attempts(seen: &Seen) -> Vec<Value> {
+    let (Some((_, running)), Some(ended)) = (seen.now.attempt, seen.now.ended) else {
+        return Vec::new();
+    };
+    let container = json!({"exitCode": exit_code(seen), "networkInterfaces": []});
+    let reason = seen
+        .reason
+        .clone()
+        .unwrap_or_else(|| "Essential container in task exited".to_owned());
+    vec![json!({
+        "container": container,
+        "startedAt": running.millis(),
+        "stoppedAt": ended.millis(),
+        "statusReason": reason,
+    })]
 }
 
 fn exit_code(seen: &Seen) -> i64 {

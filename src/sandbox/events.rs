@@ -65,7 +65,7 @@ impl State {
     /// "ECS Container Instance State Change".
     pub(super) fn tell_of_instance(&mut self, environment: EnvironmentIndex, instance: &InstanceNow, at: Time) {
         let name = self.environment_name(environment).to_owned();
-        let mut detail = self.container_instance(environment, instance, json!(instance.registered.to_string()));
+        let mut detail = self.container_instance(environment, instance, &json!(instance.registered.to_string()));
         if let Value::Object(members) = &mut detail {
             members.insert("clusterArn".to_owned(), json!(self.names.cluster_arn(&name)));
             members.insert("updatedAt".to_owned(), json!(at.to_string()));

@@ -151,12 +151,10 @@ fn denied(service: Service, operation: &str) -> Refused {
 /// describing calls are reported at about 20 together; DescribeJobs is known to be low. All others are assumed.
 fn limit(service: Service, operation: &str) -> Option<i64> {
     match (service, operation) {
-        (Service::Batch, "SubmitJob") => Some(50),
-        (Service::Batch, "DescribeJobs") => Some(10),
+        (Service::Batch, "SubmitJob") | (Service::Scheduler, _) => Some(50),
+        (Service::Batch, "DescribeJobs") | (Service::Quotas, _) => Some(10),
         (Service::Batch, "UpdateComputeEnvironment") => Some(5),
         (Service::Batch | Service::Ecs | Service::Ec2 | Service::CloudWatch, _) => Some(20),
-        (Service::Quotas, _) => Some(10),
-        (Service::Scheduler, _) => Some(50),
         (Service::Sqs | Service::Sts, _) => None,
     }
 }

@@ -1,6 +1,10 @@
 //! Names that the account gives: ARNs, job ids, instance ids, page tokens. Ids are made from positions, so that nothing has to be
 //! looked up, and carry a check, so that a made-up one is unknown.
 
+use std::fmt::Write as _;
+
+use rand::TryRng as _;
+
 use crate::ids::{ArrayIndex, EnvironmentIndex, JobIndex, QueueIndex};
 use crate::simulate::draws::{key, key_of};
 use crate::units::{to_u64, to_usize};
@@ -132,6 +136,23 @@ impl Names {
         let position = to_usize(u64::from_str_radix(token.get(..16)?, 16).ok()?);
         (self.token(of, position) == token).then_some(position)
     }
+}
+
+/// Bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// What opens the admin API: anew each time, so that no page of a stranger can know it. Fails where the system has no chance to
+/// give.
+pub fn new_token() -> Result<String, String> {
+    let mut bytes = [0_u8; 16];
+    let filled = rand::rngs::SysRng.try_fill_bytes(&mut bytes);
+    filled.map_err(|error| format!("failed to make a token: {error}"))?;
+    Ok(hex(&bytes))
 }
 
 /// The name in an ARN of this kind, or the name itself.

@@ -14,10 +14,10 @@ pub(super) struct Input<'a>(&'a Map<String, Value>);
 impl<'a> Input<'a> {
     /// A request body. An empty one is an empty structure.
     pub(super) fn of(body: &'a Value) -> Taken<Self> {
-        match body {
-            Value::Object(members) => Ok(Self(members)),
-            other => Err(mistyped(other, "a structure")),
-        }
+        let Value::Object(members) = body else {
+            return Err(mistyped(body, "Structure"));
+        };
+        Ok(Self(members))
     }
 
     /// A member that is there and not null.

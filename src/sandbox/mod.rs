@@ -21,6 +21,7 @@ mod wire;
 pub use account::Account;
 pub use definitions::FIRST_DEFINITION;
 pub use faults::{Fault, Trouble};
+pub use ids::new_token;
 pub use refused::Refused;
 pub use schedules::GUARD_GROUP;
 pub use sqs::EVENTS_QUEUE;

@@ -86,7 +86,7 @@ pub(super) fn most(input: Input<'_>, name: &str, most: usize) -> Taken<usize> {
     Ok(asked.map_or(most, |asked| to_usize(asked).min(most)))
 }
 
-fn answered(name: &str, values: Vec<Value>, next: Option<String>) -> Value {
+fn answered(name: &str, values: &[Value], next: Option<String>) -> Value {
     let mut answer = json!({name: values});
     if let (Some(next), Value::Object(members)) = (next, &mut answer) {
         members.insert("nextToken".to_owned(), json!(next));
@@ -110,7 +110,7 @@ impl State {
             let spec = self.scenario.environments.get(position)?;
             Some(self.environment_detail(spec, crate::ids::EnvironmentIndex::at(position)))
         });
-        Ok(answered("computeEnvironments", told.collect(), next))
+        Ok(answered("computeEnvironments", &told.collect::<Vec<Value>>(), next))
     }
 
     fn environment_detail(&self, spec: &EnvironmentSpec, index: crate::ids::EnvironmentIndex) -> Value {
@@ -212,8 +212,8 @@ impl State {
         let specs = specs
             .into_iter()
             .filter_map(|position| self.scenario.queues.get(position));
-        let told = specs.map(|spec| self.queue_detail(spec)).collect();
-        Ok(answered("jobQueues", told, next))
+        let told: Vec<Value> = specs.map(|spec| self.queue_detail(spec)).collect();
+        Ok(answered("jobQueues", &told, next))
     }
 
     fn queue_detail(&self, spec: &QueueSpec) -> Value {
@@ -374,7 +374,7 @@ impl State {
             }
             told
         });
-        Ok(answered("jobDefinitions", told.collect(), next))
+        Ok(answered("jobDefinitions", &told.collect::<Vec<Value>>(), next))
     }
 }
 

@@ -82,7 +82,7 @@ impl State {
             let entity = Names::entity(wanted);
             if let Some(instance) = all.iter().find(|instance| Some(instance.entity) == entity) {
                 let seconds = json!(i64_to_f64(instance.registered.millis()) / 1_000.0);
-                told.push(self.container_instance(environment, instance, seconds));
+                told.push(self.container_instance(environment, instance, &seconds));
             } else {
                 let arn = entity.map_or_else(|| wanted.to_owned(), |entity| self.names.instance_arn(&name, entity));
                 failures.push(json!({"arn": arn, "reason": "MISSING"}));

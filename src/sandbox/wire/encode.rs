@@ -162,13 +162,10 @@ fn from_value(value: Cbor) -> Option<Value> {
         Cbor::Tag(EPOCH_TAG, seconds) => from_value(*seconds)?,
         Cbor::Array(values) => Value::Array(values.into_iter().map(from_value).collect::<Option<_>>()?),
         Cbor::Map(members) => {
-            let member = |(name, value)| match name {
-                Cbor::Text(name) => Some((name, from_value(value)?)),
-                _ => None,
-            };
+            let member = |(name, value): (Cbor, Cbor)| Some((name.into_text().ok()?, from_value(value)?));
             Value::Object(members.into_iter().map(member).collect::<Option<_>>()?)
         }
-        _ => return None,
+        Cbor::Bytes(_) | Cbor::Tag(..) | _ => return None,
     })
 }
 

@@ -62,7 +62,9 @@ impl State {
         };
         let (of, longest) = match &wanted {
             Wanted::Status(status) => (spelled(*status), BY_STATUS_MOST),
-            _ => ("filters", BY_FILTER_MOST),
+            Wanted::Name(_) | Wanted::Definition(_) | Wanted::Before(_) | Wanted::After(_) | Wanted::Nothing => {
+                ("filters", BY_FILTER_MOST)
+            }
         };
         let of = format!("{of} {}", queue.or(array).or(nodes).unwrap_or_default());
         let start = match input.text("nextToken")? {
@@ -162,7 +164,7 @@ impl State {
 }
 
 /// A filter goes before a status; without either RUNNING is listed.
-fn wanted<'a>(input: Input<'a>) -> Taken<Wanted<'a>> {
+fn wanted(input: Input<'_>) -> Taken<Wanted<'_>> {
     let filters = input.structures("filters")?;
     if let Some(filter) = filters.first() {
         if filters.len() > 1 {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Reply;
 use super::calls::Call;
 use crate::sandbox::account::Account;
+use crate::sandbox::ids::hex;
 use crate::sandbox::input::{Input, Taken};
 use crate::sandbox::refused::Refused;
 use crate::sandbox::sqs::Message;
@@ -300,8 +301,5 @@ fn entries(input: Input<'_>) -> Taken<Vec<(&str, Input<'_>)>> {
 
 /// SQS answers with it, and clients compare.
 fn md5_of(text: &str) -> String {
-    Md5::digest(text.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&Md5::digest(text.as_bytes()))
 }

@@ -16,6 +16,7 @@ use crate::units::Time;
 mod bad_input;
 mod batch;
 mod others;
+mod replay;
 
 const NOW: Time = Time::from_seconds(1_767_258_000);
 const TOKEN: &str = "secret";

@@ -22,7 +22,7 @@ pub(crate) struct Follower {
 #[derive(Debug, Default)]
 pub(super) struct Followers {
     starts: Vec<u32>,
-    followers: Vec<Follower>,
+    all: Vec<Follower>,
     /// Nodes that got followers while the world went on, with all of theirs.
     later: BTreeMap<usize, Vec<Follower>>,
 }
@@ -36,13 +36,9 @@ impl Followers {
         let starts = (0..=count)
             .map(|node| to_u32(pairs.partition_point(|pair| pair.0 < node)))
             .collect();
-        let followers = pairs.into_iter().map(|pair| pair.1).collect();
+        let all = pairs.into_iter().map(|pair| pair.1).collect();
         let later = BTreeMap::new();
-        Self {
-            starts,
-            followers,
-            later,
-        }
+        Self { starts, all, later }
     }
 
     /// One more, while the world goes on.
@@ -57,7 +53,7 @@ impl Followers {
             return all;
         }
         match (self.starts.get(node), self.starts.get(node + 1)) {
-            (Some(start), Some(end)) => self.followers.get(to_usize(*start)..to_usize(*end)).unwrap_or(&[]),
+            (Some(start), Some(end)) => self.all.get(to_usize(*start)..to_usize(*end)).unwrap_or(&[]),
             _ => &[],
         }
     }

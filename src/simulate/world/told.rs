@@ -128,11 +128,10 @@ impl World<'_> {
         let recorded = self.trace.jobs.get(job.position())?;
         let fate = state.outcome.fate;
         let phase = match (state.status, fate) {
-            (Status::Over, Fate::NeverFits) => Phase::Runnable,
             (Status::Over, Fate::NeverReady) if recorded.is_spawned() || recorded.submit > self.now => Phase::Unborn,
             (Status::Over, Fate::NeverReady) | (Status::Pending, _) => Phase::Pending,
             (Status::Unborn, _) => Phase::Unborn,
-            (Status::Runnable | Status::Assigned, _) => Phase::Runnable,
+            (Status::Over, Fate::NeverFits) | (Status::Runnable | Status::Assigned, _) => Phase::Runnable,
             (Status::Placed, _) if state.running > self.now => Phase::Starting,
             (Status::Placed, _) => Phase::Running,
             (Status::Over, Fate::Open | Fate::Succeeded | Fate::Failed | Fate::DependencyFailed) => Phase::Ended,

@@ -2,84 +2,66 @@
 
 use super::*;
 
+/// A SubmitJob with something wrong in it.
+fn job(name: &str, value: Value) -> Value {
+    let mut input = json!({"jobName": "job", "jobQueue": "q", "jobDefinition": "sleep"});
+    input[name] = value;
+    input
+}
+
 #[tokio::test(start_paused = true)]
 async fn batch_refuses_in_its_own_words() {
     let client = Client::new();
     let many: Vec<String> = (0..101).map(|job| job.to_string()).collect();
-    let job = |more: Value| {
-        let mut input = json!({"jobName": "job", "jobQueue": "q", "jobDefinition": "sleep"});
-        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        input
-    };
+    let one_point = json!({"resourceRequirements": [{"type": "VCPU", "value": "1.0"}]});
+    let unknown = json!({"computeEnvironment": "nobody", "computeResources": {"minvCpus": 1}});
+    let token = json!({"jobQueue": "q", "nextToken": "made up"});
+    let which = "Exactly one of [jobQueue, arrayJobId, multiNodeJobId] must be specified";
+    let definition = "JobDefinition name nobody does not exist or is not in ACTIVE status";
+    let required = "One of [state | compute-resources | service-role | unmanaged-vcpus] is required.";
     let exception = "Error executing request, Exception : ";
-    let cases = [
+    let executing = [
+        (job("jobName", json!("a.b")), "Job name should match valid pattern"),
+        (
+            job("arrayProperties", json!({"size": 1})),
+            "Array size 1 should be between 2 and 10000",
+        ),
+        (
+            job("containerOverrides", one_point),
+            "Value 1.0 for type VCPU is not valid",
+        ),
+        (json!({"jobName": "x"}), "jobQueue must not be blank."),
+    ];
+    let executing = executing.map(|(input, text)| ("SubmitJob", input, format!("{exception}{text}")));
+    let plain = [
         (
             "SubmitJob",
-            job(json!({"jobQueue": "nobody"})),
-            "JobQueue nobody not found.".to_owned(),
+            job("jobQueue", json!("nobody")),
+            "JobQueue nobody not found.",
         ),
-        (
-            "SubmitJob",
-            job(json!({"jobDefinition": "nobody"})),
-            "JobDefinition name nobody does not exist or is not in ACTIVE status".to_owned(),
-        ),
-        (
-            "SubmitJob",
-            job(json!({"jobName": "a.b"})),
-            format!("{exception}Job name should match valid pattern"),
-        ),
-        (
-            "SubmitJob",
-            job(json!({"arrayProperties": {"size": 1}})),
-            format!("{exception}Array size 1 should be between 2 and 10000"),
-        ),
-        (
-            "SubmitJob",
-            job(json!({"containerOverrides": {"resourceRequirements": [{"type": "VCPU", "value": "1.0"}]}})),
-            format!("{exception}Value 1.0 for type VCPU is not valid"),
-        ),
-        (
-            "SubmitJob",
-            json!({"jobName": "x"}),
-            format!("{exception}jobQueue must not be blank."),
-        ),
-        (
-            "ListJobs",
-            json!({"jobQueue": "nobody"}),
-            "JobQueue nobody not found.".to_owned(),
-        ),
-        (
-            "ListJobs",
-            json!({}),
-            "Exactly one of [jobQueue, arrayJobId, multiNodeJobId] must be specified".to_owned(),
-        ),
-        (
-            "ListJobs",
-            json!({"jobQueue": "q", "nextToken": "made up"}),
-            "The nextToken provided is not valid".to_owned(),
-        ),
+        ("SubmitJob", job("jobDefinition", json!("nobody")), definition),
+        ("ListJobs", json!({"jobQueue": "nobody"}), "JobQueue nobody not found."),
+        ("ListJobs", json!({}), which),
+        ("ListJobs", token, "The nextToken provided is not valid"),
         (
             "DescribeJobs",
             json!({"jobs": many}),
-            "Maximum number of jobs supported is  100".to_owned(),
+            "Maximum number of jobs supported is  100",
         ),
-        (
-            "UpdateComputeEnvironment",
-            json!({"computeEnvironment": "nobody", "computeResources": {"minvCpus": 1}}),
-            "nobody does not exist".to_owned(),
-        ),
+        ("UpdateComputeEnvironment", unknown, "nobody does not exist"),
         (
             "UpdateComputeEnvironment",
             json!({"computeEnvironment": "spot"}),
-            "One of [state | compute-resources | service-role | unmanaged-vcpus] is required.".to_owned(),
+            required,
         ),
         (
             "TerminateJob",
             json!({"jobId": "x", "reason": "y"}),
-            "Job x does not exist".to_owned(),
+            "Job x does not exist",
         ),
     ];
-    for (operation, input, text) in cases {
+    let plain = plain.map(|(operation, input, text)| (operation, input, text.to_owned()));
+    for (operation, input, text) in plain.into_iter().chain(executing) {
         let answer = client.batch(operation, input.clone()).await;
         assert_eq!(
             answer,
@@ -87,109 +69,71 @@ async fn batch_refuses_in_its_own_words() {
             "{operation} {input}"
         );
     }
-    let known = client
-        .batch("DescribeJobs", json!({"jobs": ["made-up", "💥"]}))
-        .await
-        .unwrap();
-    assert_eq!(known, json!({"jobs": []}));
+    let known = client.batch("DescribeJobs", json!({"jobs": ["made-up", "💥"]}));
+    assert_eq!(known.await.unwrap(), json!({"jobs": []}));
 }
+
+/// Service, method, path, one header, body, and what comes of it.
+struct Wrong(
+    &'static str,
+    &'static str,
+    &'static str,
+    (&'static str, &'static str),
+    &'static [u8],
+    u16,
+    &'static str,
+);
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_request_is_refused_by_every_protocol() {
+    const REST: (&str, &str) = ("accept", "*/*");
+    const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+    const CBOR: &str = "/service/GraniteServiceVersion20100801/operation/GetMetricData";
+    const DEEP: &[u8] = &[b'['; 100_000];
+    let target = |target| ("x-amz-target", target);
+    let serialization = "SerializationException";
+    let unknown = "UnknownOperationException";
     let client = Client::new();
-    let json_target = [("x-amz-target", "AmazonSQS.SendMessage")];
-    let unknown_target = [("x-amz-target", "AmazonSQS.Explode")];
-    let no_target = [("x-amz-target", "Nothing.Known")];
-    let form = [("content-type", "application/x-www-form-urlencoded")];
-    let deep = "[".repeat(100_000).into_bytes();
-    let cases: [(&str, &str, &str, &[(&str, &str)], &[u8], u16, &str); 12] = [
-        (
+    let cases = [
+        Wrong("batch", "POST", "/v1/listjobs", REST, b"not JSON", 400, serialization),
+        Wrong("batch", "POST", "/v1/listjobs", REST, b"[]", 400, serialization),
+        Wrong("batch", "POST", "/v1/listjobs", REST, DEEP, 400, serialization),
+        Wrong(
             "batch",
             "POST",
             "/v1/listjobs",
-            &[],
-            b"not JSON",
-            400,
-            "SerializationException",
-        ),
-        (
-            "batch",
-            "POST",
-            "/v1/listjobs",
-            &[],
-            b"[]",
-            400,
-            "SerializationException",
-        ),
-        (
-            "batch",
-            "POST",
-            "/v1/listjobs",
-            &[],
-            &deep,
-            400,
-            "SerializationException",
-        ),
-        (
-            "batch",
-            "POST",
-            "/v1/listjobs",
-            &[],
+            REST,
             b"{\"jobQueue\": 7}",
             400,
-            "SerializationException",
+            serialization,
         ),
-        (
-            "batch",
-            "POST",
-            "/v1/explode",
-            &[],
-            b"{}",
-            404,
-            "UnknownOperationException",
-        ),
-        (
-            "batch",
-            "GET",
-            "/v1/listjobs",
-            &[],
-            b"",
-            404,
-            "UnknownOperationException",
-        ),
-        (
+        Wrong("batch", "POST", "/v1/explode", REST, b"{}", 404, unknown),
+        Wrong("batch", "GET", "/v1/listjobs", REST, b"", 404, unknown),
+        Wrong(
             "sqs",
             "POST",
             "/",
-            &json_target,
+            target("AmazonSQS.SendMessage"),
             b"\xff\xfe",
             400,
-            "SerializationException",
+            serialization,
         ),
-        (
-            "sqs",
-            "POST",
-            "/",
-            &unknown_target,
-            b"{}",
-            404,
-            "UnknownOperationException",
-        ),
-        ("any", "POST", "/", &no_target, b"{}", 404, "UnknownOperationException"),
-        ("ec2", "POST", "/", &form, b"Action=Explode", 400, "InvalidAction"),
-        ("sts", "POST", "/", &form, b"Action=AssumeRole", 400, "InvalidAction"),
-        (
+        Wrong("sqs", "POST", "/", target("AmazonSQS.Explode"), b"{}", 404, unknown),
+        Wrong("any", "POST", "/", target("Nothing.Known"), b"{}", 404, unknown),
+        Wrong("ec2", "POST", "/", FORM, b"Action=Explode", 400, "InvalidAction"),
+        Wrong("sts", "POST", "/", FORM, b"Action=AssumeRole", 400, "InvalidAction"),
+        Wrong(
             "monitoring",
             "POST",
-            "/service/GraniteServiceVersion20100801/operation/GetMetricData",
-            &[("smithy-protocol", "rpc-v2-cbor")],
+            CBOR,
+            ("smithy-protocol", "rpc-v2-cbor"),
             b"\xff",
             400,
-            "SerializationException",
+            serialization,
         ),
     ];
-    for (service, method, path, headers, body, status, code) in cases {
-        let request = Client::request(service, method, path, headers, body.to_vec());
+    for Wrong(service, method, path, header, body, status, code) in cases {
+        let request = Client::request(service, method, path, &[header], body.to_vec());
         let (found, kind, answer) = client.raw(request).await;
         let told = format!("{kind} {}", String::from_utf8_lossy(&answer));
         assert_eq!(found.as_u16(), status, "{service} {path}: {told}");
