@@ -31,6 +31,7 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
 use crate::account::Topology;
+use crate::clock::Clock;
 use crate::daemon::cloud::{
     Answer, Cloud, EnvironmentRead, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged, Unread,
 };
@@ -93,6 +94,8 @@ pub struct Aws {
     sqs: aws_sdk_sqs::Client,
     sts: aws_sdk_sts::Client,
     calls: Calls,
+    /// Where the time comes from: metrics are asked for up to now.
+    clock: Clock,
     /// ARNs of environments and queues: they never change while the thing exists.
     arns: Mutex<BTreeMap<(u8, String), String>>,
     /// URLs of SQS queues by name.
@@ -153,9 +156,16 @@ impl Aws {
             sqs: client!(aws_sdk_sqs, &sdk, calls),
             sts: client!(aws_sdk_sts, &sdk, calls),
             calls,
+            clock: Clock::Wall,
             arns: Mutex::default(),
             sqs_urls: Mutex::default(),
         })
+    }
+
+    /// As it is, by this clock: that of a simulated account. Signatures and deadlines stay with the time of this machine.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     async fn who(&self) -> Read<Identity> {

@@ -85,10 +85,41 @@ mod real {
     use crate::daemon::cloud::Unread;
     use crate::input::render;
     use crate::policy::{self, Policy};
+    use crate::clock::{self, Clock, Pace, Pacer, Told};
     use crate::settings::Settings;
+    use crate::units::Span;
+
+    /// How often the clock of a simulated account is read again: somebody may have set it.
+    const READ_AGAIN: Span = Span::from_seconds(1);
+
+    /// The clock of the account: that of this machine, but for a simulated one.
+    pub(in crate::cli) async fn clock(settings: &Settings) -> Result<Clock, Failed> {
+        let Some(url) = settings.clock_url.clone() else {
+            return Ok(Clock::Wall);
+        };
+        let pacer = Pacer::forever(read_clock(&url).await?);
+        tokio::spawn(async move {
+            loop {
+                clock::wait(READ_AGAIN).await;
+                if let Ok(pace) = read_clock(&url).await {
+                    pacer.set(pace);
+                }
+            }
+        });
+        Ok(Clock::Scaled(pacer))
+    }
+
+    async fn read_clock(url: &str) -> Result<Pace, Failed> {
+        let asked = url.to_owned();
+        let text = tokio::task::spawn_blocking(move || crate::cli::status::get(&asked, "no simulated account", "is it running? `autotune sandbox` prints its `clock_url`")).await;
+        let text = text.map_err(|error| failure(error.to_string()))??;
+        let told: Result<Told, _> = serde_json::from_str(&text);
+        let told = told.map_err(|error| failure(format!("{url} tells no time: {error}")))?;
+        Ok(told.into())
+    }
 
     /// The account that the settings name.
-    pub(in crate::cli) async fn connect(settings: &Settings) -> Result<Arc<Aws>, Failed> {
+    pub(in crate::cli) async fn connect(settings: &Settings, clock: Clock) -> Result<Arc<Aws>, Failed> {
         let guard = settings.guard.as_ref().map(|guard| GuardSettings {
             group: guard.group.clone(),
             role_arn: guard.role_arn.clone(),
@@ -101,7 +132,8 @@ mod real {
             events_queue_url: settings.events_queue_url.clone(),
             guard,
         };
-        Aws::connect(&aws).await.map(Arc::new).map_err(unread)
+        let aws = Aws::connect(&aws).await.map_err(unread)?;
+        Ok(Arc::new(aws.with_clock(clock)))
     }
 
     /// A call that told nothing.
@@ -131,4 +163,4 @@ mod real {
 }
 
 #[cfg(feature = "aws")]
-pub(super) use real::{connect, keys, policy, unread};
+pub(super) use real::{clock, connect, keys, policy, unread};

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::account::{self, Account};
 use super::{ExitStatus, Failed, print, remark};
-use crate::clock::Clock;
 use crate::daemon::outlook::{Step, outlook};
 use crate::daemon::{Looked, look_once};
 use crate::explain::{self, printable};
@@ -37,8 +36,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     let settings = arguments.account.settings()?;
     let policy = account::policy(&settings)?;
     let looked = account::block_on(async {
-        let cloud = account::connect(&settings).await?;
-        let looked = look_once(cloud, &policy, &account::keys(&settings), Clock::Wall).await;
+        let clock = account::clock(&settings).await?;
+        let cloud = account::connect(&settings, clock).await?;
+        let looked = look_once(cloud, &policy, &account::keys(&settings), clock).await;
         looked.map_err(|error| account::failure(format!("{error:#}")))
     })??;
     let steps = outlook(&looked);

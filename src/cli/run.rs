@@ -66,15 +66,16 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         tracing::warn!("What was remembered is forgotten: {why}");
     }
     let metrics = Arc::new(Metrics::new());
-    let now = clock::now();
+    let account_clock = account::clock(&settings).await?;
+    let now = account_clock.now();
     let (snapshot, snapshots) = watch::channel(Snapshot {
         at: now,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         dry_run: !settings.apply,
         ..Snapshot::default()
     });
-    let serving = serve(&settings, &metrics, snapshots, &journal, stop.clone()).await?;
-    let cloud = account::connect(&settings).await?;
+    let serving = serve(&settings, (&metrics, account_clock), snapshots, &journal, stop.clone()).await?;
+    let cloud = account::connect(&settings, account_clock).await?;
     let options = Options {
         policies: settings.policies.clone(),
         reload: reloads,
@@ -97,7 +98,7 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         periods: daemon::cadence::Periods::default(),
         events: settings.events_queue_url.is_some(),
         leads: None,
-        clock: Clock::Wall,
+        clock: account_clock,
         metrics,
         snapshot,
     };
@@ -112,7 +113,7 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
 /// Serves, if an address is set. Fails if it cannot be bound: nobody would notice later.
 async fn serve(
     settings: &Settings,
-    metrics: &Arc<Metrics>,
+    (metrics, clock): (&Arc<Metrics>, Clock),
     snapshot: watch::Receiver<Snapshot>,
     journal: &Journal,
     stop: CancellationToken,
@@ -131,7 +132,7 @@ async fn serve(
         metrics: Arc::clone(metrics),
         snapshot,
         journal: Some(journal.clone()),
-        clock: Clock::Wall,
+        clock,
         only_this_machine: bound.ip().is_loopback(),
     };
     Ok(Some(tokio::spawn(async move {

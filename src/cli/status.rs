@@ -54,8 +54,13 @@ pub(super) fn address(url: Option<&str>, settings: &Settings) -> Result<String, 
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-/// The body of the answer to a GET.
+/// The body of the answer of a daemon to a GET.
 pub(super) fn ask(url: &str) -> Result<String, Failed> {
+    get(url, "no daemon", "is it running? `autotune run`, or give --url")
+}
+
+/// The body of the answer to a GET; `nobody` and `hint` say what is missing if there is none.
+pub(super) fn get(url: &str, nobody: &str, hint: &str) -> Result<String, Failed> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(std::time::Duration::from_secs(10)))
         .http_status_as_error(false)
@@ -64,7 +69,7 @@ pub(super) fn ask(url: &str) -> Result<String, Failed> {
     let answer = agent.get(url).call();
     let mut answer = answer.map_err(|error| {
         account::failure(format!(
-            "no daemon answers at {url}: {error}\nhint: is it running? `autotune run`, or give --url"
+            "{nobody} answers at {url}: {error}\nhint: {hint}"
         ))
     })?;
     let text = answer
