@@ -284,9 +284,17 @@ mod tests {
     fn another_clock_is_for_accounts_on_this_machine_only() {
         let settings = |endpoint: &str, events: &str, clock: &str| {
             let line = |key: &str, url: &str| {
-                if url.is_empty() { String::new() } else { format!("{key} = {url:?}\n") }
+                if url.is_empty() {
+                    String::new()
+                } else {
+                    format!("{key} = {url:?}\n")
+                }
             };
-            let lines = [line("endpoint_url", endpoint), line("events_queue_url", events), line("clock_url", clock)];
+            let lines = [
+                line("endpoint_url", endpoint),
+                line("events_queue_url", events),
+                line("clock_url", clock),
+            ];
             with(&lines.concat(), &[])
         };
         let here = "http://127.0.0.1:4566";

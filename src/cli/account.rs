@@ -81,11 +81,11 @@ mod real {
     use super::{Failed, failure};
     use crate::aws::{Aws, AwsSettings, GuardSettings};
     use crate::cli::ExitStatus;
+    use crate::clock::{self, Clock, Pace, Pacer, Told};
     use crate::daemon::Keys;
     use crate::daemon::cloud::Unread;
     use crate::input::render;
     use crate::policy::{self, Policy};
-    use crate::clock::{self, Clock, Pace, Pacer, Told};
     use crate::settings::Settings;
     use crate::units::Span;
 
@@ -111,7 +111,14 @@ mod real {
 
     async fn read_clock(url: &str) -> Result<Pace, Failed> {
         let asked = url.to_owned();
-        let text = tokio::task::spawn_blocking(move || crate::cli::status::get(&asked, "no simulated account", "is it running? `autotune sandbox` prints its `clock_url`")).await;
+        let text = tokio::task::spawn_blocking(move || {
+            crate::cli::status::get(
+                &asked,
+                "no simulated account",
+                "is it running? `autotune sandbox` prints its `clock_url`",
+            )
+        })
+        .await;
         let text = text.map_err(|error| failure(error.to_string()))??;
         let told: Result<Told, _> = serde_json::from_str(&text);
         let told = told.map_err(|error| failure(format!("{url} tells no time: {error}")))?;

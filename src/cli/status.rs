@@ -67,11 +67,8 @@ pub(super) fn get(url: &str, nobody: &str, hint: &str) -> Result<String, Failed>
         .build()
         .into();
     let answer = agent.get(url).call();
-    let mut answer = answer.map_err(|error| {
-        account::failure(format!(
-            "{nobody} answers at {url}: {error}\nhint: {hint}"
-        ))
-    })?;
+    let mut answer =
+        answer.map_err(|error| account::failure(format!("{nobody} answers at {url}: {error}\nhint: {hint}")))?;
     let text = answer
         .body_mut()
         .read_to_string()

@@ -182,6 +182,39 @@ impl State {
         }
     }
 
+    /// Jobs of a list from a position on, those alone that suit: a page, and where the next one begins.
+    pub(super) fn page_of_jobs(
+        &mut self,
+        all: &[JobRef],
+        (start, most): (usize, usize),
+        only: Option<JobStatus>,
+        suits: impl Fn(&Self, &Seen) -> bool,
+    ) -> (Vec<Seen>, Option<usize>) {
+        let mut page = Vec::new();
+        for (position, job) in all.iter().enumerate().skip(start) {
+            let known = self.plain_status(*job);
+            if only.is_some_and(|only| known.is_some_and(|known| known != only)) {
+                continue;
+            }
+            let Some(seen) = self.see(*job).filter(|seen| suits(self, seen)) else {
+                continue;
+            };
+            if page.len() == most {
+                return (page, Some(position));
+            }
+            page.push(seen);
+        }
+        (page, None)
+    }
+
+    /// The status of a job that is no parent: quickly, for those that are left out.
+    fn plain_status(&self, job: JobRef) -> Option<JobStatus> {
+        if matches!(job, JobRef::Array(_)) {
+            return None;
+        }
+        Some(status(&self.world.job(self.index_of(job)?)?))
+    }
+
     /// The position of a single job, of a child, or of an array's first child.
     pub(super) fn index_of(&self, job: JobRef) -> Option<JobIndex> {
         let trace = self.world.trace();

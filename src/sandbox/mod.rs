@@ -5,6 +5,7 @@
 //! sandbox shows: it proves that a client works, not that AWS behaves.
 
 mod account;
+mod cloud;
 mod definitions;
 mod describe;
 mod events;

@@ -64,7 +64,10 @@ fn it_says_that_it_is_a_simulation_and_where_it_is_and_ends_when_asked() {
     assert!(sandbox.comments.starts_with("# SIMULATION"), "{}", sandbox.comments);
     let url = &sandbox.variables["AWS_ENDPOINT_URL"];
     assert!(url.starts_with("http://127.0.0.1:"), "{url}");
-    let address = url.trim_start_matches("http://").parse::<std::net::SocketAddr>().unwrap();
+    let address = url
+        .trim_start_matches("http://")
+        .parse::<std::net::SocketAddr>()
+        .unwrap();
     std::net::TcpStream::connect(address).unwrap();
     assert_eq!(sandbox.end(), Some(0));
 }
@@ -72,7 +75,10 @@ fn it_says_that_it_is_a_simulation_and_where_it_is_and_ends_when_asked() {
 #[test]
 fn it_refuses_to_listen_for_others() {
     let arguments = ["sandbox", "--scenario", SCENARIO, "--listen", "0.0.0.0:0"];
-    let output = Command::new(env!("CARGO_BIN_EXE_autotune")).args(arguments).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_autotune"))
+        .args(arguments)
+        .output()
+        .unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("an address of this machine alone"), "{text}");

@@ -73,37 +73,19 @@ impl State {
                 .ok_or_else(|| Refused::client("The nextToken provided is not valid"))?,
         };
         let longest = most(input, "maxResults", longest)?;
-        let mut told = Vec::new();
-        let mut next = None;
-        for (position, job) in all.iter().enumerate().skip(start) {
-            if let Wanted::Status(status) = wanted
-                && self.plain_status(*job).is_some_and(|found| found != status)
-            {
-                continue;
-            }
-            let Some(seen) = self.see(*job).filter(|seen| self.suits(seen, &wanted)) else {
-                continue;
-            };
-            if told.len() == longest {
-                next = Some(self.names.token(&of, position));
-                break;
-            }
-            told.push(self.job_summary(&seen));
-        }
+        let only = match &wanted {
+            Wanted::Status(status) => Some(*status),
+            Wanted::Name(_) | Wanted::Definition(_) | Wanted::Before(_) | Wanted::After(_) | Wanted::Nothing => None,
+        };
+        let suits = |state: &Self, seen: &Seen| state.suits(seen, &wanted);
+        let (page, next) = self.page_of_jobs(&all, (start, longest), only, suits);
+        let told: Vec<Value> = page.iter().map(|seen| self.job_summary(seen)).collect();
+        let next = next.map(|position| self.names.token(&of, position));
         let mut answer = json!({"jobSummaryList": told});
         if let (Some(next), Value::Object(members)) = (next, &mut answer) {
             members.insert("nextToken".to_owned(), json!(next));
         }
         Ok(answer)
-    }
-
-    /// The status of a job that is no parent: quickly, for those that are left out.
-    fn plain_status(&self, job: JobRef) -> Option<JobStatus> {
-        if matches!(job, JobRef::Array(_)) {
-            return None;
-        }
-        let now = self.world.job(self.index_of(job)?)?;
-        Some(crate::sandbox::jobs::status(&now))
     }
 
     fn suits(&self, seen: &Seen, wanted: &Wanted<'_>) -> bool {

@@ -27,7 +27,7 @@ const PARENTS_MOST: usize = 20;
 const PAYLOAD_MOST: usize = 30 << 10;
 
 impl State {
-    pub(super) fn submit_job(&mut self, input: Input<'_>) -> Taken<Value> {
+    pub(in crate::sandbox) fn submit_job(&mut self, input: Input<'_>) -> Taken<Value> {
         let name = input.required("jobName")?;
         if !is_name(name) {
             return Err(Refused::executing("Job name should match valid pattern"));
