@@ -512,8 +512,8 @@ mod tests {
         account.skip(Span::from_minutes(4)).await.unwrap();
         let hints = account.hints().await.unwrap();
         let job = hints.iter().find_map(|hint| match hint {
-            Hint::Job { job, queue, .. } if job.status == JobStatus::Runnable => Some((job.clone(), queue.clone())),
-            _ => None,
+            Hint::Job { job, queue, .. } => (job.status == JobStatus::Runnable).then(|| (job.clone(), queue.clone())),
+            Hint::Blocked { .. } | Hint::Instance { .. } | Hint::Interruption { .. } | Hint::Malformed => None,
         });
         let (job, queue) = job.unwrap();
         assert_eq!((queue.as_str(), job.vcpus), ("default", Some(Vcpus::new(1))));

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test binary: to panic is to fail")]
 #![cfg(unix)]
 
+mod daemon;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
