@@ -16,7 +16,10 @@ use crate::sandbox::{self, Options};
 use crate::simulate::scenario::Scenario;
 use crate::simulate::view::ViewModel;
 use crate::trace::Trace;
-use crate::units::Time;
+use crate::units::{Span, Time};
+
+/// How long requests that wait, such as long polls, may still be answered at the end.
+const LAST_ANSWERS: Span = Span::from_seconds(1);
 
 /// A simulated AWS account on this machine: AWS Batch with SQS, ECS, CloudWatch, quotas and schedules, in accelerated time.
 ///
@@ -107,8 +110,16 @@ async fn serve(arguments: &Arguments, options: Options) -> Result<(), Failed> {
         message: problems.join("\n"),
     })?;
     print(&banner(arguments, address, &token, account.pace().now()));
-    let served = sandbox::serve(listener, account, &token, stop).await;
-    served.map_err(|error| account::failure(error.to_string()))?;
+    let late = async {
+        stop.cancelled().await;
+        clock::wait(LAST_ANSWERS).await;
+    };
+    tokio::select! {
+        served = sandbox::serve(listener, account, &token, stop.clone()) => {
+            served.map_err(|error| account::failure(error.to_string()))?;
+        }
+        () = late => {}
+    }
     remark("The simulated account has ended; nothing of it is kept.");
     Ok(())
 }

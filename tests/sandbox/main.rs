@@ -6,7 +6,7 @@
 mod daemon;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -70,7 +70,19 @@ fn it_says_that_it_is_a_simulation_and_where_it_is_and_ends_when_asked() {
         .trim_start_matches("http://")
         .parse::<std::net::SocketAddr>()
         .unwrap();
-    std::net::TcpStream::connect(address).unwrap();
+    // Somebody waits for messages that will not come: that does not keep it.
+    let mut waiting = std::net::TcpStream::connect(address).unwrap();
+    let body = format!(
+        "{{\"QueueUrl\":\"{}\",\"WaitTimeSeconds\":20}}",
+        sandbox.variables["AUTOTUNE__EVENTS_QUEUE_URL"]
+    );
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: {address}\r\nX-Amz-Target: AmazonSQS.ReceiveMessage\r\nAuthorization: AWS4-HMAC-SHA256 \
+         Credential={}/20260101/eu-central-1/sqs/aws4_request, Signature=0\r\nContent-Length: {}\r\n\r\n{body}",
+        sandbox.variables["AWS_ACCESS_KEY_ID"],
+        body.len()
+    );
+    waiting.write_all(request.as_bytes()).unwrap();
     assert_eq!(sandbox.end(), Some(0));
 }
 
