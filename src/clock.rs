@@ -23,6 +23,9 @@ pub enum Clock {
     Paced(Time, tokio::time::Instant),
     /// The clock of a simulated account, which goes faster.
     Scaled(&'static Pacer),
+    /// As [`Clock::Paced`], so many milliseconds ahead: somebody sets it, or the machine was suspended.
+    #[cfg(test)]
+    Set(Time, tokio::time::Instant, &'static std::sync::atomic::AtomicI64),
 }
 
 impl Clock {
@@ -35,18 +38,32 @@ impl Clock {
     pub fn now(self) -> Time {
         match self {
             Self::Wall => now(),
-            Self::Paced(from, began) => {
-                let millis = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
-                from + Span::from_millis(millis)
+            Self::Paced(from, began) => from + Stopwatch(began).passed(),
+            #[cfg(test)]
+            Self::Set(from, began, ahead) => {
+                let ahead = ahead.load(std::sync::atomic::Ordering::SeqCst);
+                Self::Paced(from, began).now() + Span::from_millis(ahead)
             }
             Self::Scaled(pacer) => pacer.pace().now(),
         }
+    }
+
+    /// A clock that goes as the runtime's timers do and can be set: by so many milliseconds from now on.
+    #[cfg(test)]
+    pub(crate) fn to_be_set(from: Time) -> (Self, impl Fn(Span)) {
+        let ahead: &'static std::sync::atomic::AtomicI64 = Box::leak(Box::default());
+        let set = |by: Span| {
+            ahead.fetch_add(by.millis(), std::sync::atomic::Ordering::SeqCst);
+        };
+        (Self::Set(from, tokio::time::Instant::now(), ahead), set)
     }
 
     /// Waits for this long by this clock; not at all for nothing or less.
     pub async fn wait(self, span: Span) {
         match self {
             Self::Wall | Self::Paced(..) => wait(span).await,
+            #[cfg(test)]
+            Self::Set(..) => wait(span).await,
             Self::Scaled(pacer) => {
                 let pace = pacer.pace();
                 pace.until(pace.now() + span).await;
@@ -160,10 +177,25 @@ pub async fn within<F: Future>(span: Span, future: F) -> Option<F::Output> {
     tokio::time::timeout(duration(span), future).await.ok()
 }
 
-/// How many seconds have passed since this was called: for measuring what something took.
-pub fn stopwatch() -> impl Fn() -> f64 {
-    let began = tokio::time::Instant::now();
-    move || began.elapsed().as_secs_f64()
+/// Measures how long something takes, whatever is done to the clock on the wall meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(tokio::time::Instant);
+
+impl Stopwatch {
+    /// Begins now.
+    pub fn start() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+
+    /// Seconds since then.
+    pub fn seconds(self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+
+    /// The time since then, in whole milliseconds.
+    pub fn passed(self) -> Span {
+        Span::from_millis(i64::try_from(self.0.elapsed().as_millis()).unwrap_or(i64::MAX))
+    }
 }
 
 fn duration(span: Span) -> std::time::Duration {
@@ -179,9 +211,9 @@ mod tests {
         let start = Time::from_seconds(1_000_000);
         let pacer = Pacer::forever(Pace::new(start, 60));
         let clock = Clock::Scaled(pacer);
-        let took = stopwatch();
+        let took = Stopwatch::start();
         clock.wait(Span::from_minutes(10)).await;
-        assert!((10.0..10.1).contains(&took()), "{}", took());
+        assert!((10.0..10.1).contains(&took.seconds()), "{}", took.seconds());
         assert!(clock.now() >= start + Span::from_minutes(10));
         pacer.set(Pace::new(start, 0));
         wait(Span::from_minutes(5)).await;

@@ -5,6 +5,7 @@
 //! and per job queue. Apart from that, each answer that AWS gives to an operation makes one, [`MOST_REQUEST_SERIES`] at most.
 
 mod families;
+mod series;
 #[cfg(test)]
 mod tests;
 
@@ -13,14 +14,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
-pub use families::{ALL, Bounds, Family, Kind, Stability, metrics_table};
+use series::{global_series, setup_series};
+
+pub use families::{ALL, Bounds, Family, Kind, Stability, metrics_page, metrics_table};
 
 use crate::control::Outcome;
 use crate::explain::{self, Coded as _};
-use crate::observation::{Observation, Seen, SqsNow};
+use crate::observation::{InstancesNow, Observation, Seen, SqsNow};
 use crate::planner::plan::{Because, Part, Plan, Subject};
 use crate::setup::Setup;
-use crate::units::{Time, Vcpus, i64_to_f64};
+use crate::units::{Span, Time, Vcpus, i64_to_f64};
 
 /// More operations and error codes than this are counted together, so that odd answers cannot fill a database.
 pub const MOST_REQUEST_SERIES: usize = 100;
@@ -45,6 +48,8 @@ const OUTCOMES: [Outcome; 5] = [
     Outcome::Failed,
 ];
 const MESSAGES: [&str; 3] = ["visible", "in_flight", "delayed"];
+/// Instances that were not read for so many seconds may not be there any more: twice the slowest cadence.
+const COUNTED_BLIND: f64 = 600.0;
 /// Beside the kinds of `NotDemandKind`: jobs that no environment can run.
 const UNFIT: &str = "unfit";
 
@@ -68,6 +73,8 @@ struct State {
     requests: BTreeSet<[String; 3]>,
     /// When the next plan is due.
     due: Time,
+    /// Per environment: since when how many vCPUs stand idle, and what of a vCPU second is not counted yet, in thousandths.
+    idle: BTreeMap<String, (Time, i64, i64)>,
 }
 
 impl Default for Metrics {
@@ -88,6 +95,7 @@ impl Metrics {
                 series: BTreeSet::new(),
                 requests: BTreeSet::new(),
                 due: Time::FAR_FUTURE,
+                idle: BTreeMap::new(),
             }),
         };
         for family in ALL {
@@ -147,6 +155,9 @@ impl Metrics {
             self.set(&families::QUOTA, &[&quota.code], quota.limit.map_or(0.0, vcpus));
         }
         state.series = wanted;
+        state
+            .idle
+            .retain(|name, _| setup.environments.iter().any(|environment| environment.name == *name));
     }
 
     /// A plan was made; that took so many seconds.
@@ -195,6 +206,7 @@ impl Metrics {
                 self.set(&families::THERE, &labels, vcpus(seen.there));
                 self.set(&families::USED, &labels, vcpus(seen.used));
             }
+            self.idle(&environment.name, seen, now);
             let part = Part::Instances.code();
             self.set(&families::AGE, &[&environment.name, part], age(seen, now));
         }
@@ -229,10 +241,33 @@ impl Metrics {
         }
     }
 
+    /// Counts idle capacity from one plan to the next: what stood idle at the last one did so until now. Not while it is unseen.
+    fn idle(&self, environment: &str, seen: &Seen<InstancesNow>, now: Time) {
+        let mut state = self.state();
+        let before = state.idle.remove(environment);
+        let is_fresh = seen.value().is_some() && age(seen, now) <= COUNTED_BLIND;
+        let Some(instances) = seen.value().filter(|_| is_fresh) else {
+            return;
+        };
+        let idle = instances.there.get().saturating_sub(instances.used.get()).max(0);
+        let mut left = 0;
+        if let Some((since, stood, rest)) = before {
+            let thousandths = now
+                .since(since)
+                .millis()
+                .max(0)
+                .saturating_mul(stood)
+                .saturating_add(rest);
+            self.add(&families::IDLE, &[environment], (thousandths / 1000).unsigned_abs());
+            left = thousandths % 1000;
+        }
+        state.idle.insert(environment.to_owned(), (now, idle, left));
+    }
+
     /// What the reasons of a plan add up to. What no reason speaks of is 0.
     fn reasons(&self, setup: &Setup, plan: &Plan) {
         let mut sums: BTreeMap<(&str, &str), i64> = BTreeMap::new();
-        let mut overrides: BTreeMap<Series, Time> = BTreeMap::new();
+        let mut until: BTreeMap<Series, Time> = BTreeMap::new();
         for reason in &plan.reasons {
             let detail = explain::detail(&reason.because).unwrap_or(OTHER);
             let mut sum = |family: &Family, of: &'static str, more: i64| {
@@ -248,10 +283,15 @@ impl Metrics {
                         self.add(family, &[&name], more.get().unsigned_abs());
                     }
                 }
-                Because::Ordered(_, until) => {
+                Because::Ordered(_, end) => {
                     let queue = Some(&families::QUEUE_OVERRIDE);
                     if let (Some(family), name) = about(setup, reason.subject, &families::OVERRIDE, queue) {
-                        overrides.insert((family.name, vec![name]), until);
+                        until.insert((family.name, vec![name]), end);
+                    }
+                }
+                Because::Drought(end) => {
+                    if let (Some(family), name) = about(setup, reason.subject, &families::DROUGHT, None) {
+                        until.insert((family.name, vec![name]), end);
                     }
                 }
                 Because::Waiting(_)
@@ -263,7 +303,6 @@ impl Metrics {
                 | Because::Fallback(..)
                 | Because::Served
                 | Because::LessWanted(_)
-                | Because::Drought(_)
                 | Because::Probing(_)
                 | Because::Recovered
                 | Because::Patience(_)
@@ -284,10 +323,11 @@ impl Metrics {
                 self.set(family, &labels, i64_to_f64(sum));
             }
         }
-        let names = (setup.environments.iter().map(|e| (&families::OVERRIDE, &e.name)))
+        let names = (setup.environments.iter())
+            .flat_map(|e| [(&families::OVERRIDE, &e.name), (&families::DROUGHT, &e.name)])
             .chain(setup.queues.iter().map(|q| (&families::QUEUE_OVERRIDE, &q.name)));
         for (family, name) in names {
-            let until = overrides.get(&(family.name, vec![name.clone()])).copied();
+            let until = until.get(&(family.name, vec![name.clone()])).copied();
             self.set(family, &[name], timestamp(until));
         }
     }
@@ -338,6 +378,14 @@ impl Metrics {
     pub fn covered(&self, queue: &str, ratio: f64) {
         if self.is_in_force(&families::COVERAGE, &[queue]) {
             self.set(&families::COVERAGE, &[queue], ratio);
+        }
+    }
+
+    /// How long the longest waiting RUNNABLE job of a queue has existed, and since when its head is blocked.
+    pub fn queue(&self, queue: &str, oldest: Option<Span>, blocked: Option<Time>) {
+        if self.is_in_force(&families::OLDEST, &[queue]) {
+            self.set(&families::OLDEST, &[queue], oldest.map_or(0.0, Span::seconds_f64));
+            self.set(&families::BLOCKED, &[queue], timestamp(blocked));
         }
     }
 
@@ -426,103 +474,6 @@ impl Metrics {
         let _ = self.gauges.get(name).map(|made| made.remove_label_values(&labels));
         let _ = self.counters.get(name).map(|made| made.remove_label_values(&labels));
         let _ = self.histograms.get(name).map(|made| made.remove_label_values(&labels));
-    }
-}
-
-/// Series that no setup adds or takes away.
-fn global_series() -> Vec<(&'static Family, Vec<&'static str>)> {
-    let alone = ALL
-        .iter()
-        .filter(|family| family.labels.is_empty())
-        .map(|family| (family, Vec::new()));
-    let mut series: Vec<_> = alone.collect();
-    let each =
-        |family: &'static Family, values: Vec<&'static str>| values.into_iter().map(move |value| (family, vec![value]));
-    series.extend(each(&families::HINTS, HINTS.to_vec()));
-    let details = |family: &Family| -> Vec<&'static str> {
-        let examples = explain::examples();
-        let own = examples.iter().filter(|reason| {
-            (matches!(reason.because, Because::Limit(..)) && *family == families::LIMITED)
-                || (matches!(reason.because, Because::Hold(..)) && *family == families::HELD)
-                || (matches!(reason.because, Because::NotDemand(..)) && *family == families::ELSEWHERE)
-        });
-        own.filter_map(|reason| explain::detail(&reason.because)).collect()
-    };
-    for family in [&families::LIMITED, &families::HELD, &families::ELSEWHERE] {
-        series.extend(each(family, details(family)));
-    }
-    series.push((&families::ELSEWHERE, vec![UNFIT]));
-    series
-}
-
-/// The series of a setup's environments, queues, SQS sources and quotas.
-fn setup_series(setup: &Setup) -> BTreeSet<Series> {
-    let reasons: BTreeSet<&str> = explain::examples()
-        .iter()
-        .filter(|reason| decides(&reason.because))
-        .map(|reason| reason.because.code())
-        .collect();
-    let mut series = BTreeSet::new();
-    for family in ALL {
-        let names: Vec<&String> = match family.labels.first() {
-            Some(&"environment") => setup.environments.iter().map(|e| &e.name).collect(),
-            Some(&"queue") => setup.queues.iter().map(|q| &q.name).collect(),
-            Some(&"source") => setup.sqs_sources.iter().map(|s| &s.name).collect(),
-            Some(&"code") => setup.quotas.iter().map(|q| &q.code).collect(),
-            _ => continue,
-        };
-        let second: Vec<&str> = match family.name {
-            name if name == families::AGE.name => vec![Part::Environment.code(), Part::Instances.code()],
-            name if name == families::UPDATES.name => OUTCOMES.into_iter().map(outcome_label).collect(),
-            name if name == families::DECISIONS.name => reasons.iter().copied().collect(),
-            name if name == families::SQS.name => MESSAGES.to_vec(),
-            _ => Vec::new(),
-        };
-        for name in names {
-            if second.is_empty() {
-                series.insert((family.name, vec![name.clone()]));
-            }
-            series.extend(
-                second
-                    .iter()
-                    .map(|value| (family.name, vec![name.clone(), (*value).to_owned()])),
-            );
-        }
-    }
-    series
-}
-
-/// Whether an update in a plan can have this as its main reason.
-const fn decides(because: &Because) -> bool {
-    match because {
-        Because::Waiting(_)
-        | Because::Messages(_)
-        | Because::Arriving(_)
-        | Because::Headroom(_)
-        | Because::RecentlyUsed(_)
-        | Because::Fallback(..)
-        | Because::Served
-        | Because::LessWanted(_)
-        | Because::Drought(_)
-        | Because::Probing(_)
-        | Because::Blind(..)
-        | Because::HeldInVain
-        | Because::MovesOn
-        | Because::MaxRestored
-        | Because::Ordered(..) => true,
-        Because::Scheduled(_)
-        | Because::Recovered
-        | Because::Limit(..)
-        | Because::Patience(_)
-        | Because::Hold(..)
-        | Because::NotDemand(..)
-        | Because::Unfit(_)
-        | Because::WrongShape(_)
-        | Because::Stalled(_)
-        | Because::NotPlaced
-        | Because::DoubleLaunch(_)
-        // The controller restores by itself, beside every plan.
-        | Because::LeaseExpired => false,
     }
 }
 

@@ -249,7 +249,8 @@ pub struct NotDemand {
     pub pending: i64,
     /// Blocked by MISCONFIGURATION or an invalid environment, seen long enough to believe it.
     pub misconfigured: i64,
-    /// Held by a fair-share reservation.
+    /// Held by a fair-share reservation. The simulated view tells; AWS Batch does not say which jobs are, so in a real account
+    /// they count as RUNNABLE demand.
     pub reserved: i64,
     /// Multi-node parallel: Batch never serves these from minvCpus.
     pub multi_node: i64,

@@ -9,13 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::input::values::{AccountId, Cpus, Duration, Region};
-use crate::input::{self, Document, Problem, read_text, read_toml_and_check};
+use crate::input::{self, Document, Problem, read_text, read_toml, read_toml_and_check};
 use crate::units::{Span, Vcpus};
 
 /// Where the file is looked for if none is named; it need not exist.
 pub const FILE: &str = "/etc/autotune/autotune.toml";
 /// What names of environment variables begin with.
-const PREFIX: &str = "AUTOTUNE";
+const PREFIX: &str = "AUTOTUNE__";
 
 /// Settings of `autotune run` and of the commands that look at the same account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,19 +30,27 @@ pub struct Settings {
     /// The AWS region. Not set: that of the AWS configuration.
     pub region: Option<Region>,
     /// The profile of the AWS configuration. Not set: the default.
+    #[schemars(example = "batch-admin")]
     pub profile: Option<String>,
     /// Another endpoint for all services, for example of a simulated account on this machine. Not set: those of AWS.
+    #[schemars(example = "http://127.0.0.1:5000")]
     pub endpoint_url: Option<String>,
     /// Where a simulated account tells its time (`autotune sandbox` prints it). Only together with an `endpoint_url`, and only if both
     /// are on this machine: nobody's real account runs by another clock. Not set: the time of this machine.
+    #[schemars(example = "http://127.0.0.1:5000/_autotune/clock")]
     pub clock_url: Option<String>,
     /// An environment is written only if it carries this tag, besides being covered by a policy.
     pub tag: Tag,
     /// The SQS queue to which EventBridge sends events (`autotune init --events`). Not set: queues are polled every minute.
+    #[schemars(example = "https://sqs.eu-west-1.amazonaws.com/123456789012/autotune-events")]
     pub events_queue_url: Option<String>,
     /// What restores the base in the account itself, should autotune be gone (`autotune init --events`). Not set: raises are
     /// small, see `unguarded_max_vcpus`.
+    #[schemars(example = Guard::example())]
     pub guard: Option<Guard>,
+    /// Where several processes agree on the one that writes. Not set: this one is alone, and always writes.
+    #[schemars(example = Leadership::example())]
+    pub leadership: Option<Leadership>,
     /// The most an environment is asked for while there is no guard.
     pub unguarded_max_vcpus: Cpus,
     /// What becomes of raised levels at a stop.
@@ -74,6 +82,40 @@ pub struct Guard {
     pub group: String,
     /// The role that the scheduler assumes to call UpdateComputeEnvironment.
     pub role_arn: String,
+}
+
+impl Guard {
+    /// As the template of `autotune init --events` makes it.
+    fn example() -> Self {
+        Self {
+            group: "autotune".to_owned(),
+            role_arn: "arn:aws:iam::123456789012:role/autotune-guard".to_owned(),
+        }
+    }
+}
+
+/// A DynamoDB table whose key is the string `id`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Leadership {
+    /// The table's name.
+    pub table: String,
+    /// The item in it: the same for all processes of which one is to write.
+    #[serde(default = "autotune")]
+    pub name: String,
+}
+
+impl Leadership {
+    fn example() -> Self {
+        Self {
+            table: autotune(),
+            name: autotune(),
+        }
+    }
+}
+
+fn autotune() -> String {
+    "autotune".to_owned()
 }
 
 /// What becomes of raised levels at a stop.
@@ -112,6 +154,7 @@ impl Default for Settings {
             tag: Tag::default(),
             events_queue_url: None,
             guard: None,
+            leadership: None,
             unguarded_max_vcpus: Cpus(Vcpus::new(64)),
             on_stop: OnStop::default(),
             journal: Journal::default(),
@@ -124,7 +167,7 @@ impl Default for Settings {
 impl Default for Tag {
     fn default() -> Self {
         Self {
-            key: "autotune".to_owned(),
+            key: autotune(),
             value: "enabled".to_owned(),
         }
     }
@@ -143,13 +186,22 @@ impl Default for Journal {
 /// Reads the file (if named, or if [`FILE`] exists) and lays the environment over it. Every problem at once.
 pub fn load(file: Option<&Path>) -> Result<Settings, Vec<Problem>> {
     let (name, text) = match file {
-        Some(path) => (path.display().to_string(), read_text(path, "settings", &[])?),
-        None if Path::new(FILE).exists() => (FILE.to_owned(), read_text(Path::new(FILE), "settings", &[])?),
+        Some(path) => (path.display().to_string(), read(path)?),
+        None if Path::new(FILE).exists() => (FILE.to_owned(), read(Path::new(FILE))?),
         None => ("defaults".to_owned(), String::new()),
     };
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads them")]
-    let variables = std::env::vars();
+    let variables = std::env::vars_os();
+    // What is not Unicode is none of ours, or told as a value that cannot be read.
+    let text_of = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let variables = variables.map(|(key, value)| (text_of(key), text_of(value)));
     layered(&name, &text, variables)
+}
+
+fn read(path: &Path) -> Result<String, Vec<Problem>> {
+    let hint = "`autotune init` prints one to begin with";
+    let add = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.with_hint(hint)).collect();
+    read_text(path, "a settings file", &[]).map_err(add)
 }
 
 /// As [`load`], from a text and these variables.
@@ -158,35 +210,82 @@ pub fn layered(
     text: &str,
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Settings, Vec<Problem>> {
-    parse(name, text)?;
-    let ours = variables
-        .into_iter()
-        .filter(|(key, _)| key.starts_with(&format!("{PREFIX}__")))
-        .collect();
-    let environment = config::Environment::with_prefix(PREFIX)
-        .prefix_separator("__")
-        .separator("__")
-        .list_separator(",")
-        .with_list_parse_key("policies")
-        .try_parsing(true)
-        .source(Some(ours));
-    let settings: Result<Settings, config::ConfigError> = config::Config::builder()
-        .add_source(config::File::from_str(text, config::FileFormat::Toml))
-        .add_source(environment)
-        .build()
-        .and_then(config::Config::try_deserialize);
-    let settings = settings.map_err(|error| {
-        let hint = format!("keys of the file, with {PREFIX}__ before and __ for every dot: {PREFIX}__GUARD__GROUP");
+    let mut problems = parse(name, text).err().unwrap_or_default();
+    let mut layers = config::Config::builder().add_source(config::File::from_str(text, config::FileFormat::Toml));
+    let mut named = Vec::new();
+    for (variable, value) in variables {
+        let Some(key) = variable.strip_prefix(PREFIX) else {
+            continue;
+        };
+        let key = key.to_lowercase().replace("__", ".");
+        match line_of(&variable, &key, &value) {
+            Ok(line) => layers = layers.add_source(config::File::from_str(&line, config::FileFormat::Toml)),
+            Err(problem) => problems.push(*problem),
+        }
+        named.push(variable);
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let of = if named.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name} with {}", named.join(", "))
+    };
+    let settings = layers.build().and_then(config::Config::try_deserialize);
+    let settings = settings.map_err(|error: config::ConfigError| {
         let found = error.to_string().replace('\n', " ");
-        vec![Problem::of_file("the environment", found, "a setting").with_hint(hint)]
+        vec![Problem::of_file(&of, found, "settings that are whole")]
     })?;
-    let document = Document::without_places("the environment", settings);
+    check(&of, settings)
+}
+
+/// What must hold between settings, wherever they are from. `of` is what problems call them.
+pub fn check(of: &str, settings: Settings) -> Result<Settings, Vec<Problem>> {
+    let document = Document::without_places(of, settings);
     let problems = contradictions(&document);
     if problems.is_empty() {
         Ok(document.value)
     } else {
         Err(problems)
     }
+}
+
+/// A variable as a line of TOML. Its text is a string where the key takes one (an account id stays what it is), else a number,
+/// `true`, `false`, or a list with commas.
+fn line_of(variable: &str, key: &str, value: &str) -> Result<String, Box<Problem>> {
+    let quoted = toml::Value::String(value.to_owned()).to_string();
+    let list = toml::Value::Array(value.split(',').map(|part| part.trim().into()).collect());
+    let is_scalar = value.parse::<bool>().is_ok() || value.parse::<i64>().is_ok();
+    let forms = [
+        Some(quoted),
+        is_scalar.then(|| value.to_owned()),
+        Some(list.to_string()),
+    ];
+    let mut first = None;
+    for form in forms.into_iter().flatten() {
+        let line = format!("{key} = {form}\n");
+        // Of this key alone: what else is missing may stand in the file.
+        let wrong = match read_toml::<Settings>(variable, &line) {
+            Ok(_) => None,
+            Err(problems) => problems
+                .into_iter()
+                .find(|problem| key.starts_with(&problem.key) && problem.found != input::NOTHING),
+        };
+        match wrong {
+            None => return Ok(line),
+            Some(problem) => first = first.or(Some(problem)),
+        }
+    }
+    let mut problem = first.unwrap_or_else(|| Problem::of_file(variable, input::quoted(value), "a setting"));
+    // There is no line to point at.
+    (problem.line, problem.column) = (0, 0);
+    if problem.hint.is_none() {
+        problem.hint = Some(format!(
+            "variables are keys of the file with {PREFIX} before and __ for every dot: {PREFIX}GUARD__GROUP"
+        ));
+    }
+    Err(Box::new(problem))
 }
 
 /// Reads a settings file strictly.
@@ -232,6 +331,13 @@ fn contradictions(document: &Document<Settings>) -> Vec<Problem> {
                     .with_hint("only a simulated account has a clock of its own; see `autotune sandbox`"),
             );
         }
+    }
+    if settings.clock_url.is_some() && settings.leadership.is_some() {
+        problems.push(
+            document
+                .problem("leadership", "a table", "none together with `clock_url`")
+                .with_hint("leases of that table go by the time of this machine"),
+        );
     }
     if settings.tag.key.is_empty() {
         problems.push(document.problem("tag.key", "nothing", "the key of a tag"));
@@ -324,10 +430,65 @@ mod tests {
             wrong.contains("autotune.toml:1") && wrong.contains("listen_anywhere") && wrong.contains("policies"),
             "{wrong}"
         );
-        let wrong = with("", &[("AUTOTUNE__APLY", "true")]).unwrap_err();
+        let wrong = with("", &[("AUTOTUNE__APLY", "true"), ("AUTOTUNE__JOURNAL__KEEP", "long")]).unwrap_err();
+        for word in [
+            "AUTOTUNE__APLY: aply: found an unknown key",
+            "did you mean `apply`?",
+            "AUTOTUNE__JOURNAL__KEEP: journal.keep: found",
+        ] {
+            assert!(wrong.contains(word), "{word} is missing in\n{wrong}");
+        }
+        let wrong = with("", &[("AUTOTUNE__GUARD__GROUP", "g")]).unwrap_err();
         assert!(
-            wrong.contains("aply") && wrong.contains("AUTOTUNE__GUARD__GROUP"),
+            wrong.contains("AUTOTUNE__GUARD__GROUP") && wrong.contains("role_arn"),
             "{wrong}"
         );
+        let wrong = with("", &[("AUTOTUNE__LISTEN", "0.0.0.0:80")]).unwrap_err();
+        assert!(
+            wrong.contains("AUTOTUNE__LISTEN") && wrong.contains("listen_anywhere"),
+            "{wrong}"
+        );
+        let wrong = with("", &[("AUTOTUNE__", "x"), ("AUTOTUNE__A=1\nB", "x")]).unwrap_err();
+        assert!(wrong.contains("AUTOTUNE__"), "{wrong}");
+    }
+
+    /// A leading zero belongs to an account id, and `true` may be the value of a tag.
+    #[test]
+    fn a_variable_is_what_its_key_takes() {
+        let variables = [
+            ("AUTOTUNE__ACCOUNT", "012345678901"),
+            ("AUTOTUNE__TAG__VALUE", "true"),
+            ("AUTOTUNE__PROFILE", "1e3"),
+            ("AUTOTUNE__GUARD__GROUP", "7"),
+            ("AUTOTUNE__GUARD__ROLE_ARN", "a\"b\nc"),
+            ("AUTOTUNE__UNGUARDED_MAX_VCPUS", "32"),
+            ("AUTOTUNE__JOURNAL__MOST_MEBIBYTES", "64"),
+            ("AUTOTUNE__JOURNAL__KEEP", "720h"),
+            ("AUTOTUNE__APPLY", "true"),
+            ("AUTOTUNE__ON_STOP", "restore"),
+            ("AUTOTUNE__POLICIES", "thrifty, warm-hours"),
+        ];
+        let settings = with("", &variables).unwrap();
+        assert_eq!(settings.account.unwrap().0, "012345678901");
+        assert_eq!(settings.tag.value, "true");
+        assert_eq!(settings.profile.as_deref(), Some("1e3"));
+        assert_eq!(settings.guard.as_ref().unwrap().group, "7");
+        assert_eq!(settings.guard.unwrap().role_arn, "a\"b\nc");
+        assert_eq!(settings.unguarded_max_vcpus, Cpus(Vcpus::new(32)));
+        assert_eq!(settings.journal.most_mebibytes, 64);
+        assert_eq!(settings.journal.keep.0, Span::from_minutes(30 * 24 * 60));
+        assert!(settings.apply);
+        assert_eq!(settings.on_stop, OnStop::Restore);
+        assert_eq!(
+            settings.policies,
+            [PathBuf::from("thrifty"), PathBuf::from("warm-hours")]
+        );
+    }
+
+    #[test]
+    fn settings_are_known_by_each_of_their_keys() {
+        let schema = input::schema_of::<Settings>();
+        let keys: Vec<&String> = schema.as_value()["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(keys, input::SETTINGS_KEYS);
     }
 }

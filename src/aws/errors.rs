@@ -89,7 +89,9 @@ where
         ),
         Kind::NoCredentials => (
             GapReason::Denied,
-            format!("{action} was not sent because no credentials were found: {said}; hint: set a profile or a role"),
+            format!(
+                "{action} was not sent because no credentials were found: {said}; hint: `aws configure`, AWS_PROFILE or `profile` of the settings, or a role"
+            ),
         ),
         Kind::Other => (GapReason::Failed, format!("{action} failed: {said}")),
     };

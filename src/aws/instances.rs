@@ -1,6 +1,7 @@
 //! What really runs: the container instances of an environment's ECS cluster.
 //!
-//! Launches that failed for want of capacity are not seen here (`capacity_error` stays empty): only EC2 Auto Scaling tells.
+//! Launches that failed for want of capacity are not seen here: AWS Batch tells of them in the statusReason of the job at a
+//! queue's head, and the daemon fills in `capacity_error` from there.
 
 use std::collections::BTreeMap;
 

@@ -12,6 +12,7 @@ mod guard;
 mod hints;
 mod instances;
 mod jobs;
+mod leadership;
 mod quota;
 #[cfg(test)]
 mod replay;
@@ -67,6 +68,8 @@ pub struct AwsSettings {
     pub events_queue_url: Option<String>,
     /// What the guards of the account are made with; `None`: there are none.
     pub guard: Option<GuardSettings>,
+    /// The DynamoDB table in which processes agree on who writes; `None`: this one is alone.
+    pub leadership_table: Option<String>,
 }
 
 /// What the guards are made with.
@@ -87,6 +90,7 @@ pub struct Aws {
     /// For updates: one attempt, because an answer that was lost may have been a yes.
     batch_once: aws_sdk_batch::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
+    dynamodb: aws_sdk_dynamodb::Client,
     ec2: aws_sdk_ec2::Client,
     ecs: aws_sdk_ecs::Client,
     scheduler: aws_sdk_scheduler::Client,
@@ -149,6 +153,7 @@ impl Aws {
             batch: client!(aws_sdk_batch, &sdk, calls),
             batch_once: client!(aws_sdk_batch, &once, calls),
             cloudwatch: client!(aws_sdk_cloudwatch, &sdk, calls),
+            dynamodb: client!(aws_sdk_dynamodb, &sdk, calls),
             ec2: client!(aws_sdk_ec2, &sdk, calls),
             ecs: client!(aws_sdk_ecs, &sdk, calls),
             scheduler: client!(aws_sdk_scheduler, &sdk, calls),

@@ -71,6 +71,7 @@ impl Replay {
                 group: "autotune".to_owned(),
                 role_arn: "arn:aws:iam::111122223333:role/autotune-guard".to_owned(),
             }),
+            leadership_table: Some("autotune".to_owned()),
             ..AwsSettings::default()
         };
         (Aws::new(&sdk, &settings).unwrap(), replay)

@@ -8,6 +8,7 @@ use crate::aws::replay::{Replay, Reply, file};
 use crate::catalog::Purchase;
 use crate::control::Outcome;
 use crate::daemon::cloud::{Cloud, EnvironmentRead, Hint, NamedGuard, Tagged};
+use crate::daemon::leadership::{Claim, Claimed, Held, Lock as _};
 use crate::jobs::JobStatus;
 use crate::observation::GapReason;
 use crate::planner::plan::Change;
@@ -265,6 +266,7 @@ async fn environments_are_read_over_all_pages_as_they_stand() {
     assert!(topology.queues[0].fair_share);
 }
 
+/// F13: what drains is not free.
 #[tokio::test]
 async fn draining_and_unreachable_instances_are_no_room() {
     let (aws, _) = Replay::account(&[
@@ -395,6 +397,28 @@ async fn tags_go_to_the_arn_which_is_looked_up_once() {
     assert_eq!(asked[1].body, json!({"tags": {"autotune:pause": "2026"}}));
     assert_eq!((asked[2].method.as_str(), asked.len()), ("DELETE", 4));
     assert!(asked[2].path.contains("tagKeys=autotune%3Apause"), "{}", asked[2].path);
+}
+
+#[tokio::test]
+async fn leadership_is_claimed_by_one_conditional_write() {
+    let (aws, replay) = Replay::account(&[Reply::File("update-item")]);
+    let claim = Claim {
+        name: "autotune".to_owned(),
+        holder: "b".to_owned(),
+        lease: Span::from_seconds(60),
+        over: Some(Held {
+            holder: "a".to_owned(),
+            renewals: 2,
+            lease: Span::from_seconds(60),
+        }),
+    };
+    assert_eq!(aws.claim(&claim).await, Ok(Claimed::Ours));
+    let recorded = file("requests", "update-item");
+    assert!(
+        same(&replay.asked()[0].body, &recorded["request"]),
+        "{:?}",
+        replay.asked()
+    );
 }
 
 #[tokio::test]

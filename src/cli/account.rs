@@ -5,41 +5,71 @@ use std::path::PathBuf;
 
 use super::{ExitStatus, Failed};
 use crate::input::render;
-use crate::input::values::{Readable, Region, Scalar};
+#[cfg(feature = "aws")]
+use crate::input::values::Region;
+use crate::input::values::{Readable, Scalar};
 use crate::settings::{self, Settings};
 
-/// Which account. Flags win over the environment (AUTOTUNE__...), that over the settings file, that over defaults.
+/// The settings file. Flags win over the environment (AUTOTUNE__...), that over the file, that over defaults.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Account")]
-pub(super) struct Account {
+pub(super) struct Config {
     /// Settings file [default: /etc/autotune/autotune.toml, if it is there].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Policy files, folders of them, or names of shipped policies.
-    #[arg(long = "policy", value_name = "PATH")]
-    policies: Vec<PathBuf>,
+}
+
+impl Config {
+    /// The settings in force.
+    pub(super) fn settings(&self) -> Result<Settings, Failed> {
+        settings::load(self.config.as_deref()).map_err(|problems| Failed {
+            status: ExitStatus::BadInput,
+            message: render(&problems),
+        })
+    }
+}
+
+/// Which account.
+#[cfg(feature = "aws")]
+#[derive(Debug, clap::Args)]
+pub(super) struct Account {
+    #[command(flatten)]
+    config: Config,
     /// The AWS region.
-    #[arg(long)]
-    region: Option<String>,
+    #[arg(long, help_heading = "Account", value_parser = value::<Region>)]
+    region: Option<Region>,
     /// The profile of the AWS configuration.
-    #[arg(long)]
+    #[arg(long, help_heading = "Account", value_name = "NAME")]
     profile: Option<String>,
     /// Another endpoint for all services, for example of a simulated account on this machine.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, help_heading = "Account", value_name = "URL")]
     endpoint_url: Option<String>,
 }
 
-impl Account {
-    /// The settings in force.
-    pub(super) fn settings(&self) -> Result<Settings, Failed> {
-        let mut settings = settings::load(self.config.as_deref()).map_err(|problems| Failed {
-            status: ExitStatus::BadInput,
-            message: render(&problems),
-        })?;
+/// What is wanted of it.
+#[cfg(feature = "aws")]
+#[derive(Debug, clap::Args)]
+pub(super) struct Policies {
+    /// Policy files, folders of them, or names of shipped policies, instead of those of the settings.
+    #[arg(long = "policy", value_name = "PATH")]
+    policies: Vec<PathBuf>,
+}
+
+#[cfg(feature = "aws")]
+impl Policies {
+    /// Lays them over the settings.
+    pub(super) fn over(&self, settings: &mut Settings) {
         if !self.policies.is_empty() {
             settings.policies.clone_from(&self.policies);
         }
-        settings.region = self.region.clone().map(Region).or(settings.region);
+    }
+}
+
+#[cfg(feature = "aws")]
+impl Account {
+    /// The settings in force.
+    pub(super) fn settings(&self) -> Result<Settings, Failed> {
+        let mut settings = self.config.settings()?;
+        settings.region = self.region.clone().or(settings.region);
         settings.profile = self.profile.clone().or(settings.profile);
         settings.endpoint_url = self.endpoint_url.clone().or(settings.endpoint_url);
         Ok(settings)
@@ -62,7 +92,10 @@ pub(super) fn block_on<F: Future>(future: F) -> Result<F::Output, Failed> {
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| failure(format!("failed to begin: {error}")))?;
-    Ok(runtime.block_on(future))
+    let output = runtime.block_on(future);
+    // What nobody waits for any more, such as an answer that is being put together, does not hold up the end.
+    runtime.shutdown_background();
+    Ok(output)
 }
 
 /// The outside world failed.
@@ -111,15 +144,13 @@ mod real {
 
     async fn read_clock(url: &str) -> Result<Pace, Failed> {
         let asked = url.to_owned();
-        let text = tokio::task::spawn_blocking(move || {
-            crate::cli::status::get(
-                &asked,
-                "no simulated account",
-                "is it running? `autotune sandbox` prints its `clock_url`",
-            )
-        })
-        .await;
-        let text = text.map_err(|error| failure(error.to_string()))??;
+        let text = tokio::task::spawn_blocking(move || crate::cli::remote::ask(&asked)).await;
+        let text = text.map_err(|error| failure(error.to_string()))?;
+        let text = text.map_err(|_| {
+            failure(format!(
+                "no simulated account answers at {url}\nhint: is it running? `autotune sandbox` prints its `clock_url`"
+            ))
+        })?;
         let told: Result<Told, _> = serde_json::from_str(&text);
         let told = told.map_err(|error| failure(format!("{url} tells no time: {error}")))?;
         Ok(told.into())
@@ -138,6 +169,7 @@ mod real {
             account: settings.account.as_ref().map(|account| account.0.clone()),
             events_queue_url: settings.events_queue_url.clone(),
             guard,
+            leadership_table: settings.leadership.as_ref().map(|leadership| leadership.table.clone()),
         };
         let aws = Aws::connect(&aws).await.map_err(unread)?;
         Ok(Arc::new(aws.with_clock(clock)))
@@ -145,7 +177,7 @@ mod real {
 
     /// A call that told nothing.
     pub(in crate::cli) fn unread(error: Unread) -> Failed {
-        failure(error.message)
+        failure(error.message.replace("; hint: ", "\nhint: "))
     }
 
     /// What must hold before an environment is written to.

@@ -4,37 +4,47 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use super::account::{self, Account};
-use super::status::{address, ask};
+use super::account::{self, Config};
+use super::remote::{self, address, ask, escaped};
 use super::{ExitStatus, Failed, print};
 use crate::control::Outcome;
 use crate::explain::printable;
-use crate::journal::{Asked, Decision, Journal, Tick};
+use crate::journal::{Asked, Decision, Journal, Said, Tick};
 use crate::units::Time;
 
-/// Tells from the journal what was decided, why, and how it ended: newest last, one line per rejected option.
+/// Tell what was decided, why, and how it ended, newest last.
+///
+/// Reads the journal, also while a daemon writes it, or asks a daemon elsewhere with --url. A line with `*` is an update of an
+/// environment with its outcome in brackets; the others are the reasons of that moment, one for each rejected option, also those for doing nothing. Of a queue,
+/// those of its environments and SQS sources are told too.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  autotune explain --queue nightly                        why its jobs wait, or not
+  autotune explain --environment spot --at 2026-03-28T09:00:00Z
+  autotune explain --url http://tuner.internal:9464 --last 50 --output json")]
 pub(super) struct Arguments {
     #[command(flatten)]
-    account: Account,
+    config: Config,
     /// Only about this compute environment.
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     environment: Option<String>,
-    /// Only about this job queue.
-    #[arg(long)]
+    /// Only about this job queue, its environments and its SQS sources.
+    #[arg(long, value_name = "NAME")]
     queue: Option<String>,
     /// As it was at this time, for example 2026-03-28T09:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = time)]
     at: Option<Time>,
-    /// At most this many decisions, and as many moments at which something was said.
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    last: usize,
+    /// At most this many decisions, and as many moments at which something was said [default: 10; with --at: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    last: Option<u16>,
     /// The journal's file [default: that of the settings].
     #[arg(long, value_name = "FILE", conflicts_with = "url")]
     journal: Option<PathBuf>,
-    /// Ask a daemon elsewhere instead of reading its journal. Tells decisions only.
+    /// Ask a daemon elsewhere instead of reading its journal, for example http://127.0.0.1:9464.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// For people or for machines.
@@ -54,31 +64,36 @@ fn time(text: &str) -> Result<Time, String> {
     Time::parse(text).ok_or_else(|| "expected a time such as 2026-03-28T09:00:00Z".to_owned())
 }
 
-/// What is told.
-#[derive(Debug, Default, Serialize)]
-struct Story {
+/// What is told, oldest first: version 1 of the JSON document.
+#[derive(Debug, Serialize)]
+pub(super) struct Story {
+    version: u32,
     decisions: Vec<Decision>,
     moments: Vec<Moment>,
 }
 
-#[derive(Debug, Serialize)]
+impl Story {
+    /// Of what was found, newest first.
+    fn of(mut decisions: Vec<Decision>, mut moments: Vec<Moment>) -> Self {
+        decisions.reverse();
+        moments.reverse();
+        Self {
+            version: 1,
+            decisions,
+            moments,
+        }
+    }
+}
+
+/// What was said at one time.
+#[derive(Debug, Serialize, Deserialize)]
 struct Moment {
     at: Time,
-    reasons: Vec<String>,
+    reasons: Vec<Said>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
-    let settings = arguments.account.settings()?;
-    let asked = Asked {
-        environment: arguments.environment.clone(),
-        queue: arguments.queue.clone(),
-        at: arguments.at,
-        last: arguments.last,
-    };
-    let story = match &arguments.url {
-        Some(url) => from_daemon(&address(Some(url), &settings)?, &asked)?,
-        None => from_journal(arguments.journal.as_ref().unwrap_or(&settings.journal.path), &asked)?,
-    };
+    let story = story(arguments)?;
     match arguments.output {
         Output::Table => print(&text(&story)),
         Output::Json => {
@@ -89,25 +104,44 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     Ok(ExitStatus::Done)
 }
 
+/// What is asked for, from wherever it is to come.
+pub(super) fn story(arguments: &Arguments) -> Result<Story, Failed> {
+    let settings = arguments.config.settings()?;
+    let asked = Asked {
+        environment: arguments.environment.clone(),
+        queue: arguments.queue.clone(),
+        at: arguments.at,
+        last: usize::from(arguments.last.unwrap_or(if arguments.at.is_some() { 1 } else { 10 })),
+    };
+    match &arguments.url {
+        Some(url) => from_daemon(&address(Some(url), &settings)?, &asked),
+        None => from_journal(arguments.journal.as_ref().unwrap_or(&settings.journal.path), &asked),
+    }
+}
+
 fn from_journal(path: &std::path::Path, asked: &Asked) -> Result<Story, Failed> {
-    let journal = Journal::read(path).map_err(|error| account::failure(error.to_string()))?;
     let told = |error: crate::journal::JournalError| account::failure(error.to_string());
-    let mut decisions = journal.decisions(asked).map_err(told)?;
-    let mut ticks = journal.ticks(asked).map_err(told)?;
-    decisions.reverse();
-    ticks.reverse();
+    let journal = Journal::read(path).map_err(told)?;
+    let decisions = journal.decisions(asked).map_err(told)?;
     let moment = |tick: Tick| Moment {
         at: tick.at,
-        reasons: tick.reasons.into_iter().map(|said| said.sentence).collect(),
+        reasons: tick.reasons,
     };
-    Ok(Story {
-        decisions,
-        moments: ticks.into_iter().map(moment).collect(),
-    })
+    let moments: Vec<Moment> = journal.ticks(asked).map_err(told)?.into_iter().map(moment).collect();
+    if decisions.is_empty()
+        && moments.iter().all(|moment| moment.reasons.is_empty())
+        && let Some(message) = journal.stranger(asked).map_err(told)?
+    {
+        return Err(Failed {
+            status: ExitStatus::BadInput,
+            message,
+        });
+    }
+    Ok(Story::of(decisions, moments))
 }
 
 fn from_daemon(url: &str, asked: &Asked) -> Result<Story, Failed> {
-    let mut query = format!("{url}/api/v1/decisions?last={}", asked.last);
+    let mut query = format!("?last={}", asked.last);
     let at = asked.at.map(|at| at.to_string());
     for (key, value) in [
         ("environment", &asked.environment),
@@ -118,26 +152,12 @@ fn from_daemon(url: &str, asked: &Asked) -> Result<Story, Failed> {
             let _ = write!(query, "&{key}={}", escaped(value));
         }
     }
-    let mut decisions: Vec<Decision> = serde_json::from_str(&ask(&query)?)
-        .map_err(|error| account::failure(format!("{url} answers what are no decisions: {error}")))?;
-    decisions.reverse();
-    Ok(Story {
-        decisions,
-        moments: Vec::new(),
-    })
+    let moments = listed(&format!("{url}/api/v1/moments{query}"))?;
+    Ok(Story::of(listed(&format!("{url}/api/v1/decisions{query}"))?, moments))
 }
 
-/// A value of a query, percent-encoded.
-fn escaped(value: &str) -> String {
-    let mut text = String::new();
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
+fn listed<T: DeserializeOwned>(question: &str) -> Result<Vec<T>, Failed> {
+    serde_json::from_str(&ask(question)?).map_err(|error| remote::not_ours(question, "story", &error))
 }
 
 /// How an update ended, in a word.
@@ -152,7 +172,7 @@ const fn word(outcome: Outcome) -> &'static str {
 }
 
 /// Decisions and moments in the order of time.
-fn text(story: &Story) -> String {
+pub(super) fn text(story: &Story) -> String {
     let mut lines: Vec<(Time, String)> = Vec::new();
     for decision in &story.decisions {
         let ended = decision.ended.as_ref().map_or_else(
@@ -175,7 +195,14 @@ fn text(story: &Story) -> String {
     for moment in &story.moments {
         let mut said = String::new();
         for reason in &moment.reasons {
-            let _ = writeln!(said, "{}   {}", moment.at, printable(reason));
+            let _ = writeln!(said, "{}   {}", moment.at, printable(&reason.sentence));
+        }
+        if moment.reasons.is_empty() {
+            let _ = writeln!(
+                said,
+                "{}   nothing waits, nothing is held back: there was nothing to say",
+                moment.at
+            );
         }
         lines.push((moment.at, said));
     }

@@ -4,8 +4,12 @@ use super::{ExitStatus, Failed, print};
 use crate::input::{render_effective, schema_of};
 use crate::settings::Settings;
 
-/// Prints what to begin with: a settings file with every key, its meaning and its default, or what an account needs.
+/// Print what to begin with: a settings file, or what an account needs.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  autotune init > autotune.toml              every key with its meaning and its default
+  autotune init --events > account.yaml")]
 pub(super) struct Arguments {
     /// Print a CloudFormation template instead: the SQS queue and EventBridge rules for wake-ups, the guard's schedule group and role,
     /// and the permissions of autotune itself. It says how to deploy it.
@@ -16,17 +20,63 @@ pub(super) struct Arguments {
 /// The template, as it stands in deploy/.
 const ACCOUNT: &str = include_str!("../../deploy/cloudformation/account.yaml");
 
+/// For whom the settings file is.
+const HEAD: &str = "\
+# Settings of `autotune run`, and of the commands that look at the same account. Every key is here with its default: keep what you
+# change. `autotune validate FILE` checks it.
+#
+# The account opts in by policies and by a tag on each compute environment; nothing is changed without `apply = true`. A key such as
+# `journal.path` is AUTOTUNE__JOURNAL__PATH in the environment, which goes over the file; flags go over both.
+
+";
+
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
-    if arguments.events {
-        print(ACCOUNT);
-        return Ok(ExitStatus::Done);
-    }
-    let settings = serde_json::to_value(Settings::default());
-    let settings = settings.map_err(|error| super::account::failure(error.to_string()))?;
-    print(&render_effective(
-        schema_of::<Settings>().as_value(),
-        &settings,
-        &|_| true,
-    ));
+    let text = if arguments.events {
+        ACCOUNT.to_owned()
+    } else {
+        settings(&Settings::default(), &|_| true)?
+    };
+    print(&text);
     Ok(ExitStatus::Done)
+}
+
+/// A settings file with every key.
+pub(super) fn settings(settings: &Settings, is_set: &dyn Fn(&str) -> bool) -> Result<String, Failed> {
+    let value = serde_json::to_value(settings).map_err(|error| super::account::failure(error.to_string()))?;
+    let keys = render_effective(schema_of::<Settings>().as_value(), &value, is_set);
+    Ok(format!("{HEAD}{keys}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings;
+
+    const EXAMPLE: &str = include_str!("../../deploy/autotune.toml");
+
+    #[test]
+    fn the_example_names_every_key_and_changes_none() {
+        let fresh = super::settings(&Settings::default(), &|_| true).unwrap();
+        assert!(EXAMPLE == fresh, "stale: autotune init > deploy/autotune.toml");
+        assert_eq!(
+            settings::parse("autotune.toml", EXAMPLE).unwrap().value,
+            Settings::default()
+        );
+        let set = |line: &'static str| match line.strip_suffix("  # not set") {
+            Some(unset) => unset.trim_start_matches("# "),
+            None => line,
+        };
+        let all: Vec<&str> = EXAMPLE.lines().map(set).collect();
+        let all = settings::parse("autotune.toml", &all.join("\n")).unwrap().value;
+        assert!(all.guard.is_some() && all.profile.is_some() && all.events_queue_url.is_some());
+        let schema = schema_of::<Settings>();
+        for key in schema.as_value()["properties"].as_object().unwrap().keys() {
+            let names = |line: &str| {
+                let line = line.trim_start_matches(['#', ' ', '[']);
+                line.strip_prefix(key.as_str())
+                    .is_some_and(|rest| rest.starts_with([' ', ']']))
+            };
+            assert!(EXAMPLE.lines().any(names), "{key} is missing");
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod reading;
 mod record;
 #[cfg(feature = "aws")]
 mod release;
+mod remote;
 #[cfg(feature = "aws")]
 mod run;
 mod sandbox;

@@ -12,11 +12,16 @@ use crate::input::values::{Cpus, Duration};
 use crate::overrides::{LONGEST, Order, Ordered, Override, TAG};
 use crate::units::Time;
 
-/// Orders something for a while, against or beside the policy. Needs only the permission batch:TagResource.
+/// Order something for a while, against or beside the policy.
 ///
-/// The order is a tag on the environment or queue: every daemon that steers it sees it within half a minute, it survives
+/// Needs no daemon beside it, only the permissions to describe and to tag (batch:TagResource): the order is a tag on the environment or queue: every daemon that steers it sees it within half a minute, it survives
 /// restarts, it always ends by itself, and a newer one replaces it. An environment's own override goes before those of its queues.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  autotune override pause --queue nightly --for 2h
+  autotune override boost --environment spot --vcpus 256 --for 90m
+  autotune override clear --environment spot")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     what: What,

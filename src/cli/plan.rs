@@ -5,18 +5,24 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::account::{self, Account};
+use super::account::{self, Account, Policies};
 use super::{ExitStatus, Failed, print, remark};
 use crate::daemon::outlook::{Step, outlook};
 use crate::daemon::{Looked, look_once};
 use crate::explain::{self, printable};
 
-/// Looks at the account once and prints what would be done and why. Changes nothing: exit code 0 if nothing would be done, 2 if
-/// something would.
+/// Look at the account once and print what would be done and why; changes nothing.
 ///
-/// Where the plan only waits for a moment (AWS Batch may act first), it also tells what follows if nothing else changes.
+/// Exit code 0: nothing would be done, 2: something would. Every update is shown as levels from -> to with its main reason, followed
+/// by the other reasons of the moment, one line per rejected option. Where the plan only waits for a moment (AWS Batch may act first), it also tells what follows if nothing else changes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  autotune plan --region eu-west-1 --policy reactive
+  autotune plan --config autotune.toml --output json")]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    policies: Policies,
     #[command(flatten)]
     account: Account,
     /// For people or for machines.
@@ -33,7 +39,8 @@ enum Output {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
-    let settings = arguments.account.settings()?;
+    let mut settings = arguments.account.settings()?;
+    arguments.policies.over(&mut settings);
     let policy = account::policy(&settings)?;
     let looked = account::block_on(async {
         let clock = account::clock(&settings).await?;

@@ -1,18 +1,33 @@
 //! `autotune record`: what a daemon saw of jobs, as a recording that `simulate` replays.
 
-use std::path::PathBuf;
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::path::{Path, PathBuf};
 
-use super::account::{self, Account};
+use super::account::{self, Config};
 use super::interrupt;
+use super::remote::{self, address, escaped, stream};
 use super::{ExitStatus, Failed, remark};
 use crate::journal::Journal;
-use crate::units::Time;
+use crate::settings::Settings;
+use crate::trace::{self, LeftOut, ReadOptions, Remark, Trace, native};
+use crate::units::{Time, to_u64};
 
-/// Writes the jobs in a daemon's journal as a native recording. Names become hashes, with a key that nobody keeps.
+/// A header line has a version and some counts.
+const MOST_HEADER: u64 = 4096;
+
+/// Write the jobs that a daemon saw as a recording that `simulate` replays.
+///
+/// From its journal, also while it writes, or over its JSON API with --url. Names become hashes with a random key that nobody keeps;
+/// over HTTP always, because whoever asks there has not logged in.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  autotune record --out day.jsonl.gz --from 2026-03-28T00:00:00Z --to 2026-03-29T00:00:00Z
+  autotune record --out day.jsonl.gz --url http://tuner.internal:9464")]
 pub(super) struct Arguments {
     #[command(flatten)]
-    account: Account,
+    config: Config,
     /// The file to write; `.gz` and `.zst` are packed.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -22,32 +37,33 @@ pub(super) struct Arguments {
     /// Jobs submitted before this time.
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<Time>,
-    /// Write the names of queues, jobs and definitions as they are.
-    #[arg(long)]
+    /// Write the names of queues, jobs and definitions as they are. Not over HTTP: only beside the journal.
+    #[arg(long, conflicts_with = "url")]
     keep_names: bool,
     /// The journal's file [default: that of the settings].
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
     journal: Option<PathBuf>,
+    /// Ask a daemon elsewhere instead of reading its journal, for example http://127.0.0.1:9464.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
 }
 
 fn time(text: &str) -> Result<Time, String> {
     Time::parse(text).ok_or_else(|| "expected a time such as 2026-03-28T09:00:00Z".to_owned())
 }
 
+/// What was written.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) jobs: usize,
+    pub(super) left_out: LeftOut,
+    pub(super) without_size: u64,
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     interrupt::removes_partial_files()?;
-    let settings = arguments.account.settings()?;
-    let path = arguments.journal.as_ref().unwrap_or(&settings.journal.path);
-    let told = |error: crate::journal::JournalError| account::failure(error.to_string());
-    let journal = Journal::read(path).map_err(told)?;
-    let (from, to) = (
-        arguments.from.unwrap_or(Time::FAR_PAST),
-        arguments.to.unwrap_or(Time::FAR_FUTURE),
-    );
-    let exported = journal
-        .export(from, to, arguments.keep_names, &arguments.out)
-        .map_err(told)?;
-    let left = exported.left_out;
+    let written = write(arguments)?;
+    let left = written.left_out;
     let counts = [
         (left.unseen, "children of arrays that were never seen"),
         (left.unsubmitted, "jobs of unknown submit time"),
@@ -56,19 +72,108 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
         (left.never_ran, "jobs that never ran"),
         (left.dependencies, "dependencies on jobs that are not there"),
     ];
-    remark(&format!(
-        "{}: {} jobs",
-        arguments.out.display(),
-        exported.trace.jobs.len()
-    ));
+    remark(&format!("{}: {} jobs", arguments.out.display(), written.jobs));
     for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
         remark(&format!("left out: {count} {what}"));
     }
-    if exported.without_size > 0 {
+    if written.without_size > 0 {
         remark(&format!(
             "{} jobs have no size: `simulate` has to be told one",
-            exported.without_size
+            written.without_size
         ));
     }
     Ok(ExitStatus::Done)
+}
+
+/// Writes the file.
+pub(super) fn write(arguments: &Arguments) -> Result<Written, Failed> {
+    let settings = arguments.config.settings()?;
+    if let (Some(from), Some(to)) = (arguments.from, arguments.to)
+        && from >= to
+    {
+        return Err(Failed {
+            status: ExitStatus::BadInput,
+            message: format!("--to: found {to}, expected a time after --from, {from}"),
+        });
+    }
+    match &arguments.url {
+        Some(url) => from_daemon(&address(Some(url), &settings)?, arguments),
+        None => from_journal(&settings, arguments),
+    }
+}
+
+fn from_journal(settings: &Settings, arguments: &Arguments) -> Result<Written, Failed> {
+    let path = arguments.journal.as_ref().unwrap_or(&settings.journal.path);
+    let told = |error: crate::journal::JournalError| account::failure(error.to_string());
+    let journal = Journal::read(path).map_err(told)?;
+    let (from, to) = (
+        arguments.from.unwrap_or(Time::FAR_PAST),
+        arguments.to.unwrap_or(Time::FAR_FUTURE),
+    );
+    let exported = journal.export(from, to, arguments.keep_names, &arguments.out);
+    let exported = exported.map_err(told)?;
+    Ok(Written {
+        jobs: exported.trace.jobs.len(),
+        left_out: exported.left_out,
+        without_size: exported.without_size,
+    })
+}
+
+/// Nothing is written before all of the answer is there and makes a sound trace.
+fn from_daemon(url: &str, arguments: &Arguments) -> Result<Written, Failed> {
+    let mut question = format!("{url}/api/v1/trace");
+    for (key, time) in [("from", arguments.from), ("to", arguments.to)] {
+        if let Some(time) = time {
+            let mark = if question.contains('?') { '&' } else { '?' };
+            // Writing to a string does not fail.
+            let _ = write!(question, "{mark}{key}={}", escaped(&time.to_string()));
+        }
+    }
+    take(stream(&question)?, &question, &arguments.out)
+}
+
+/// Writes what was answered to a question, if it is a whole recording.
+pub(super) fn take(answer: impl Read, question: &str, out: &Path) -> Result<Written, Failed> {
+    let io = |error: std::io::Error| account::failure(format!("{question}: {error}"));
+    let mut answer = BufReader::new(answer);
+    let mut copy = tempfile::Builder::new().suffix(".jsonl").tempfile().map_err(io)?;
+    let mut head = String::new();
+    // A header is a short line; a page of somebody else need not have lines at all.
+    answer.by_ref().take(MOST_HEADER).read_line(&mut head).map_err(io)?;
+    let (announced, left_out) = native::announced(&head)
+        .ok_or_else(|| remote::not_ours(question, "recording", &"it does not begin with the header of one"))?;
+    if announced == Some(0) {
+        return save(&Trace::default(), left_out, out);
+    }
+    copy.write_all(head.as_bytes()).map_err(io)?;
+    std::io::copy(&mut answer, &mut copy).map_err(io)?;
+    copy.flush().map_err(io)?;
+    let options = ReadOptions {
+        allow_missing_sizes: true,
+        ..ReadOptions::default()
+    };
+    let loaded = trace::read(&[copy.path().to_owned()], &options).map_err(|problems| {
+        let first = problems.first().map(ToString::to_string).unwrap_or_default();
+        remote::not_ours(question, "recording", &first)
+    })?;
+    if loaded.report.remarks.contains_key(&Remark::Incomplete) {
+        return Err(account::failure(format!(
+            "{question}: the answer was cut short; ask again"
+        )));
+    }
+    save(&loaded.trace, left_out, out)
+}
+
+fn save(trace: &Trace, left_out: LeftOut, out: &Path) -> Result<Written, Failed> {
+    trace::save_recording(trace, left_out, out)
+        .map_err(|error| account::failure(format!("could not {error}: {}", error.source)))?;
+    let unsized_jobs = trace.jobs.iter().filter(|job| {
+        let size = trace.shape_of(job).resources;
+        size.vcpus.get() <= 0 || size.memory.get() <= 0
+    });
+    Ok(Written {
+        jobs: trace.jobs.len(),
+        left_out,
+        without_size: to_u64(unsized_jobs.count()),
+    })
 }

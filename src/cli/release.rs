@@ -11,10 +11,14 @@ use crate::explain::printable;
 use crate::input::values::Cpus;
 use crate::planner::plan::Change;
 
-/// Restores what a daemon has raised: the levels that the guards in the account name. Can be repeated; needs only credentials.
+/// Put back by hand what a daemon has raised.
 ///
-/// Stop the daemon first, or pause the environments: it would raise again.
+/// Restores the levels that the guards in the account name. Can be repeated, and needs only credentials. Stop the daemon first, or pause the environments: it would raise again.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  autotune release
+  autotune release --environment spot --min-vcpus 0      where no guard is armed")]
 pub(super) struct Arguments {
     #[command(flatten)]
     account: Account,

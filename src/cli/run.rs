@@ -3,51 +3,68 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rand::TryRng as _;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::account::{self, Account};
+use super::account::{self, Account, Policies};
 use super::{ExitStatus, Failed};
+use crate::aws::Aws;
 use crate::clock::{self, Clock};
 use crate::daemon::snapshot::Snapshot;
 use crate::daemon::store::{Retention, Store};
-use crate::daemon::{self, OnStop, Options};
+use crate::daemon::{self, OnStop, Options, leadership};
+use crate::input::render;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::policy;
 use crate::server::{self, Shared};
 use crate::settings::{self, Settings};
 
-use crate::units::Span;
+use crate::units::{Span, Time};
 
 /// How often policy files are looked at for changes.
 const LOOK_AT_FILES: Span = Span::from_seconds(5);
 
-/// Watches the account and steers it. Changes nothing until `apply = true`.
+/// Watch the account and steer it; changes nothing until `apply = true`.
 ///
 /// SIGHUP, or a changed policy file, reads the policies again; bad ones are refused and the old ones stay. SIGTERM and SIGINT end it
 /// within ten seconds: raised levels are handed over to their leases, or restored (`on_stop`).
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  autotune run --config autotune.toml            dry: plans and tells, changes nothing
+  autotune run --config autotune.toml --apply
+  AUTOTUNE__APPLY=true autotune run              every setting is a variable too")]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    policies: Policies,
     #[command(flatten)]
     account: Account,
     /// Change compute environments, as `apply = true` in the settings does.
     #[arg(long)]
     apply: bool,
-    /// The journal's file.
+    /// The journal's file [default: that of the settings].
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Where metrics, health and the JSON API are served.
+    /// Where metrics, health and the JSON API are served [default: that of the settings].
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     let mut settings = arguments.account.settings()?;
+    arguments.policies.over(&mut settings);
     settings.apply |= arguments.apply;
     settings.journal.path = arguments.journal.clone().unwrap_or(settings.journal.path);
-    settings.listen = arguments.listen.clone().or(settings.listen);
+    if let Some(listen) = &arguments.listen {
+        settings.listen = Some(listen.clone());
+        settings = settings::check("--listen", settings).map_err(|problems| Failed {
+            status: ExitStatus::BadInput,
+            message: render(&problems),
+        })?;
+    }
     // Bad policies are told before anything begins.
     account::policy(&settings)?;
     super::telemetry::begin();
@@ -56,6 +73,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
 }
 
 async fn daemon(settings: Settings) -> Result<(), Failed> {
+    // What the settings lack is told before anything is left behind.
+    let account_clock = account::clock(&settings).await?;
+    let cloud = account::connect(&settings, account_clock).await?;
     let stop = CancellationToken::new();
     let (reload, reloads) = watch::channel(0);
     tokio::spawn(listen_to_signals(stop.clone(), reload.clone()));
@@ -66,7 +86,6 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         tracing::warn!("What was remembered is forgotten: {why}");
     }
     let metrics = Arc::new(Metrics::new());
-    let account_clock = account::clock(&settings).await?;
     let now = account_clock.now();
     let (snapshot, snapshots) = watch::channel(Snapshot {
         at: now,
@@ -75,7 +94,8 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         ..Snapshot::default()
     });
     let serving = serve(&settings, (&metrics, account_clock), snapshots, &journal, stop.clone()).await?;
-    let cloud = account::connect(&settings, account_clock).await?;
+    let resign = CancellationToken::new();
+    let (leads, elector) = elect(&settings, &cloud, &resign)?.unzip();
     let options = Options {
         policies: settings.policies.clone(),
         reload: reloads,
@@ -97,17 +117,48 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         unguarded_max_vcpus: settings.unguarded_max_vcpus.0,
         periods: daemon::cadence::Periods::default(),
         events: settings.events_queue_url.is_some(),
-        leads: None,
+        leads,
         clock: account_clock,
         metrics,
         snapshot,
     };
     let ended = daemon::run(cloud, options, stop.clone()).await;
     stop.cancel();
+    // Only after the last write: a successor may begin at once.
+    resign.cancel();
+    if let Some(elector) = elector {
+        let _ = clock::within(Span::from_seconds(2), elector).await;
+    }
     if let Some(serving) = serving {
         let _ = clock::within(Span::from_seconds(2), serving).await;
     }
     ended.map_err(|error| account::failure(format!("{error:#}")))
+}
+
+/// Claims leadership, if others may write besides us. A dry run writes nothing, not even that.
+#[expect(clippy::type_complexity, reason = "what is told, and who tells it")]
+fn elect(
+    settings: &Settings,
+    cloud: &Arc<Aws>,
+    resign: &CancellationToken,
+) -> Result<Option<(watch::Receiver<Option<Time>>, tokio::task::JoinHandle<()>)>, Failed> {
+    let Some(leadership) = settings.leadership.as_ref().filter(|_| settings.apply) else {
+        return Ok(None);
+    };
+    let mut random = [0; 8];
+    let drawn = rand::rngs::SysRng.try_fill_bytes(&mut random);
+    drawn.map_err(|error| account::failure(format!("failed to draw a name for this process: {error}")))?;
+    let holder = format!("{:016x}", u64::from_be_bytes(random));
+    let (sender, leads) = watch::channel(None);
+    let electing = leadership::elect(
+        Arc::clone(cloud),
+        leadership.name.clone(),
+        holder,
+        Clock::Wall,
+        sender,
+        resign.clone(),
+    );
+    Ok(Some((leads, tokio::spawn(electing))))
 }
 
 /// Serves, if an address is set. Fails if it cannot be bound: nobody would notice later.
@@ -132,6 +183,7 @@ async fn serve(
         metrics: Arc::clone(metrics),
         snapshot,
         journal: Some(journal.clone()),
+        recording: Arc::new(Semaphore::new(1)),
         clock,
         only_this_machine: bound.ip().is_loopback(),
     };

@@ -1,34 +1,40 @@
-//! `autotune schema`: the JSON schema of an input file, for editors and other tools.
+//! `autotune schema`: the JSON schema of an input file, for editors and other tools, and the table of metrics.
 
 use clap::ValueEnum;
 
 use super::{ExitStatus, Failed, print};
 use crate::input::schema_of;
+use crate::metrics::metrics_page;
 use crate::policy::PolicyFile;
+use crate::settings::Settings;
 use crate::simulate::scenario::Scenario;
 
-/// Prints the JSON schema of an input file.
+/// Print the JSON schema of an input file, or the table of metrics.
+///
+/// Editors that know TOML check and complete a file that begins with `#:schema FILE`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Of which kind of file.
+    /// What to print.
     #[arg(value_enum, default_value_t = Kind::Policy)]
     kind: Kind,
 }
 
-/// Kinds of input files. A new kind is a word here and a line in [`text`].
+/// What others rely on. A new kind is a word here and a line in [`text`].
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Kind {
     /// Policy files.
     Policy,
     /// Scenario files.
     Scenario,
+    /// Settings files.
+    Settings,
+    /// No schema: every metric with its unit, labels and stability, in Markdown.
+    Metrics,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
-    print(&text(arguments.kind).map_err(|error| Failed {
-        status: ExitStatus::Failure,
-        message: error.to_string(),
-    })?);
+    let text = text(arguments.kind).map_err(|error| super::account::failure(error.to_string()))?;
+    print(&text);
     Ok(ExitStatus::Done)
 }
 
@@ -36,6 +42,8 @@ fn text(kind: Kind) -> Result<String, serde_json::Error> {
     let schema = match kind {
         Kind::Policy => schema_of::<PolicyFile>(),
         Kind::Scenario => schema_of::<Scenario>(),
+        Kind::Settings => schema_of::<Settings>(),
+        Kind::Metrics => return Ok(metrics_page()),
     };
     Ok(serde_json::to_string_pretty(&schema)? + "\n")
 }
@@ -44,12 +52,14 @@ fn text(kind: Kind) -> Result<String, serde_json::Error> {
 mod tests {
     use super::*;
 
-    /// Editors read the files in the tree.
+    /// Editors and people read the files in the tree.
     #[test]
-    fn the_schemas_in_the_tree_are_fresh() {
+    fn what_is_made_for_the_tree_is_fresh() {
         for (kind, name, path) in [
             (Kind::Policy, "policy", "policies/policy.schema.json"),
             (Kind::Scenario, "scenario", "policies/scenarios/scenario.schema.json"),
+            (Kind::Settings, "settings", "deploy/autotune.schema.json"),
+            (Kind::Metrics, "metrics", "deploy/METRICS.md"),
         ] {
             let in_tree = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
             let in_tree = std::fs::read_to_string(in_tree).unwrap_or_default();

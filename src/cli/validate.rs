@@ -1,4 +1,4 @@
-//! `autotune validate`: checks policy and scenario files offline and shows what they mean.
+//! `autotune validate`: checks policy, scenario and settings files offline and shows what they mean.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,20 +8,22 @@ use crate::clock;
 use crate::input::{self, Document, FileKind, Problem, key_path, render, render_effective, schema_of};
 use crate::policy::file::{EnvironmentPolicy, PolicyFile, QueuePolicy};
 use crate::policy::{self, schedules};
+use crate::settings::{self, Settings};
 use crate::simulate::scenario::Scenario;
 use crate::units::{Span, Time};
 
 /// How far ahead windows are looked for: a year and a day, so that yearly schedules show too.
 const HORIZON: Span = Span::from_seconds(366 * 24 * 3600);
 
-/// Checks policies and scenarios without an account: every problem with file, line, key, what was found and what was expected.
+/// Check policies, scenarios and settings without an account.
 ///
-/// A file with lists `[[environments]]` or `[[queues]]`, or with a `model`, is a scenario; every other is a policy. All policy
-/// files of a folder are one policy and have to hold together; each of its scenarios stands for itself. Only a folder without
-/// scenarios can be used as a policy.
+/// Tells every problem at once, with file, line, key, what was found and what was expected. A file with lists `[[environments]]` or `[[queues]]`, or with a `model`, is a scenario. One without `version` but with keys of
+/// the daemon (`apply`, `policies`, `tag` and others that `autotune init` prints) is a settings file; `autotune run` checks the
+/// environment (AUTOTUNE__...) as well. Every other file is a policy. All policy files of a folder are one policy and have to hold
+/// together; each of its other files stands for itself. Only a folder of policies alone can be used as a policy.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Policy and scenario files, folders of them, or names of shipped policies and scenarios.
+    /// Policy, scenario and settings files, folders of them, or names of shipped policies and scenarios.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Print every key with its meaning and the value in force, defaults included, as a file of its kind. Of a scenario also
@@ -58,6 +60,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
             print(&match file {
                 Good::Policy(document) => effective(document)?,
                 Good::Scenario(document) => effective_scenario(document)?,
+                Good::Settings(document) => {
+                    super::init::settings(&document.value, &|key| document.place(key).is_some())?
+                }
             });
         }
         if let (Some(most), Good::Policy(document)) = (arguments.schedules, file) {
@@ -67,6 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
             print(&match file {
                 Good::Policy(document) => format!("{}: ok\n", document.name),
                 Good::Scenario(document) => format!("{}: ok, a scenario\n", document.name),
+                Good::Settings(document) => format!("{}: ok, settings\n", document.name),
             });
         }
     }
@@ -77,24 +83,35 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
 enum Good {
     Policy(Box<Document<PolicyFile>>),
     Scenario(Box<Document<Scenario>>),
+    Settings(Box<Document<Settings>>),
 }
 
 /// What is at a path, by its kind; adds every problem of it.
 fn read(path: &Path, problems: &mut Vec<Problem>) -> Vec<Good> {
-    let is_scenario = |path: &Path| {
-        // What cannot be read is told by whoever reads it next.
-        input::read_text(path, "", &[]).is_ok_and(|text| FileKind::of(&text) == FileKind::Scenario)
+    // What cannot be read is told by whoever reads it next, as a policy.
+    let kind = |path: &Path| {
+        if Scenario::shipped(path).is_some() {
+            return FileKind::Scenario;
+        }
+        input::read_text(path, "", &[]).map_or(FileKind::Policy, |text| FileKind::of(&text))
     };
     let files = if path.is_dir() {
         input::toml_files(path).unwrap_or_default()
     } else {
         vec![path.to_path_buf()]
     };
-    let (scenarios, policies): (Vec<PathBuf>, Vec<PathBuf>) =
-        (files.into_iter()).partition(|file| Scenario::shipped(file).is_some() || is_scenario(file));
+    let (mut policies, mut scenarios, mut of_daemon) = (Vec::new(), Vec::new(), Vec::new());
+    for file in files {
+        match kind(&file) {
+            FileKind::Policy => policies.push(file),
+            FileKind::Scenario => scenarios.push(file),
+            FileKind::Settings => of_daemon.push(file),
+        }
+    }
+    let alone = scenarios.is_empty() && of_daemon.is_empty();
     let mut good = Vec::new();
-    if scenarios.is_empty() || !policies.is_empty() {
-        let loaded = if scenarios.is_empty() {
+    if alone || !policies.is_empty() {
+        let loaded = if alone {
             policy::load(path)
         } else {
             policy::load_files(&policies)
@@ -107,6 +124,13 @@ fn read(path: &Path, problems: &mut Vec<Problem>) -> Vec<Good> {
     for scenario in scenarios {
         match Scenario::load_document(&scenario) {
             Ok(document) => good.push(Good::Scenario(Box::new(document))),
+            Err(found) => problems.extend(found),
+        }
+    }
+    for file in of_daemon {
+        let read = input::read_text(&file, "settings", &[]);
+        match read.and_then(|text| settings::parse(&file.display().to_string(), &text)) {
+            Ok(document) => good.push(Good::Settings(Box::new(document))),
             Err(found) => problems.extend(found),
         }
     }

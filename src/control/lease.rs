@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::{Controller, Decide, Effect, Flight};
+use crate::control::{BACK_OFF_MOST, Controller, Decide, Effect, Flight, RENEW_AGAIN};
 use crate::ids::EnvironmentIndex;
 use crate::observation::{EnvironmentNow, Observation, Seen};
 use crate::planner::plan::Levels;
@@ -160,8 +160,15 @@ impl<D: Decide> Controller<D> {
     /// Renews leases that are due while everything they rest on is seen, lets go of those that are served, and restores base
     /// where one ran out.
     pub(super) fn mind_leases(&mut self, now: Time, observation: &Observation, effects: &mut Vec<Effect>) {
+        let longest = now + self.setup.tempo.lease;
         for position in 0..self.leases.len() {
             let environment = EnvironmentIndex::at(position);
+            // None is given for longer: the clock was set back, or the policy shortened it. It is due for renewal.
+            if let Some(Some(lease)) = self.leases.get_mut(position)
+                && lease.expires > longest
+            {
+                lease.expires = now + self.setup.tempo.lease.scaled_down(1, 2);
+            }
             let Some(lease) = self.lease(environment) else {
                 continue;
             };
@@ -195,6 +202,7 @@ impl<D: Decide> Controller<D> {
             } else if let Some(seen) = seen
                 && !at_base
                 && now >= self.renewal_due(lease)
+                && self.may_renew(now, position)
                 && self.setup.environments.get(position).is_some_and(|setup| setup.covered)
                 && self.sees(now, observation, position)
             {
@@ -203,15 +211,28 @@ impl<D: Decide> Controller<D> {
                     ..lease
                 };
                 effects.push(Effect::Arm(self.guard(environment, renewed, levels_seen(seen))));
+                if let Some((not_before, tries)) = self.renewals.get_mut(position) {
+                    *not_before = now + RENEW_AGAIN.times(1_i64 << (*tries).min(6)).min(BACK_OFF_MOST);
+                    *tries = tries.saturating_add(1);
+                }
             }
         }
     }
 
-    /// A renewed guard is armed: the lease lasts as long.
-    pub(super) fn renewed(&mut self, now: Time, environment: EnvironmentIndex) {
-        let expires = now + self.setup.tempo.lease;
+    /// Whether long enough has passed since a renewal was last asked for.
+    fn may_renew(&self, now: Time, position: usize) -> bool {
+        self.renewals
+            .get(position)
+            .is_none_or(|(not_before, _)| now >= *not_before)
+    }
+
+    /// A guard was armed to fire then: the lease lasts as long, and no longer, however late that was told.
+    pub(super) fn renewed(&mut self, environment: EnvironmentIndex, fires: Time) {
         if let Some(Some(lease)) = self.leases.get_mut(environment.position()) {
-            lease.expires = expires;
+            lease.expires = lease.expires.max(fires);
+        }
+        if let Some(renewal) = self.renewals.get_mut(environment.position()) {
+            *renewal = (Time::FAR_PAST, 0);
         }
     }
 

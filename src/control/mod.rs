@@ -33,8 +33,14 @@ const SETTLE_MOST: Span = Span::from_seconds(10);
 const BACK_OFF_FIRST: Span = Span::from_seconds(5);
 /// Longest pause between attempts on one environment.
 const BACK_OFF_MOST: Span = Span::from_minutes(5);
-/// A renewal that failed, or that sight did not permit, is tried again after this.
+/// A renewal that is not answered, that failed, or that sight did not permit, is tried again after this; doubles up to
+/// [`BACK_OFF_MOST`], so that a throttled scheduler sees half a dozen requests before a lease ends, not one with every look.
 const RENEW_AGAIN: Span = Span::from_seconds(10);
+/// What was decided longer ago is decided anew instead of being sent: the process may have stood still meanwhile. Short enough
+/// that even a request whose signature is good for five minutes more ends before its lease of ten minutes or longer does.
+const DECIDED_MOST: Span = Span::from_minutes(2);
+/// A clock that was set back by more than this makes times that were noted before worthless.
+const CLOCK_SLACK: Span = Span::from_seconds(5);
 /// A request is over after this long: a writer begins none that could outlast its leadership.
 const REQUEST_MOST: Span = Span::from_seconds(15);
 /// After a stop, raised levels last this long at most: enough to start again, short enough to forget.
@@ -65,8 +71,8 @@ pub enum Input {
     Woken,
     /// The intent for this environment is durable, or could not be made so.
     Committed(EnvironmentIndex, Result<(), Failed>),
-    /// The guard for this environment is armed, or could not be.
-    Armed(EnvironmentIndex, Result<(), Failed>),
+    /// The guard for this environment that was to fire then is armed, or could not be.
+    Armed(EnvironmentIndex, Time, Result<(), Failed>),
     /// The update of this environment was answered.
     Finished(EnvironmentIndex, Outcome),
     /// This process may write until then, or no longer. It may from the start, where nobody else could.
@@ -117,8 +123,8 @@ pub enum Effect {
     Arm(Guard),
     /// Remove the guard: the environment shows base again.
     Disarm(EnvironmentIndex),
-    /// Send this update.
-    Send(Action),
+    /// Send this update, unless that can only begin at this time or later: then it was refused as [`Outcome::Raced`].
+    Send(Action, Time),
     /// The new setup is in force: from the next step on, every index is one of its own.
     Renumbered,
     /// Step with [`Input::Observed`] at this time, even if nothing was seen to change.
@@ -160,8 +166,12 @@ pub struct Controller<D> {
     flights: Vec<Flight>,
     failures: Vec<u32>,
     leases: Vec<Option<Lease>>,
+    /// Per environment: when a lease may be renewed at the earliest, and how often in a row that was asked for in vain.
+    renewals: Vec<(Time, u32)>,
     sent: Vec<Sent>,
     woken: Option<(Time, Time)>,
+    /// The latest step.
+    latest: Time,
     /// Until when this process may write.
     leads_until: Option<Time>,
     /// What comes into force when no update is under way.
@@ -186,8 +196,10 @@ impl<D: Decide> Controller<D> {
             flights: vec![Flight::default(); count],
             failures: vec![0; count],
             leases: vec![None; count],
+            renewals: vec![(Time::FAR_PAST, 0); count],
             sent: vec![Sent::default(); count],
             woken: None,
+            latest: now,
             leads_until: Some(Time::FAR_FUTURE),
             next: None,
             unsure: vec![false; count],
@@ -257,6 +269,10 @@ impl<D: Decide> Controller<D> {
 
     /// Takes one input and names what to do. The last effect is always a [`Effect::WakeAt`] unless nothing is awaited.
     pub fn step(&mut self, now: Time, observation: &Observation, input: Input, effects: &mut Vec<Effect>) {
+        if now + CLOCK_SLACK < self.latest {
+            self.went_back(now);
+        }
+        self.latest = now;
         match input {
             Input::Observed => self.observed(now, observation, effects),
             Input::Woken => {
@@ -264,7 +280,7 @@ impl<D: Decide> Controller<D> {
                 self.woken = Some((first, now));
             }
             Input::Committed(environment, result) => self.committed(now, environment, result, effects),
-            Input::Armed(environment, result) => self.armed(now, environment, result, effects),
+            Input::Armed(environment, fires, result) => self.armed(now, environment, fires, result, effects),
             Input::Finished(environment, outcome) => self.finished(now, environment, outcome, effects),
             Input::Leadership(until) => self.lead(now, until),
             Input::Overridden(subject, overridden) => self.overridden(now, subject, overridden, effects),
@@ -348,6 +364,26 @@ impl<D: Decide> Controller<D> {
             fresh.take_overrides(&self.memory);
             self.memory = fresh;
         }
+    }
+
+    /// The clock was set back: what was noted is of a time that is still to come and would hold everything up until then. As
+    /// after a start, but for what is the operator's or ours to put back. Leases end themselves, see [`Self::mind_leases`].
+    fn went_back(&mut self, now: Time) {
+        let mut fresh = Memory::new(&self.setup, now);
+        fresh.take_overrides(&self.memory);
+        for (slot, old) in fresh.environments.iter_mut().zip(&self.memory.environments) {
+            (slot.base_before, slot.in_flight) = (old.base_before, old.in_flight);
+            (slot.max_before, slot.max_ours) = (old.max_before, old.max_ours);
+            slot.acted_at = old.acted_at.map(|_| now);
+        }
+        self.memory = fresh;
+        for flight in &mut self.flights {
+            if let Flight::BackOff { until } = flight {
+                *until = now;
+            }
+        }
+        self.renewals.fill((Time::FAR_PAST, 0));
+        self.woken = self.woken.map(|_| (now, now));
     }
 
     fn overridden(&mut self, now: Time, subject: Subject, overridden: Option<Override>, effects: &mut Vec<Effect>) {
@@ -461,7 +497,8 @@ impl<D: Decide> Controller<D> {
                 next = next.min(*until);
             }
             if let Some(lease) = self.leases.get(position).copied().flatten() {
-                let again = now + RENEW_AGAIN;
+                let renewal = self.renewals.get(position).map_or(Time::FAR_PAST, |renewal| renewal.0);
+                let again = if renewal > now { renewal } else { now + RENEW_AGAIN };
                 for at in [self.renewal_due(lease), lease.expires] {
                     next = next.min(if at > now { at } else { again });
                 }

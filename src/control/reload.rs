@@ -31,6 +31,7 @@ impl<D: Decide> Controller<D> {
         self.flights = carried(&kept, &self.flights);
         self.failures = carried(&kept, &self.failures);
         self.leases = carried(&kept, &self.leases);
+        self.renewals = carried(&kept, &self.renewals);
         self.unsure = carried(&kept, &self.unsure);
         self.yielded = carried(&kept, &self.yielded);
         self.sent = carried(&kept, &self.sent);

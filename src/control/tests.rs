@@ -4,6 +4,7 @@ mod any_order;
 mod leases;
 mod orders;
 mod others;
+mod times;
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -63,6 +64,8 @@ struct Desk<D> {
     observation: Observation,
     now: Time,
     effects: Vec<Effect>,
+    /// Per environment: when the guard fires that was last asked for.
+    fires: [Time; 2],
     told: String,
 }
 
@@ -80,6 +83,7 @@ fn desk<D: Decide>(decide: D) -> Desk<D> {
         controller: Controller::new(decide, setup, Forecast::default(), START - Span::from_minutes(60)),
         now: START,
         effects: Vec::new(),
+        fires: [START; 2],
         told: String::new(),
     }
 }
@@ -105,6 +109,9 @@ impl<D: Decide> Desk<D> {
             .step(self.now, &self.observation, input, &mut self.effects);
         writeln!(self.told, "{} {heading}", clock(self.now)).unwrap();
         for effect in &self.effects {
+            if let Effect::Arm(guard) = effect {
+                self.fires[guard.environment.position()] = guard.fires;
+            }
             if let Effect::WakeAt(at) = effect {
                 assert!(*at > self.now, "a wake-up at {at}, now is {}", self.now);
             }
@@ -132,9 +139,15 @@ impl<D: Decide> Desk<D> {
             }
             Input::Overridden(_, order) => order.map_or("cleared".to_owned(), |order| format!("{:?}", order.order)),
             Input::Committed(of, result) => format!("committed {} {}", self.name(*of), verdict(*result)),
-            Input::Armed(of, result) => format!("armed {} {}", self.name(*of), verdict(*result)),
+            Input::Armed(of, _, result) => format!("armed {} {}", self.name(*of), verdict(*result)),
             Input::Finished(of, outcome) => format!("finished {} {outcome:?}", self.name(*of)),
         }
+    }
+
+    /// The guard that was last asked for is armed, or is not.
+    fn armed(&mut self, of: EnvironmentIndex, result: Result<(), Failed>) -> &mut Self {
+        let fires = self.fires[of.position()];
+        self.step(Input::Armed(of, fires, result))
     }
 
     /// Everything that the controller asks of the driver goes well, until it asks for nothing more. Batch follows at once.
@@ -142,8 +155,8 @@ impl<D: Decide> Desk<D> {
         loop {
             let next = self.effects.iter().find_map(|effect| match *effect {
                 Effect::Commit(of, ..) => Some(Input::Committed(of, Ok(()))),
-                Effect::Arm(guard) => Some(Input::Armed(guard.environment, Ok(()))),
-                Effect::Send(action) => Some(Input::Finished(action.environment(), Outcome::Accepted)),
+                Effect::Arm(guard) => Some(Input::Armed(guard.environment, guard.fires, Ok(()))),
+                Effect::Send(action, _) => Some(Input::Finished(action.environment(), Outcome::Accepted)),
                 Effect::Observe | Effect::Disarm(_) | Effect::Renumbered | Effect::WakeAt(_) => None,
             });
             let Some(input) = next else {
@@ -159,7 +172,7 @@ impl<D: Decide> Desk<D> {
     /// What was sent shows in what is read.
     fn take_sent(&mut self) {
         for effect in &self.effects {
-            if let Effect::Send(action) = effect {
+            if let Effect::Send(action, _) = effect {
                 worlds::apply(&mut self.observation, &[*action]);
             }
         }
@@ -209,7 +222,7 @@ impl<D: Decide> Desk<D> {
                 clock(guard.fires)
             ),
             Effect::Disarm(of) => format!("disarm {}", self.name(*of)),
-            Effect::Send(action) => format!("send {} {}", self.name(action.environment()), levels(action)),
+            Effect::Send(action, _) => format!("send {} {}", self.name(action.environment()), levels(action)),
             Effect::WakeAt(at) => format!("wake at {}", clock(*at)),
         }
     }
@@ -270,7 +283,7 @@ fn a_raise_is_not_sent_when_its_commit_or_its_guard_fails() {
     wishes.borrow_mut()[0] = Some((64, 256));
     desk.read(0).step(Input::Committed(SPOT, Err(Failed)));
     desk.read(5).step(Input::Committed(SPOT, Ok(())));
-    desk.step(Input::Armed(SPOT, Err(Failed)));
+    desk.armed(SPOT, Err(Failed));
     assert!(!desk.told.contains("send"), "{}", desk.told);
     assert_snapshot!(desk.told, @"
     09:00:00 observed
@@ -293,12 +306,9 @@ fn a_raise_whose_commit_or_guard_took_too_long_is_not_sent() {
         let (mut desk, wishes) = scripted();
         wishes.borrow_mut()[0] = Some((64, 256));
         desk.read(0);
-        for (at, input) in [Input::Committed(SPOT, Ok(())), Input::Armed(SPOT, Ok(()))]
-            .into_iter()
-            .enumerate()
-        {
-            desk.pass(if at == slow { 450 } else { 1 }).step(input);
-        }
+        desk.pass(if slow == 0 { 450 } else { 1 });
+        desk.step(Input::Committed(SPOT, Ok(())));
+        desk.pass(if slow == 1 { 450 } else { 1 }).armed(SPOT, Ok(()));
         assert!(!desk.told.contains("send"), "{}", desk.told);
         desk.read(5);
         assert_eq!(desk.commits(), 1, "{}", desk.told);
@@ -326,10 +336,10 @@ fn one_update_at_a_time_is_under_way_per_environment() {
     desk.read(0);
     assert_eq!(desk.commits(), 2);
     wishes.borrow_mut()[0] = Some((128, 256));
-    for input in [Input::Committed(SPOT, Ok(())), Input::Armed(SPOT, Ok(()))] {
-        assert_eq!(desk.read(10).commits(), 0, "{}", desk.told);
-        desk.step(input);
-    }
+    assert_eq!(desk.read(10).commits(), 0, "{}", desk.told);
+    desk.step(Input::Committed(SPOT, Ok(())));
+    assert_eq!(desk.read(10).commits(), 0, "{}", desk.told);
+    desk.armed(SPOT, Ok(()));
     assert_eq!(desk.read(10).commits(), 0, "{}", desk.told);
     desk.step(Input::Finished(SPOT, Outcome::Accepted));
     assert_eq!(desk.read(10).commits(), 1, "{}", desk.told);
@@ -342,7 +352,7 @@ fn answers_out_of_turn_are_ignored() {
     desk.read(0);
     for input in [
         Input::Committed(SPOT, Ok(())),
-        Input::Armed(SPOT, Ok(())),
+        Input::Armed(SPOT, START, Ok(())),
         Input::Finished(SPOT, Outcome::Accepted),
         Input::Finished(EnvironmentIndex(99), Outcome::Failed),
     ] {
@@ -364,7 +374,7 @@ fn an_overshoot_is_waited_for_without_longer_and_longer_pauses() {
     for _ in 0..4 {
         desk.read(0);
         desk.step(Input::Committed(SPOT, Ok(())))
-            .step(Input::Armed(SPOT, Ok(())))
+            .armed(SPOT, Ok(()))
             .step(Input::Finished(SPOT, Outcome::Overshoot));
         assert_eq!(
             desk.effects.last(),
@@ -384,8 +394,7 @@ fn refusals_make_longer_and_longer_pauses_for_their_own_environment() {
     for round in 0..9 {
         desk.read(0);
         assert_eq!(desk.commits(), 1, "{}", desk.told);
-        desk.step(Input::Committed(SPOT, Ok(())))
-            .step(Input::Armed(SPOT, Ok(())));
+        desk.step(Input::Committed(SPOT, Ok(()))).armed(SPOT, Ok(()));
         let outcome = [Outcome::Throttled, Outcome::Raced][round % 2];
         desk.step(Input::Finished(SPOT, outcome));
         let Some(Effect::WakeAt(until)) = desk.effects.last().copied() else {
@@ -405,8 +414,7 @@ fn refusals_make_longer_and_longer_pauses_for_their_own_environment() {
     wishes.borrow_mut()[1] = Some((32, 256));
     desk.read(0);
     assert_eq!(desk.commits(), 2, "{}", desk.told);
-    desk.step(Input::Committed(SPOT, Ok(())))
-        .step(Input::Armed(SPOT, Ok(())));
+    desk.step(Input::Committed(SPOT, Ok(()))).armed(SPOT, Ok(()));
     desk.take_sent();
     desk.step(Input::Finished(SPOT, Outcome::Accepted));
     wishes.borrow_mut()[0] = Some((128, 256));
@@ -426,8 +434,7 @@ fn an_observation_older_than_our_update_is_not_acted_on() {
     worlds::add_runnable(&mut desk.observation, 0, shape(4), 20);
     desk.read(0).read(20);
     assert_eq!(desk.commits(), 1, "{}", desk.told);
-    desk.step(Input::Committed(SPOT, Ok(())))
-        .step(Input::Armed(SPOT, Ok(())));
+    desk.step(Input::Committed(SPOT, Ok(()))).armed(SPOT, Ok(()));
     desk.take_sent();
     desk.pass(2).step(Input::Finished(SPOT, Outcome::Accepted));
     worlds::add_runnable(&mut desk.observation, 0, shape(4), 40);

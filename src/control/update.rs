@@ -1,7 +1,8 @@
 //! One update on its way: committed, armed, sent, answered; and what follows when a step fails.
 
 use crate::control::{
-    BACK_OFF_FIRST, BACK_OFF_MOST, Controller, Decide, Effect, Failed, Flight, Guard, Lease, Outcome,
+    BACK_OFF_FIRST, BACK_OFF_MOST, Controller, DECIDED_MOST, Decide, Effect, Failed, Flight, Guard, Lease, Outcome,
+    REQUEST_MOST,
 };
 use crate::ids::EnvironmentIndex;
 use crate::planner::plan::Levels;
@@ -37,9 +38,19 @@ impl<D: Decide> Controller<D> {
             }
             lease => {
                 self.set_flight(environment, Flight::Sending(action, lease));
-                effects.push(Effect::Send(action));
+                effects.push(Effect::Send(action, self.send_before(now, lease)));
             }
         }
+    }
+
+    /// A writer starts no request that cannot end before its lease does, nor before its leadership does.
+    fn send_before(&self, now: Time, lease: Option<Lease>) -> Time {
+        let leads = self.leads_until.filter(|until| *until < Time::FAR_FUTURE);
+        let leads = leads.map_or(Time::FAR_FUTURE, |until| until - REQUEST_MOST);
+        let due = lease.map_or(Time::FAR_FUTURE, |lease| self.renewal_due(lease));
+        // What only gives back may do so late in its lease.
+        let due = if due > now { due } else { Time::FAR_FUTURE };
+        (now + DECIDED_MOST).min(due).min(leads)
     }
 
     pub(super) fn guard(&self, environment: EnvironmentIndex, lease: Lease, levels: Levels) -> Guard {
@@ -60,23 +71,40 @@ impl<D: Decide> Controller<D> {
         &mut self,
         now: Time,
         environment: EnvironmentIndex,
+        fires: Time,
         result: Result<(), Failed>,
         effects: &mut Vec<Effect>,
     ) {
-        match (self.flights.get(environment.position()).copied(), result) {
-            (Some(Flight::Arming(..)), _) if self.stopping || !self.leads(now) => self.not_sent(environment),
-            (Some(Flight::Arming(action, lease)), Ok(())) if now < self.renewal_due(lease) => {
-                self.set_flight(environment, Flight::Sending(action, Some(lease)));
-                effects.push(Effect::Send(action));
+        let flight = self.flights.get(environment.position()).copied();
+        match (flight, result) {
+            (Some(Flight::Arming(action, lease)), _) if fires == lease.expires => {
+                if self.stopping || !self.leads(now) {
+                    self.not_sent(environment);
+                    self.in_vain(environment, lease);
+                } else if result.is_ok() && now < self.renewal_due(lease) {
+                    self.set_flight(environment, Flight::Sending(action, Some(lease)));
+                    effects.push(Effect::Send(action, self.send_before(now, Some(lease))));
+                } else {
+                    // Not armed, or so late that what was decided is no longer true.
+                    self.not_sent(environment);
+                    self.in_vain(environment, lease);
+                    self.back_off(now, environment);
+                }
             }
-            // Not armed, or so late that what was decided is no longer true.
-            (Some(Flight::Arming(..)), _) => {
-                self.not_sent(environment);
-                self.back_off(now, environment);
-            }
-            // A guard moved for a renewal: the lease counts from when it is armed.
-            (Some(_), Ok(())) if !self.stopping => self.renewed(now, environment),
+            // A guard moved for a renewal: the lease lasts as long.
+            (Some(_), Ok(())) if !self.stopping => self.renewed(environment, fires),
             (Some(_) | None, _) => {}
+        }
+    }
+
+    /// A guard may be armed and nothing was raised. Until it is removed it would put back a min that the operator changes
+    /// meanwhile: that is noted as a lease of base, which goes as every lease does that is served.
+    fn in_vain(&mut self, environment: EnvironmentIndex, lease: Lease) {
+        let position = environment.position();
+        let base = self.setup.environments.get(position).map(|setup| setup.base);
+        if let (Some(slot), Some(min_vcpus), false) = (self.leases.get_mut(position), base, self.stopping) {
+            let raised = slot.filter(|held| held.min_vcpus > min_vcpus);
+            *slot = raised.or(Some(Lease { min_vcpus, ..lease }));
         }
     }
 
@@ -107,8 +135,9 @@ impl<D: Decide> Controller<D> {
                         min_vcpus: action.to().min_vcpus,
                         ..held
                     }));
-                    // On the way out nobody will see base again; the guard stays and does nothing more than that.
-                    if self.restoring {
+                    // On the way out nobody will see base again; the guard stays and does nothing more than that. What was
+                    // raised while we were asked to stop goes back as well.
+                    if self.restoring && lease.is_none() {
                         *slot = None;
                     }
                 }
@@ -132,6 +161,9 @@ impl<D: Decide> Controller<D> {
                 // Its effect is unknown: what was raised may stand, so the lease is kept until the environment says otherwise.
                 if let (Some(slot), Outcome::Failed) = (self.leases.get_mut(position), outcome) {
                     *slot = slot.or(lease);
+                }
+                if let (Some(lease), true) = (lease, self.needs_guard(&action) && self.leads(now)) {
+                    self.in_vain(environment, lease);
                 }
                 if outcome == Outcome::Overshoot {
                     let until = now + self.setup.tempo.between_updates;

@@ -16,21 +16,28 @@ use super::reload::Keys;
 use super::sight::Sight;
 use super::store::{Leases, Writer};
 use super::telling::Teller;
-use super::wake::Waits;
+use super::waits::Waits;
+use super::wake::Flood;
 use super::{Event, Found, OnStop, Options, reading};
 use crate::account::Topology;
 use crate::clock;
-use crate::control::{Controller, Effect, Input, Planner};
+use crate::control::{Controller, Effect, Failed, Input, Planner};
 use crate::explain::printable;
 use crate::ids::EnvironmentIndex;
 use crate::input::render;
 use crate::journal::{Ended, Transition};
-use crate::planner::plan::Subject;
+use crate::observation::{Observation, Seen};
+use crate::planner::plan::{Because, Limit, Plan, Reason, Subject};
 use crate::policy::Policy;
+use crate::setup::Setup;
 use crate::units::{Span, Time};
 
 /// The longest sleep: should the clock on the wall jump, it is noticed after this.
 const SLEEP_MOST: Span = Span::from_seconds(5);
+/// Longer between two rounds than any sleep: the process stood still, or the clock was set forward.
+const STOOD_STILL: Span = Span::from_seconds(60);
+/// A clock that goes back by more than this was set back.
+const CLOCK_SLACK: Span = Span::from_seconds(5);
 /// A stop may take this long in all, and this long for what was being sent.
 const STOP_MOST: Span = Span::from_seconds(8);
 /// How often a stop looks whether it is done.
@@ -60,6 +67,7 @@ pub(super) struct Driver<C> {
     pub(super) sizes: Sizes,
     pub(super) orders: Orders,
     pub(super) waits: Waits,
+    pub(super) flood: Flood,
     pub(super) actuator: Actuator<C>,
     pub(super) writer: Writer,
     pub(super) teller: Teller,
@@ -76,6 +84,8 @@ pub(super) struct Driver<C> {
     pub(super) inherits: bool,
     /// The last wait for hints went well.
     pub(super) hears: bool,
+    /// The time at the last round.
+    pub(super) latest: Time,
     /// Why the policies were last refused.
     pub(super) refused: Option<String>,
     /// Requests to AWS that were counted already, by service, operation and code.
@@ -98,7 +108,7 @@ impl<C: Cloud> Driver<C> {
         cadence.set_parts(sight.parts());
         let writer = Writer::start(options.store.clone(), options.retention);
         Self {
-            actuator: Actuator::new(Arc::clone(&cloud), events.clone(), options.apply, options.guard),
+            actuator: Actuator::new(Arc::clone(&cloud), events.clone(), &options),
             cloud,
             kit,
             events,
@@ -110,6 +120,7 @@ impl<C: Cloud> Driver<C> {
             sizes: Sizes::default(),
             orders: Orders::default(),
             waits: Waits::new(now),
+            flood: Flood::default(),
             writer,
             teller: Teller::default(),
             effects: Vec::new(),
@@ -119,6 +130,7 @@ impl<C: Cloud> Driver<C> {
             leads_until: Some(Time::FAR_FUTURE),
             inherits: false,
             hears: options.events,
+            latest: now,
             refused: None,
             counted: BTreeMap::new(),
             options,
@@ -186,6 +198,7 @@ impl<C: Cloud> Driver<C> {
         let _ = leads.send(listens(&self));
         loop {
             let now = self.now();
+            self.mind_clock(now);
             self.begin_reading(now);
             self.writer.tidy(now);
             let next = self.wake_at.min(self.cadence.next(now, &self.circumstances()));
@@ -216,10 +229,23 @@ impl<C: Cloud> Driver<C> {
         self.stop(inbox).await;
     }
 
+    /// A time that is not what it should be is told. Nothing is thrown away on its account: it may be corrected soon.
+    fn mind_clock(&mut self, now: Time) {
+        let passed = now.since(self.latest);
+        if passed + CLOCK_SLACK < Span::ZERO {
+            tracing::warn!(from = %self.latest, to = %now, "The clock was set back; everything is read again");
+            self.sight.no_later_than(now);
+        } else if passed > STOOD_STILL {
+            tracing::warn!(from = %self.latest, to = %now, "The process stood still, or the clock was set forward");
+            self.writer.tidy_later(now);
+        }
+        self.latest = now;
+    }
+
     /// Hands over or restores; what is being sent may still be answered. Out within ten seconds.
     async fn stop(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) {
         // Whoever wants us gone waits by the time of this machine, whatever the account's clock does.
-        let took = clock::stopwatch();
+        let took = clock::Stopwatch::start();
         let restore = self.options.on_stop == OnStop::Restore || !self.options.guard;
         let input = if restore { Input::Restore } else { Input::Stop };
         self.step(input.clone());
@@ -228,7 +254,7 @@ impl<C: Cloud> Driver<C> {
                 .map(EnvironmentIndex::at)
                 .any(|environment| self.controller.is_sending(environment));
             let restoring = restore && self.leads() && !self.leases().is_empty();
-            if took() >= STOP_MOST.seconds_f64() || !(sending || restoring || self.actuator.is_busy()) {
+            if took.seconds() >= STOP_MOST.seconds_f64() || !(sending || restoring || self.actuator.is_busy()) {
                 break;
             }
             match clock::within(STOP_STEP, inbox.recv()).await {
@@ -303,9 +329,11 @@ impl<C: Cloud> Driver<C> {
                 self.step_of(&name, |environment| Input::Committed(environment, result));
                 false
             }
-            Event::Armed(name, result) => {
+            Event::Armed(name, fires, result) => {
                 self.actuator.answered();
-                self.step_of(&name, |environment| Input::Armed(environment, result));
+                self.teller.armed(&name, result.as_ref().err().map(String::as_str));
+                let result = result.map_err(|_| Failed);
+                self.step_of(&name, |environment| Input::Armed(environment, fires, result));
                 false
             }
             Event::Sent(name, answer) => {
@@ -384,7 +412,8 @@ impl<C: Cloud> Driver<C> {
         self.meter.add(began, listed.calls);
         let mut transitions = Vec::with_capacity(listed.jobs.len());
         for job in std::mem::take(&mut listed.jobs) {
-            self.waits.seen_running(name, &job, &self.options.metrics);
+            let waits_for = !self.sizes.parents(&job.id).is_empty();
+            self.waits.seen(name, &job, waits_for, &self.options.metrics);
             transitions.push(Transition {
                 at: began,
                 queue: name.to_owned(),
@@ -397,7 +426,20 @@ impl<C: Cloud> Driver<C> {
         self.writer.jobs(transitions);
         let book = std::mem::take(&mut listed.book);
         self.books.entry(name.to_owned()).or_default().absorb(book, began);
+        let before = self
+            .sight
+            .queues_read
+            .get(name)
+            .and_then(|extra| extra.trouble.as_ref());
+        if let Some(trouble) = listed.trouble.as_ref().filter(|trouble| before != Some(*trouble)) {
+            let (queue, trouble) = (printable(name), printable(trouble));
+            tracing::warn!(%queue, %trouble, "Jobs are seen in part only");
+        }
+        let short = listed.short.then(|| self.sight.queue(name)).flatten();
         self.sight.jobs(name, listed);
+        if let Some(queue) = short.and_then(|index| self.controller.setup().queues.get(index.position())) {
+            self.sight.short_of_capacity(&queue.environments, began);
+        }
     }
 
     /// Steps the controller for an environment that is still there.
@@ -412,9 +454,9 @@ impl<C: Cloud> Driver<C> {
         let now = self.now();
         let looks = matches!(input, Input::Observed);
         let mut effects = std::mem::take(&mut self.effects);
-        let took = clock::stopwatch();
+        let took = clock::Stopwatch::start();
         self.controller.step(now, &self.sight.observation, input, &mut effects);
-        let took = took();
+        let took = took.seconds();
         self.wake_at = Time::FAR_FUTURE;
         for effect in effects.drain(..) {
             self.perform(now, effect);
@@ -427,6 +469,9 @@ impl<C: Cloud> Driver<C> {
             self.options
                 .metrics
                 .planned(setup, &self.sight.observation, plan, now, took);
+            for (queue, full) in full_queues(setup, plan, &self.sight.observation) {
+                self.waits.full(queue, full, now);
+            }
             self.tell();
         }
     }
@@ -459,9 +504,40 @@ impl<C: Cloud> Driver<C> {
             metrics.lease(&environment.name, environment.lease_expires);
             metrics.guarded(&environment.name, environment.guarded);
         }
+        for queue in &snapshot.queues {
+            let blocked = queue.blocked.as_ref().map(|(_, since)| *since);
+            self.options.metrics.queue(&queue.name, queue.oldest, blocked);
+        }
         self.count_requests();
         self.options.snapshot.send_replace(snapshot);
     }
+}
+
+/// Whether every environment of each queue is full: at its maximum, at its service quota, or not to be used at all.
+fn full_queues<'a>(
+    setup: &'a Setup,
+    plan: &'a Plan,
+    observation: &'a Observation,
+) -> impl Iterator<Item = (&'a str, bool)> {
+    let full = |index: &EnvironmentIndex| {
+        let seen = observation.environments.get(index.position());
+        let (Some(now), Some(of)) = (seen.and_then(Seen::value), setup.environments.get(index.position())) else {
+            return false;
+        };
+        let at_quota = |reason: &Reason| {
+            reason.subject == Subject::Environment(*index)
+                && matches!(reason.because, Because::Limit(Limit::Quota(_), _))
+        };
+        !now.valid
+            || !now.enabled
+            || now.desired_vcpus + of.smallest > now.max_vcpus
+            || plan.reasons.iter().any(at_quota)
+    };
+    let queues = setup.queues.iter();
+    queues.map(move |queue| {
+        let all = !queue.environments.is_empty() && queue.environments.iter().all(full);
+        (queue.name.as_str(), all)
+    })
 }
 
 /// The next word on who leads; never, where nobody tells.

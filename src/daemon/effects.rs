@@ -5,15 +5,16 @@
 //! with every reload.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::Event;
 use super::cloud::{Answer, Cloud, NamedGuard};
 use super::driver::Driver;
 use super::store::Leases;
-use crate::clock;
+use super::{Event, Options};
+use crate::clock::{self, Clock};
 use crate::control::{Effect, Failed, Guard, Lease, Outcome};
 use crate::explain::{self, printable};
 use crate::ids::EnvironmentIndex;
@@ -29,12 +30,16 @@ const COMMIT_MOST: Span = Span::from_seconds(30);
 /// A call that takes longer has failed, whatever it promised.
 const CALL_MOST: Span = Span::from_seconds(30);
 
+const DRY: &str = "this is a dry run";
+const TOO_LATE: &str = "not sent: it was decided too long ago, and is decided anew";
+
 /// What a lane is asked to do.
 #[derive(Clone, Debug)]
 enum Order {
     Arm(NamedGuard),
     Disarm,
-    Send(Change),
+    /// Only if it can begin before that time.
+    Send(Change, Time),
 }
 
 /// Both keys to a write, and the lanes.
@@ -45,18 +50,20 @@ pub(super) struct Actuator<C> {
     apply: bool,
     /// Whether guards are used at all.
     guard: bool,
+    clock: Clock,
     lanes: BTreeMap<String, mpsc::UnboundedSender<Order>>,
     /// Arms and sends that are not answered yet.
     unanswered: usize,
 }
 
 impl<C: Cloud> Actuator<C> {
-    pub(super) const fn new(cloud: Arc<C>, events: mpsc::UnboundedSender<Event>, apply: bool, guard: bool) -> Self {
+    pub(super) const fn new(cloud: Arc<C>, events: mpsc::UnboundedSender<Event>, options: &Options) -> Self {
         Self {
             cloud,
             events,
-            apply,
-            guard,
+            apply: options.apply,
+            guard: options.guard,
+            clock: options.clock,
             lanes: BTreeMap::new(),
             unanswered: 0,
         }
@@ -76,11 +83,12 @@ impl<C: Cloud> Actuator<C> {
     pub(super) fn arm(&mut self, guard: NamedGuard) {
         self.unanswered += 1;
         if !self.apply {
-            let _ = self.events.send(Event::Armed(guard.environment, Err(Failed)));
+            let dry = Err(DRY.to_owned());
+            let _ = self.events.send(Event::Armed(guard.environment, guard.fires, dry));
         } else if self.guard {
             self.order(&guard.environment.clone(), Order::Arm(guard));
         } else {
-            let _ = self.events.send(Event::Armed(guard.environment, Ok(())));
+            let _ = self.events.send(Event::Armed(guard.environment, guard.fires, Ok(())));
         }
     }
 
@@ -91,16 +99,13 @@ impl<C: Cloud> Actuator<C> {
         }
     }
 
-    /// Sends an update, once.
-    pub(super) fn send(&mut self, environment: &str, change: Change) {
+    /// Sends an update, once, if that begins before this time.
+    pub(super) fn send(&mut self, environment: &str, change: Change, before: Time) {
         self.unanswered += 1;
         if self.apply {
-            self.order(environment, Order::Send(change));
+            self.order(environment, Order::Send(change, before));
         } else {
-            let answer = Answer {
-                outcome: Outcome::Failed,
-                message: "this is a dry run".to_owned(),
-            };
+            let answer = refused(Outcome::Failed, DRY.to_owned());
             let _ = self.events.send(Event::Sent(environment.to_owned(), answer));
         }
     }
@@ -109,7 +114,7 @@ impl<C: Cloud> Actuator<C> {
         if self.lanes.get(environment).is_none_or(mpsc::UnboundedSender::is_closed) {
             let (orders, inbox) = mpsc::unbounded_channel();
             let (cloud, events) = (Arc::clone(&self.cloud), self.events.clone());
-            tokio::spawn(lane(cloud, environment.to_owned(), inbox, events));
+            tokio::spawn(lane(cloud, environment.to_owned(), inbox, events, self.clock));
             self.lanes.insert(environment.to_owned(), orders);
         }
         if let Some(lane) = self.lanes.get(environment) {
@@ -124,6 +129,7 @@ async fn lane<C: Cloud>(
     name: String,
     mut orders: mpsc::UnboundedReceiver<Order>,
     events: mpsc::UnboundedSender<Event>,
+    clock: Clock,
 ) {
     // A guard is still to be removed.
     let mut owed = false;
@@ -132,29 +138,31 @@ async fn lane<C: Cloud>(
         match order {
             Order::Arm(guard) => {
                 owed = false;
-                let armed = match clock::within(CALL_MOST, cloud.arm(&guard)).await {
-                    Some(Ok(())) => Ok(()),
-                    Some(Err(error)) => {
-                        let (environment, error) = (printable(&name), printable(&error.message));
-                        tracing::warn!(%environment, %error, "The guard could not be armed");
-                        Err(Failed)
-                    }
-                    None => Err(Failed),
+                let fires = guard.fires;
+                // The process may have stood still since it was asked for. One that fires at once would take back what stands.
+                let armed = if clock.now() < fires {
+                    let cloud = Arc::clone(&cloud);
+                    let armed = answered(CALL_MOST, async move { cloud.arm(&guard).await }).await;
+                    armed.and_then(|armed| armed.map_err(|error| error.message))
+                } else {
+                    Err(TOO_LATE.to_owned())
                 };
-                let _ = events.send(Event::Armed(name.clone(), armed));
+                let _ = events.send(Event::Armed(name.clone(), fires, armed));
             }
-            Order::Send(change) => {
-                let answer = clock::within(CALL_MOST, cloud.send(&name, &change)).await;
-                let answer = answer.unwrap_or_else(|| Answer {
-                    outcome: Outcome::Failed,
-                    message: "no answer came".to_owned(),
-                });
+            Order::Send(change, before) => {
+                let answer = if clock.now() < before {
+                    let (cloud, name) = (Arc::clone(&cloud), name.clone());
+                    let answer = answered(CALL_MOST, async move { cloud.send(&name, &change).await }).await;
+                    answer.unwrap_or_else(|why| refused(Outcome::Failed, why))
+                } else {
+                    refused(Outcome::Raced, TOO_LATE.to_owned())
+                };
                 let _ = events.send(Event::Sent(name.clone(), answer));
             }
             Order::Disarm => {
-                next = disarm(cloud.as_ref(), &name, &mut orders).await;
+                next = disarm(&cloud, &name, &mut orders).await;
                 // An update in between does not settle it; a guard that is wanted again does.
-                owed = matches!(next, Some(Order::Send(_)));
+                owed = matches!(next, Some(Order::Send(..)));
             }
         }
         if next.is_none() {
@@ -167,21 +175,41 @@ async fn lane<C: Cloud>(
     }
 }
 
+/// What a call answers, or why it does not: also a call that panics is one that failed, since whoever waits for the answer
+/// would wait for ever. A call that takes too long is given up.
+pub(super) async fn answered<T: Send + 'static>(
+    most: Span,
+    call: impl Future<Output = T> + Send + 'static,
+) -> Result<T, String> {
+    let mut task = tokio::task::JoinSet::new();
+    task.spawn(call);
+    match clock::within(most, task.join_next()).await {
+        Some(Some(answer)) => answer.map_err(|error| error.to_string()),
+        Some(None) | None => Err(format!("no answer came within {most}")),
+    }
+}
+
+const fn refused(outcome: Outcome, message: String) -> Answer {
+    Answer { outcome, message }
+}
+
 /// Tries until it is done, or until something newer is asked for, which is returned.
-async fn disarm<C: Cloud>(cloud: &C, name: &str, orders: &mut mpsc::UnboundedReceiver<Order>) -> Option<Order> {
+async fn disarm<C: Cloud>(cloud: &Arc<C>, name: &str, orders: &mut mpsc::UnboundedReceiver<Order>) -> Option<Order> {
     let mut pause = DISARM_AGAIN;
     loop {
         // What was asked for meanwhile is newer, and a guard that is moved need not be removed first.
         if let Ok(newer) = orders.try_recv() {
             return Some(newer);
         }
-        match clock::within(CALL_MOST, cloud.disarm(name)).await {
-            Some(Ok(())) => return None,
-            Some(Err(error)) if pause == DISARM_AGAIN => {
-                let (environment, error) = (printable(name), printable(&error.message));
+        let (asked, of) = (Arc::clone(cloud), name.to_owned());
+        let done = answered(CALL_MOST, async move { asked.disarm(&of).await }).await;
+        match done.and_then(|done| done.map_err(|error| error.message)) {
+            Ok(()) => return None,
+            Err(error) if pause == DISARM_AGAIN => {
+                let (environment, error) = (printable(name), printable(&error));
                 tracing::warn!(%environment, %error, "The guard could not be removed; it is tried again");
             }
-            Some(Err(_)) | None => {}
+            Err(_) => {}
         }
         if let Some(newer) = clock::within(pause, orders.recv()).await {
             return newer;
@@ -212,16 +240,18 @@ impl<C: Cloud> Driver<C> {
                     self.actuator.disarm(name);
                 }
             }
-            Effect::Send(action) => {
+            Effect::Send(action, before) => {
                 let position = action.environment().position();
                 if let Some(name) = self.sight.environment_names().get(position) {
                     let sentence = explain::action(self.controller.setup(), &action);
                     self.teller.sending(name, sentence);
-                    self.actuator.send(name, action.change());
+                    self.actuator.send(name, action.change(), before);
                 }
             }
             Effect::Renumbered => {
                 self.options.metrics.reset(self.controller.setup());
+                let queues = &self.controller.setup().queues;
+                self.waits.retain(|name| queues.iter().any(|queue| queue.name == name));
                 self.sight.renumber(self.controller.setup());
                 self.cadence.set_parts(self.sight.parts());
                 self.books.retain(|name, _| self.sight.queue(name).is_some());
@@ -329,5 +359,51 @@ impl<C: Cloud> Driver<C> {
             self.noted.clone_from(&leases);
             self.writer.finished(leases, None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::tests::account::{Account, START};
+    use crate::units::Vcpus;
+
+    /// The process may stand still between a decision and the lane that carries it out.
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_begins_nothing_whose_time_has_passed() {
+        let account = Account::new(Clock::paced(START));
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let (events, mut told) = mpsc::unbounded_channel();
+        let lane = lane(
+            Arc::new(account.clone()),
+            "spot".to_owned(),
+            inbox,
+            events,
+            account.clock,
+        );
+        let lane = tokio::spawn(lane);
+        let change = Change {
+            min_vcpus: Some(Vcpus::new(64)),
+            ..Change::default()
+        };
+        orders.send(Order::Send(change, START)).unwrap();
+        let guard = NamedGuard {
+            environment: "spot".to_owned(),
+            fires: START,
+            min_vcpus: Vcpus::ZERO,
+            max_vcpus: None,
+        };
+        orders.send(Order::Arm(guard)).unwrap();
+        let Some(Event::Sent(_, answer)) = told.recv().await else {
+            panic!("no answer");
+        };
+        assert_eq!(answer.outcome, Outcome::Raced);
+        let Some(Event::Armed(_, fires, armed)) = told.recv().await else {
+            panic!("no answer");
+        };
+        assert!(fires == START && armed.is_err());
+        assert_eq!(account.log(), Vec::<String>::new());
+        drop(orders);
+        lane.await.unwrap();
     }
 }

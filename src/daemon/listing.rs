@@ -15,7 +15,7 @@ use super::cloud::{Cloud, Page, Read, Unread};
 use crate::catalog::Resources;
 use crate::jobs::{JobSeen, JobSize, JobStatus};
 use crate::observation::{Gap, NotDemand, Seen, Shape, Tally};
-use crate::units::{Mebibytes, Span, Time, Vcpus};
+use crate::units::{Mebibytes, Span, Time, Vcpus, to_i64};
 
 /// Sizes that are remembered: some 10 MB.
 const SIZES_MOST: usize = 50_000;
@@ -33,6 +33,12 @@ const PAGES_MOST: u32 = 200;
 const SUMMARY_OLD: Span = Span::from_seconds(60);
 /// A reason for being blocked is believed after this: Batch also states some while a fitting instance is still booting.
 const BELIEVED_AFTER: Span = Span::from_minutes(10);
+/// A lack of capacity is believed after this, for the same reason; patience is counted besides.
+const SHORT_AFTER: Span = Span::from_seconds(60);
+/// Arrays without a summary whose children are listed one by one, per listing.
+const LISTED_ARRAYS_MOST: usize = 20;
+/// Pages of an array's children in one status: there are at most 10,000.
+const CHILD_PAGES_MOST: u32 = 10;
 /// Blocked jobs and children of arrays that are remembered per queue.
 const REMEMBERED_MOST: usize = 20_000;
 
@@ -76,6 +82,8 @@ pub(super) fn parent_of(id: &str) -> Option<&str> {
 pub(super) struct Book {
     /// Jobs with a reason for being blocked: since when it has been seen.
     blocked: BTreeMap<String, Time>,
+    /// Since when Batch has been saying at each listing that it gets no instances for the job at the head.
+    short_since: Option<Time>,
     /// What events told of children of arrays: by parent and child, in the order of their times.
     told: BTreeMap<String, BTreeMap<String, Vec<(Time, JobStatus)>>>,
 }
@@ -98,6 +106,7 @@ impl Book {
     /// Takes over what a listing that began then found; what events told meanwhile stays.
     pub(super) fn absorb(&mut self, listed: Self, began: Time) {
         self.blocked = listed.blocked;
+        self.short_since = listed.short_since;
         self.told.retain(|parent, told| {
             let later = || told.values().flatten().any(|(at, _)| *at >= began);
             listed.told.contains_key(parent) || later()
@@ -123,7 +132,10 @@ impl Book {
     fn believes(&mut self, job: &JobSeen, now: Time) -> bool {
         let known = self.blocked.len() < REMEMBERED_MOST || self.blocked.contains_key(&job.id);
         let since = if known {
-            *self.blocked.entry(job.id.clone()).or_insert(now)
+            let since = self.blocked.entry(job.id.clone()).or_insert(now);
+            // The clock may have been set back.
+            *since = (*since).min(now);
+            *since
         } else {
             now
         };
@@ -156,6 +168,10 @@ pub(super) struct Listed {
     pub(super) blocked: Option<(String, Time)>,
     /// When the RUNNABLE job that has existed longest was submitted.
     pub(super) oldest: Option<Time>,
+    /// Batch has been saying for a while that it gets no instances.
+    pub(super) short: bool,
+    /// What could not be read beside the jobs themselves, and why.
+    pub(super) trouble: Option<String>,
     /// Every job that was listed.
     pub(super) jobs: Vec<JobSeen>,
     /// API calls that it took.
@@ -198,6 +214,9 @@ struct Lister<'a, C> {
     at_least: bool,
     placed_at_least: bool,
     blocked_now: BTreeSet<String>,
+    short_now: bool,
+    /// Arrays of which no summary tells.
+    untold: Vec<JobSeen>,
     found: Listed,
 }
 
@@ -219,6 +238,8 @@ pub(super) async fn list<C: Cloud>(
         at_least: false,
         placed_at_least: false,
         blocked_now: BTreeSet::new(),
+        short_now: false,
+        untold: Vec::new(),
         found: Listed {
             book,
             ..Listed::default()
@@ -229,6 +250,7 @@ pub(super) async fn list<C: Cloud>(
     lister.status(JobStatus::Starting).await?;
     lister.status(JobStatus::Runnable).await?;
     lister.status(JobStatus::Pending).await?;
+    lister.children().await?;
     let head = lister.head().await;
     lister.finish(head, sizes).await
 }
@@ -279,6 +301,7 @@ impl<C: Cloud> Lister<'_, C> {
                 if let (oldest, Some(created)) = (&mut self.found.oldest, job.created) {
                     *oldest = Some(oldest.map_or(created, |oldest| oldest.min(created)));
                 }
+                self.short_now |= job.status_reason.starts_with("CAPACITY:");
                 if self.is_blocked(job) {
                     self.found.not_demand.misconfigured += 1;
                     Vcpus::ZERO
@@ -304,6 +327,11 @@ impl<C: Cloud> Lister<'_, C> {
             self.found.not_demand.pending += 1;
             return;
         };
+        self.short_now |= job.status_reason.starts_with("CAPACITY:");
+        if array.summary.is_empty() && array.size > 0 {
+            self.untold.push(job.clone());
+            return;
+        }
         let mut children = array.summary.clone();
         let updated = array.updated.unwrap_or(Time::FAR_PAST);
         if array
@@ -329,6 +357,37 @@ impl<C: Cloud> Lister<'_, C> {
             }
         }
         self.row(Place::Placed, job, placed);
+    }
+
+    /// Counts the children of arrays without a summary. Those of too many are not counted, and that is said.
+    async fn children(&mut self) -> Read<()> {
+        let untold = std::mem::take(&mut self.untold);
+        if untold.len() > LISTED_ARRAYS_MOST {
+            let left = untold.len() - LISTED_ARRAYS_MOST;
+            self.found.trouble = Some(format!(
+                "{left} arrays have no statusSummary, and their children are not counted"
+            ));
+        }
+        for parent in untold.iter().take(LISTED_ARRAYS_MOST) {
+            for (status, place) in [
+                (JobStatus::Running, Place::Placed),
+                (JobStatus::Starting, Place::Placed),
+                (JobStatus::Runnable, Place::Runnable),
+            ] {
+                let (mut next, mut jobs) = (None, 0);
+                for _ in 0..CHILD_PAGES_MOST {
+                    self.found.calls += 1;
+                    let page = self.cloud.list_children(&parent.id, status, next).await?;
+                    jobs += to_i64(page.jobs.len());
+                    next = page.next;
+                    if next.is_none() {
+                        break;
+                    }
+                }
+                self.row(place, parent, jobs);
+            }
+        }
+        Ok(())
     }
 
     fn row(&mut self, place: Place, job: &JobSeen, jobs: i64) {
@@ -408,6 +467,13 @@ impl<C: Cloud> Lister<'_, C> {
                 Seen::Exactly(self.now, tally)
             }
         };
+        let book = &mut self.found.book;
+        book.short_since = self
+            .short_now
+            .then(|| book.short_since.map_or(self.now, |since| since.min(self.now)));
+        self.found.short = book
+            .short_since
+            .is_some_and(|since| self.now.since(since) >= SHORT_AFTER);
         self.found.runnable = seen(runnable, self.at_least);
         self.found.placed = seen(placed, self.placed_at_least);
         self.found.head = match head {
@@ -415,7 +481,10 @@ impl<C: Cloud> Lister<'_, C> {
             Ok(Some(id)) => sizes
                 .get(&id)
                 .map_or_else(Seen::default, |shape| Seen::Exactly(self.now, Some(shape))),
-            Err(Unread { why, .. }) => Seen::Missing(Gap { since: self.now, why }),
+            Err(Unread { why, message }) => {
+                self.found.trouble.get_or_insert(message);
+                Seen::Missing(Gap { since: self.now, why })
+            }
         };
         self.found.book.blocked.retain(|id, _| self.blocked_now.contains(id));
         let listed: BTreeSet<&str> = self.found.jobs.iter().map(|job| job.id.as_str()).collect();
@@ -449,9 +518,7 @@ impl<C: Cloud> Lister<'_, C> {
             match self.cloud.describe_jobs(ids).await {
                 Ok(described) => described.into_iter().for_each(|size| sizes.put(size)),
                 Err(error) => {
-                    let queue = crate::explain::printable(self.queue);
-                    let error = crate::explain::printable(&error.message);
-                    tracing::debug!(%queue, %error, "Sizes of jobs could not be read");
+                    self.found.trouble = Some(error.message);
                     failed = true;
                     break;
                 }

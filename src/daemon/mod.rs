@@ -2,13 +2,14 @@
 //!
 //! One task owns controller and observation and never waits for a call. Every *part* of the account is read by a task of its
 //! own and every environment has a *lane* of its own for what is changed, so that whoever is slow delays nobody else. All of
-//! them answer through one channel of [`Event`]s. `cadence` says what to read, `sight` folds it, `effects` is the one actuator,
+//! them answer through one channel of `Event`s. `cadence` says what to read, `sight` folds it, `effects` is the one actuator,
 //! `store` the one writer of what must survive.
 
 pub mod cadence;
 pub mod cloud;
 mod driver;
 mod effects;
+pub mod leadership;
 mod listing;
 mod orders;
 pub mod outlook;
@@ -21,6 +22,7 @@ pub mod store;
 mod telling;
 #[cfg(test)]
 mod tests;
+mod waits;
 mod wake;
 
 use std::path::PathBuf;
@@ -103,8 +105,8 @@ enum Event {
     Read(Part, Time, Read<Found>),
     /// An intent is durable under this number, or is not.
     Committed(String, Result<i64, Failed>),
-    /// A guard is armed, or is not.
-    Armed(String, Result<(), Failed>),
+    /// A guard that was to fire then is armed, or why it is not.
+    Armed(String, Time, Result<(), String>),
     /// An update was answered.
     Sent(String, Answer),
     /// A wait for hints ended.

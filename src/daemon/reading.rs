@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::Found;
 use super::cadence::{Cadence, Circumstances, Part, Periods};
 use super::cloud::{Cloud, EnvironmentRead, Read, Unread};
+use super::effects::answered;
 use super::listing::{self, Book, Sizes};
 use super::sight::Sight;
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::ids::QueueIndex;
 use crate::observation::{GapReason, Seen};
 use crate::overrides::{Ordered, Override, TAG};
@@ -89,35 +90,32 @@ fn could_run(queue: QueueIndex, sight: &Sight, setup: &Setup) -> Vcpus {
     queue.environments.iter().map(of).sum()
 }
 
-/// Reads one part.
+/// Reads one part, or says within two minutes why it cannot be.
 pub(super) async fn read<C: Cloud>(cloud: Arc<C>, part: Part, now: Time, needs: Needs) -> Read<Found> {
-    let reading = async {
-        Ok(match &part {
-            Part::Environments => Found::Environments(cloud.environments(&needs.names).await?),
-            Part::Queues => Found::Queues(cloud.queues(&needs.names).await?),
-            Part::Instances(_) => Found::Instances(cloud.instances(&needs.environment).await?),
-            Part::Messages(name) => Found::Messages(cloud.messages(name).await?),
-            Part::Oldest(name) => Found::Oldest(cloud.oldest_message(name).await?),
-            Part::Quota(code) => Found::Quota(cloud.quota(code).await?),
-            Part::Topology => {
-                let topology = cloud.topology().await?;
-                // Guards tell of base where levels may be raised: without them, what is raised might be taken for it.
-                let guards = if needs.guard { cloud.guards().await? } else { Vec::new() };
-                Found::Topology(Box::new(topology), guards)
-            }
-            Part::Jobs(name) => {
-                let listed = listing::list(cloud.as_ref(), name, now, needs.most, needs.book, &needs.sizes).await?;
-                Found::Jobs(Box::new(listed))
-            }
-        })
-    };
-    let late = || Unread {
-        why: GapReason::Failed,
-        message: format!("no answer within {READING_MOST}"),
-    };
-    clock::within(READING_MOST, reading)
-        .await
-        .unwrap_or_else(|| Err(late()))
+    let found = answered(READING_MOST, calls(cloud, part, now, needs)).await;
+    let why = GapReason::Failed;
+    found.unwrap_or_else(|message| Err(Unread { why, message }))
+}
+
+async fn calls<C: Cloud>(cloud: Arc<C>, part: Part, now: Time, needs: Needs) -> Read<Found> {
+    Ok(match &part {
+        Part::Environments => Found::Environments(cloud.environments(&needs.names).await?),
+        Part::Queues => Found::Queues(cloud.queues(&needs.names).await?),
+        Part::Instances(_) => Found::Instances(cloud.instances(&needs.environment).await?),
+        Part::Messages(name) => Found::Messages(cloud.messages(name).await?),
+        Part::Oldest(name) => Found::Oldest(cloud.oldest_message(name).await?),
+        Part::Quota(code) => Found::Quota(cloud.quota(code).await?),
+        Part::Topology => {
+            let topology = cloud.topology().await?;
+            // Guards tell of base where levels may be raised: without them, what is raised might be taken for it.
+            let guards = if needs.guard { cloud.guards().await? } else { Vec::new() };
+            Found::Topology(Box::new(topology), guards)
+        }
+        Part::Jobs(name) => {
+            let listed = listing::list(cloud.as_ref(), name, now, needs.most, needs.book, &needs.sizes).await?;
+            Found::Jobs(Box::new(listed))
+        }
+    })
 }
 
 /// Folds what needs no more than the sight. Gives back what does.

@@ -23,6 +23,8 @@ pub(super) struct Sight {
     pub(super) read: BTreeMap<String, EnvironmentRead>,
     /// Queues, by name.
     pub(super) queues_read: BTreeMap<String, QueueExtra>,
+    /// When launches in an environment were last said to fail, by name. Not told by its instances.
+    short: BTreeMap<String, Time>,
     /// Tags of queues, by name.
     pub(super) queue_tags: BTreeMap<String, BTreeMap<String, String>>,
     /// Ages of oldest messages, by SQS source.
@@ -37,6 +39,7 @@ pub(super) struct QueueExtra {
     pub(super) sampled: bool,
     pub(super) blocked: Option<(String, Time)>,
     pub(super) oldest: Option<Time>,
+    pub(super) trouble: Option<String>,
 }
 
 impl Sight {
@@ -64,6 +67,7 @@ impl Sight {
             arrivals: Vec::new(),
         };
         self.read.retain(|name, _| environments.contains(name));
+        self.short.retain(|name, _| environments.contains(name));
         self.queues_read.retain(|name, _| queues.contains(name));
         self.queue_tags.retain(|name, _| queues.contains(name));
         self.oldest.retain(|name, _| sqs.contains(name));
@@ -97,6 +101,39 @@ impl Sight {
 
     pub(super) fn queue(&self, name: &str) -> Option<QueueIndex> {
         position(&self.queues, name).map(QueueIndex::at)
+    }
+
+    /// The clock was set back to this: what was read later counts as read now.
+    pub(super) fn no_later_than(&mut self, now: Time) {
+        let observation = &mut self.observation;
+        observation.environments.iter_mut().for_each(|seen| limit(seen, now));
+        observation.instances.iter_mut().for_each(|seen| limit(seen, now));
+        observation.sqs.iter_mut().for_each(|seen| limit(seen, now));
+        observation.quotas.iter_mut().for_each(|seen| limit(seen, now));
+        for queue in &mut observation.queues {
+            limit(&mut queue.runnable, now);
+            limit(&mut queue.placed, now);
+            limit(&mut queue.head, now);
+        }
+    }
+
+    /// AWS Batch said, and went on saying, that it cannot get the instances it wants for a queue. It does not say where: it may
+    /// be any of the queue's environments in which something is on its way.
+    pub(super) fn short_of_capacity(&mut self, environments: &[EnvironmentIndex], at: Time) {
+        for environment in environments {
+            if !self.is_open(*environment) {
+                continue;
+            }
+            let Some(name) = self.environments.get(environment.position()).cloned() else {
+                continue;
+            };
+            let slot = self.observation.instances.get_mut(environment.position());
+            if let Some(instances) = slot.and_then(Seen::value_mut) {
+                instances.capacity_error = Some(at);
+                self.observation.generation += 1;
+                self.short.insert(name, at);
+            }
+        }
     }
 
     /// A part could not be read. Says whether that is news.
@@ -150,6 +187,10 @@ impl Sight {
     }
 
     pub(super) fn instances(&mut self, name: &str, began: Time, read: InstancesNow) {
+        let read = InstancesNow {
+            capacity_error: self.short.get(name).copied(),
+            ..read
+        };
         let observation = &mut self.observation;
         if let Some(seen) = at(&self.environments, &mut observation.instances, name) {
             observation.generation += u64::from(put(seen, Seen::Exactly(began, read)));
@@ -204,6 +245,7 @@ impl Sight {
                 sampled: listed.sampled,
                 blocked: listed.blocked,
                 oldest: listed.oldest,
+                trouble: listed.trouble,
             },
         );
     }
@@ -239,6 +281,12 @@ fn put<T: PartialEq>(slot: &mut Seen<T>, new: Seen<T>) -> bool {
     let changed = slot.value() != new.value() || slot.is_exact() != new.is_exact();
     *slot = new;
     changed
+}
+
+fn limit<T>(seen: &mut Seen<T>, now: Time) {
+    if seen.at() > now {
+        seen.refresh(now);
+    }
 }
 
 /// Only where nothing was ever read is there a gap: old values stay, with their time.
@@ -342,6 +390,25 @@ mod tests {
         setup.environments.retain(|environment| environment.name != "ondemand");
         sight.renumber(&setup);
         assert!(sight.read.is_empty());
+    }
+
+    /// Only where something is on its way, and for as long as nothing newer is known.
+    #[test]
+    fn a_lack_of_capacity_is_noted_where_a_raise_is_open_and_outlives_the_next_reading() {
+        let mut sight = Sight::new(&spot_then_on_demand());
+        sight.environments(START, vec![read("spot", 64), read("ondemand", 0)]);
+        for name in ["spot", "ondemand"] {
+            sight.instances(name, START, InstancesNow::default());
+        }
+        let generation = sight.observation.generation;
+        sight.short_of_capacity(&[EnvironmentIndex(0), EnvironmentIndex(1)], START);
+        assert!(sight.observation.generation > generation);
+        sight.instances("spot", START + Span::from_seconds(30), InstancesNow::default());
+        let seen = sight.observation.instances.iter();
+        let errors: Vec<_> = seen
+            .map(|seen| seen.value().and_then(|now| now.capacity_error))
+            .collect();
+        assert_eq!(errors, [Some(START), None]);
     }
 
     #[test]

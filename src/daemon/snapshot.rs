@@ -38,6 +38,29 @@ pub struct Snapshot {
     pub quotas: Vec<QuotaStatus>,
 }
 
+/// One thing that is said: a code for machines, a sentence for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The code of a reason (`explain::code`), or `unreadable`, `not_valid`, `yielded`.
+    pub code: String,
+    /// The code of its detail: which limit, hold, part or kind of jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The sentence.
+    pub sentence: String,
+}
+
+impl Told {
+    /// Without a detail.
+    pub fn new(code: &str, sentence: String) -> Self {
+        Self {
+            code: code.to_owned(),
+            detail: None,
+            sentence,
+        }
+    }
+}
+
 /// A compute environment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EnvironmentStatus {
@@ -81,8 +104,8 @@ pub struct EnvironmentStatus {
     pub accepted: u64,
     /// Updates refused, throttled or failed since the start.
     pub refused: u64,
-    /// Why it is as it is, in sentences.
-    pub reasons: Vec<String>,
+    /// Why it is as it is.
+    pub reasons: Vec<Told>,
 }
 
 /// A job queue.
@@ -112,8 +135,8 @@ pub struct QueueStatus {
     pub age: Option<Span>,
     /// What a person ordered.
     pub overridden: Option<Override>,
-    /// Why nothing or something is done for it, in sentences.
-    pub reasons: Vec<String>,
+    /// Why nothing or something is done for it.
+    pub reasons: Vec<Told>,
 }
 
 /// An SQS source.
@@ -134,7 +157,7 @@ pub struct SqsStatus {
     /// How long ago it was read; `None`: never.
     pub age: Option<Span>,
     /// What is said of it.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Told>,
 }
 
 /// A service quota.

@@ -24,23 +24,24 @@ use crate::policy::Policy;
 use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus};
 
-/// Between attempts to read what a start needs.
+/// Between attempts to read what a start needs; doubles up to the longest.
 const AGAIN: Span = Span::from_seconds(5);
+const AGAIN_MOST: Span = Span::from_minutes(1);
 
 /// Reads until it works. A start without sight would change nothing and only say so.
 async fn insist<T, F: Future<Output = Read<T>>>(what: &str, read: impl Fn() -> F) -> T {
-    let mut told = false;
+    let mut pause = AGAIN;
     loop {
         match read().await {
             Ok(value) => return value,
-            Err(error) if !told => {
+            Err(error) if pause == AGAIN => {
                 let error = printable(&error.message);
                 tracing::error!(%error, "Cannot begin yet: {what} could not be read; it is tried again");
-                told = true;
             }
             Err(_) => {}
         }
-        clock::wait(AGAIN).await;
+        clock::wait(pause).await;
+        pause = pause.times(2).min(AGAIN_MOST);
     }
 }
 

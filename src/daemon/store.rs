@@ -210,12 +210,17 @@ impl Writer {
 
     /// Drops old rows once in a while.
     pub(super) fn tidy(&mut self, now: Time) {
-        if self.tidied.is_none_or(|at| now >= at + TIDY_EVERY) {
+        if self.tidied.is_none_or(|at| now >= at + TIDY_EVERY || now < at) {
             self.tidied = Some(now);
             let _ = self
                 .entries
                 .send(Entry::Tidy(now - self.retention.age, self.retention.bytes));
         }
+    }
+
+    /// The clock went ahead, perhaps by years and by mistake: rows are not dropped for their age until that has lasted a while.
+    pub(super) const fn tidy_later(&mut self, now: Time) {
+        self.tidied = Some(now);
     }
 
     /// Everything so far is written when the answer comes.
@@ -238,15 +243,23 @@ impl Writer {
 async fn write(store: Store, mut inbox: mpsc::UnboundedReceiver<Entry>, room: Arc<tokio::sync::Semaphore>) {
     // Of failures only the first in a row is told.
     let mut failed = false;
+    // What a full disk did not take. Without it, an update that was answered would be one without an answer after a restart.
+    let mut owed = Owed::default();
     while let Some(entry) = inbox.recv().await {
         let takes_room = matches!(entry, Entry::Tick(_) | Entry::Jobs(_));
         let store = store.clone();
-        let done = tokio::task::spawn_blocking(move || perform(&store, entry)).await;
-        let error = match done {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(error) => Some(error.to_string()),
-        };
+        let mut owing = std::mem::take(&mut owed);
+        let (done, still) = tokio::task::spawn_blocking(move || {
+            let done = perform(&store, entry, &mut owing);
+            (done, owing)
+        })
+        .await
+        .map_or_else(
+            |error| (Err(error.to_string()), Owed::default()),
+            |(done, owing)| (done.map_err(|error| error.to_string()), owing),
+        );
+        owed = still;
+        let error = done.err();
         if let (Some(error), false) = (&error, failed) {
             tracing::error!(error, "The journal cannot be written; nothing is raised meanwhile");
         }
@@ -257,7 +270,33 @@ async fn write(store: Store, mut inbox: mpsc::UnboundedReceiver<Entry>, room: Ar
     }
 }
 
-fn perform(store: &Store, entry: Entry) -> Result<(), JournalError> {
+/// Leases and ends of intents that are still to be written: the latest of one, all of the other, in order. There are few: an
+/// intent has an end once, and none is taken while nothing can be written.
+#[derive(Default)]
+struct Owed {
+    leases: Option<Leases>,
+    ended: Vec<(i64, Ended)>,
+}
+
+impl Owed {
+    fn pay(&mut self, store: &Store) -> Result<(), JournalError> {
+        if let Some(leases) = &self.leases {
+            store.leases(leases)?;
+            self.leases = None;
+        }
+        while let Some((number, ended)) = self.ended.first() {
+            store.finish(*number, ended)?;
+            self.ended.remove(0);
+        }
+        Ok(())
+    }
+}
+
+fn perform(store: &Store, entry: Entry, owed: &mut Owed) -> Result<(), JournalError> {
+    if !matches!(entry, Entry::Finished(..)) {
+        // Whether it works shows in what follows.
+        let _ = owed.pay(store);
+    }
     match entry {
         Entry::Commit(what, answer) => {
             let (intent, memory) = *what;
@@ -271,9 +310,9 @@ fn perform(store: &Store, entry: Entry) -> Result<(), JournalError> {
             failed.map_or(Ok(()), Err)
         }
         Entry::Finished(leases, ended) => {
-            let kept = store.leases(&leases);
-            let finished = ended.map_or(Ok(()), |(number, ended)| store.finish(number, &ended));
-            kept.and(finished)
+            owed.leases = Some(leases);
+            owed.ended.extend(ended);
+            owed.pay(store)
         }
         Entry::Tick(tick) => store.tick(&tick),
         Entry::Jobs(transitions) => store.jobs(&transitions),

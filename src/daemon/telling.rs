@@ -7,7 +7,7 @@ use super::cloud::{Answer, Cloud};
 use super::driver::Driver;
 use super::listing::{jobs_in, vcpus_in};
 use super::sight::Sight;
-use super::snapshot::{EnvironmentStatus, QueueStatus, QuotaStatus, Snapshot, SqsStatus};
+use super::snapshot::{EnvironmentStatus, QueueStatus, QuotaStatus, Snapshot, SqsStatus, Told};
 use crate::catalog::Purchase;
 use crate::control::{Controller, Outcome, Planner};
 use crate::explain::{self, printable};
@@ -23,6 +23,9 @@ const TICK_EVERY: Span = Span::from_seconds(30);
 /// Reasons up to this precedence are worth a line when they begin: those after it only wait for a moment.
 const WORTH_A_LINE: u8 = 4;
 
+const UNARMED: &str = "the guard could not be armed";
+const REFUSED: &str = "the last update was refused";
+
 /// What was told last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Teller {
@@ -30,6 +33,8 @@ pub(super) struct Teller {
     minds: BTreeMap<(&'static str, String), &'static str>,
     /// What is being sent, as sentences.
     sending: BTreeMap<String, String>,
+    /// Why the last attempt to change an environment failed, by name; of a row of failures alike only the first is logged.
+    pub(super) troubles: BTreeMap<String, String>,
     /// Since the start, by environment: accepted and refused updates.
     counts: BTreeMap<String, (u64, u64)>,
     ticked: Option<(Time, u64)>,
@@ -41,19 +46,44 @@ impl Teller {
         self.sending.insert(environment.to_owned(), sentence);
     }
 
+    /// A guard was armed, or why it was not.
+    pub(super) fn armed(&mut self, environment: &str, error: Option<&str>) {
+        if let Some(error) = error {
+            if self.is_news(environment, UNARMED, error) {
+                let (environment, error) = (printable(environment), printable(error));
+                tracing::warn!(%environment, %error, "The guard could not be armed, so nothing is raised");
+            }
+        } else if self
+            .troubles
+            .get(environment)
+            .is_some_and(|why| why.starts_with(UNARMED))
+        {
+            // Whether updates are possible shows with the next update only.
+            self.troubles.remove(environment);
+            tracing::info!(environment = %printable(environment), "The guard can be armed again");
+        }
+    }
+
+    /// Remembers why something failed. Says whether that is not what failed before.
+    fn is_news(&mut self, environment: &str, what: &str, why: &str) -> bool {
+        let trouble = format!("{what}: {why}");
+        self.troubles.insert(environment.to_owned(), trouble.clone()) != Some(trouble)
+    }
+
     pub(super) fn sent(&mut self, environment: &str, answer: &Answer) {
         let action = self.sending.remove(environment).unwrap_or_default();
         let counts = self.counts.entry(environment.to_owned()).or_default();
-        let (environment, message) = (printable(environment), printable(&answer.message));
-        match answer.outcome {
-            Outcome::Accepted => {
-                counts.0 += 1;
-                tracing::info!(%environment, action, "Updated");
-            }
-            outcome @ (Outcome::Raced | Outcome::Overshoot | Outcome::Throttled | Outcome::Failed) => {
-                counts.1 += 1;
-                tracing::warn!(%environment, action, ?outcome, %message, "Not updated");
-            }
+        if answer.outcome == Outcome::Accepted {
+            counts.0 += 1;
+            self.troubles.remove(environment);
+            tracing::info!(environment = %printable(environment), action, "Updated");
+            return;
+        }
+        counts.1 += 1;
+        if self.is_news(environment, REFUSED, &answer.message) {
+            let (environment, message) = (printable(environment), printable(&answer.message));
+            let outcome = answer.outcome;
+            tracing::warn!(%environment, action, ?outcome, %message, "Not updated");
         }
     }
 
@@ -82,6 +112,7 @@ impl Teller {
                 kind: kind.to_owned(),
                 name,
                 code: explain::code(&reason.because).to_owned(),
+                detail: explain::detail(&reason.because).map(str::to_owned),
                 sentence: explain::sentence(setup, reason),
             }
         };
@@ -93,7 +124,7 @@ impl Teller {
         let generation = sight.observation.generation;
         let new = match self.ticked {
             None => true,
-            Some((at, told)) => codes != self.codes || told != generation && now >= at + TICK_EVERY,
+            Some((at, told)) => codes != self.codes || told != generation && (now >= at + TICK_EVERY || now < at),
         };
         if !new {
             return None;
@@ -104,13 +135,26 @@ impl Teller {
             at: now,
             reasons: plan.reasons.iter().map(say).collect(),
             observation: sight.observation.clone(),
-            names: Names {
-                environments: setup.environments.iter().map(|setup| setup.name.clone()).collect(),
-                queues: setup.queues.iter().map(|setup| setup.name.clone()).collect(),
-                sqs: setup.sqs_sources.iter().map(|setup| setup.name.clone()).collect(),
-                quotas: setup.quotas.iter().map(|setup| setup.code.clone()).collect(),
-            },
+            names: names(setup),
         })
+    }
+}
+
+/// Names in the order of indices.
+fn names(setup: &Setup) -> Names {
+    let environment = |index: &EnvironmentIndex| Some(setup.environments.get(index.position())?.name.clone());
+    let queue = |index: QueueIndex| setup.queues.get(index.position()).map(|queue| queue.name.clone());
+    let queues = setup.queues.iter();
+    let sources = setup.sqs_sources.iter();
+    Names {
+        environments: setup.environments.iter().map(|setup| setup.name.clone()).collect(),
+        queues: queues.clone().map(|setup| setup.name.clone()).collect(),
+        sqs: sources.clone().map(|setup| setup.name.clone()).collect(),
+        quotas: setup.quotas.iter().map(|setup| setup.code.clone()).collect(),
+        queue_environments: queues
+            .map(|setup| setup.environments.iter().filter_map(environment).collect())
+            .collect(),
+        sqs_queues: sources.map(|setup| queue(setup.queue).unwrap_or_default()).collect(),
     }
 }
 
@@ -170,15 +214,25 @@ fn age<T>(part: &Seen<T>, now: Time) -> Option<Span> {
     part.value().map(|_| now.since(part.at()).max(Span::ZERO))
 }
 
-/// Sentences about a subject, the most important first, then what of it could not be read.
-fn reasons<C: Cloud>(driver: &Driver<C>, subject: Subject, parts: &[Part]) -> Vec<String> {
+/// What is told of a subject, the most important first, then what of it could not be read.
+fn reasons<C: Cloud>(driver: &Driver<C>, subject: Subject, parts: &[Part], now: Time) -> Vec<Told> {
     let (setup, plan) = (driver.controller.setup(), driver.controller.plan());
     let mut own: Vec<_> = plan.reasons.iter().filter(|reason| reason.subject == subject).collect();
     own.sort_by_key(|reason| explain::precedence(&reason.because));
-    let mut said: Vec<String> = own.iter().map(|reason| explain::sentence(setup, reason)).collect();
+    let mut said: Vec<Told> = (own.iter())
+        .map(|reason| Told {
+            code: explain::code(&reason.because).to_owned(),
+            detail: explain::detail(&reason.because).map(str::to_owned),
+            sentence: explain::sentence(setup, reason),
+        })
+        .collect();
     for (since, message) in parts.iter().filter_map(|part| driver.sight.gaps.get(part)) {
         let name = explain::subject(setup, subject);
-        said.push(format!("{name}: not readable since {since}: {}", printable(message)));
+        let (age, why) = (now.since(*since).max(Span::ZERO), printable(message));
+        said.push(Told::new(
+            "unreadable",
+            format!("{name}: not readable since {since}, {age} ago: {why}"),
+        ));
     }
     said
 }
@@ -202,22 +256,30 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
         .get(position)
         .copied()
         .unwrap_or_default();
-    let lease = driver.controller.lease(index);
+    // A lease of base is a guard that is still to be removed: nothing is raised.
+    let held = |lease: &crate::control::Lease| lease.min_vcpus > setup.base || memory.max_before.is_some();
+    let lease = driver.controller.lease(index).filter(held);
     let (accepted, refused) = driver.teller.counts.get(&setup.name).copied().unwrap_or_default();
     let mut said = reasons(
         driver,
         Subject::Environment(index),
         &[Part::Environments, Part::Instances(setup.name.clone())],
+        now,
     );
     let name = printable(&setup.name);
     if let Some(min) = driver.controller.yielded(index) {
-        said.insert(0, format!("{name}: another hand set min to {min}; it is left alone"));
+        let sentence = format!("{name}: another hand set min to {min}; it is left alone");
+        said.insert(0, Told::new("yielded", sentence));
+    }
+    if let Some(trouble) = driver.teller.troubles.get(&setup.name) {
+        said.insert(0, Told::new("refused", format!("{name}: {}", printable(trouble))));
     }
     if let Some(read) = driver.sight.read.get(&setup.name)
         && !levels.valid
         && !read.status_reason.is_empty()
     {
-        said.insert(0, format!("{name}: not VALID: {}", printable(&read.status_reason)));
+        let sentence = format!("{name}: not VALID: {}", printable(&read.status_reason));
+        said.insert(0, Told::new("not_valid", sentence));
     }
     Some(EnvironmentStatus {
         name: setup.name.clone(),
@@ -260,6 +322,11 @@ fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<Q
         .unwrap_or_default();
     let extra = driver.sight.queues_read.get(&setup.name).cloned().unwrap_or_default();
     let parts = [Part::Queues, Part::Jobs(setup.name.clone())];
+    let mut said = reasons(driver, Subject::Queue(index), &parts, now);
+    if let Some(trouble) = &extra.trouble {
+        let sentence = format!("{}: {}", printable(&setup.name), printable(trouble));
+        said.insert(0, Told::new("unreadable", sentence));
+    }
     Some(QueueStatus {
         name: setup.name.clone(),
         runnable_jobs: jobs_in(runnable),
@@ -273,7 +340,7 @@ fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<Q
         blocked: extra.blocked,
         age: age(runnable, now),
         overridden: memory.overridden.filter(|order| order.until > now),
-        reasons: reasons(driver, Subject::Queue(index), &parts),
+        reasons: said,
     })
 }
 
@@ -292,7 +359,7 @@ fn sqs<C: Cloud>(driver: &Driver<C>, index: SqsIndex, now: Time) -> Option<SqsSt
         delayed: counts.delayed,
         oldest: driver.sight.oldest.get(&source.name).copied(),
         age: age(seen, now),
-        reasons: reasons(driver, Subject::Sqs(index), &parts),
+        reasons: reasons(driver, Subject::Sqs(index), &parts, now),
     })
 }
 

@@ -1,10 +1,8 @@
 //! Hints: something changed, look again. What they tell of jobs goes to the ledger and into the statistics of waits; nothing in
 //! them becomes state that is decided on.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use lru::LruCache;
 use tokio::sync::{mpsc, watch};
 
 use super::Event;
@@ -15,9 +13,7 @@ use super::sight::Sight;
 use crate::clock;
 use crate::control::Input;
 use crate::explain::printable;
-use crate::jobs::{JobSeen, JobStatus};
 use crate::journal::Transition;
-use crate::metrics::Metrics;
 use crate::units::{Span, Time};
 
 /// A wait for hints that failed is tried again after this; doubles up to the longest.
@@ -25,8 +21,8 @@ const AGAIN_FIRST: Span = Span::from_seconds(5);
 const AGAIN_MOST: Span = Span::from_minutes(1);
 /// Longer than a wait for hints lasts.
 const WAIT_MOST: Span = Span::from_seconds(40);
-/// Events and jobs that are remembered, so that each counts once.
-const REMEMBERED_MOST: usize = 20_000;
+/// Of more hints in a second, only what they are about is taken: it is read again, as after any hint.
+const BODIES_PER_SECOND: u32 = 200;
 
 /// Waits for hints as long as this process leads: a queue's messages go to one receiver only.
 pub(super) async fn listen<C: Cloud>(
@@ -92,61 +88,22 @@ pub(super) const fn kind(hint: &Hint) -> &'static str {
     }
 }
 
-/// How long jobs waited, each counted once.
-#[derive(Debug)]
-pub(super) struct Waits {
-    /// When jobs became RUNNABLE, by event.
-    runnable: LruCache<String, Time>,
-    started: LruCache<String, ()>,
-    seen: LruCache<(String, JobStatus, Time), ()>,
-    /// Jobs that started before are not counted: nobody knows whether they were already.
+/// Keeps a flood of hints from keeping the loop busy.
+#[derive(Debug, Default)]
+pub(super) struct Flood {
     since: Time,
+    taken: u32,
 }
 
-impl Waits {
-    pub(super) fn new(since: Time) -> Self {
-        let most = NonZeroUsize::new(REMEMBERED_MOST).unwrap_or(NonZeroUsize::MIN);
-        Self {
-            runnable: LruCache::new(most),
-            started: LruCache::new(most),
-            seen: LruCache::new(most),
-            since,
+impl Flood {
+    /// Whether there is still time for what one more hint says.
+    fn takes(&mut self, now: Time) -> bool {
+        let passed = now.since(self.since);
+        if passed < Span::ZERO || passed >= Span::from_seconds(1) {
+            (self.since, self.taken) = (now, 0);
         }
-    }
-
-    /// Whether this event was here before: delivery is at least once.
-    pub(super) fn is_duplicate(&mut self, job: &JobSeen, at: Time) -> bool {
-        self.seen.put((job.id.clone(), job.status, at), ()).is_some()
-    }
-
-    /// An event told of a job.
-    pub(super) fn event(&mut self, queue: &str, job: &JobSeen, at: Time, metrics: &Metrics) {
-        match job.status {
-            JobStatus::Runnable => {
-                self.runnable.put(job.id.clone(), at);
-            }
-            JobStatus::Starting | JobStatus::Running => {
-                if let Some(since) = self.runnable.pop(&job.id) {
-                    metrics.waited(queue, at.since(since).max(Span::ZERO).seconds_f64(), "wait");
-                }
-            }
-            JobStatus::Submitted | JobStatus::Pending | JobStatus::Succeeded | JobStatus::Failed => {}
-        }
-        self.seen_running(queue, job, metrics);
-    }
-
-    /// A job was seen to run, by event or in a listing.
-    pub(super) fn seen_running(&mut self, queue: &str, job: &JobSeen, metrics: &Metrics) {
-        if let (Some(created), Some(started)) = (job.created, job.started)
-            && started >= self.since
-            && self.started.put(job.id.clone(), ()).is_none()
-        {
-            metrics.waited(
-                queue,
-                started.since(created).max(Span::ZERO).seconds_f64(),
-                "start_latency",
-            );
-        }
+        self.taken = self.taken.saturating_add(1);
+        self.taken <= BODIES_PER_SECOND
     }
 }
 
@@ -164,11 +121,17 @@ impl<C: Cloud> Driver<C> {
             }
         };
         self.hears = true;
-        self.meter.add(self.now(), 1);
+        let now = self.now();
+        self.meter.add(now, 1);
         let mut ours = false;
         let mut transitions = Vec::new();
         for hint in hints {
             let metrics = &self.options.metrics;
+            if !self.flood.takes(now) {
+                metrics.hinted("dropped", 1);
+                ours |= mark(&hint, &self.sight, &mut self.cadence);
+                continue;
+            }
             if let Hint::Job { job, at, .. } = &hint
                 && self.waits.is_duplicate(job, *at)
             {
@@ -179,7 +142,8 @@ impl<C: Cloud> Driver<C> {
             let mine = mark(&hint, &self.sight, &mut self.cadence);
             ours |= mine;
             if let (Hint::Job { queue, job, shape, at }, true) = (hint, mine) {
-                self.waits.event(&queue, &job, at, metrics);
+                let waits_for = !self.sizes.parents(&job.id).is_empty();
+                self.waits.event(&queue, &job, at, waits_for, metrics);
                 self.books
                     .entry(queue.clone())
                     .or_default()

@@ -43,6 +43,9 @@ pub fn unreadable(name: &str, error: &io::Error, expected: &str, shipped: &[(&st
     if error.kind() != io::ErrorKind::NotFound {
         return problem;
     }
+    if shipped.is_empty() {
+        return problem;
+    }
     let names: Vec<&str> = shipped.iter().map(|(name, _)| *name).collect();
     problem.with_hint(format!(
         "those that come with the program need no file: {}",

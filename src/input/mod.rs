@@ -22,9 +22,10 @@ use toml::de::DeTable;
 
 pub use effective::render_effective;
 pub use files::{read_text, toml_files, unreadable};
-pub use kind::FileKind;
+pub use kind::{FileKind, SETTINGS_KEYS};
 pub use problem::{Problem, did_you_mean, quoted, render};
 pub use schema::schema_of;
+pub(crate) use walk::NOTHING;
 use walk::Walk;
 
 /// The largest text that is read, in bytes. A policy or scenario is a page or two; a file beyond this is some other file.

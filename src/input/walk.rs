@@ -15,7 +15,7 @@ use super::values::{self, Hint, Kind, Scalar};
 use super::{Lines, Place, item_path, key_path};
 
 /// What problems say was found where a required key is missing.
-pub(super) const NOTHING: &str = "nothing";
+pub(crate) const NOTHING: &str = "nothing";
 
 /// One comparison.
 pub(super) struct Walk<'a> {

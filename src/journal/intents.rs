@@ -126,15 +126,23 @@ pub(super) fn leases(writer: &mut Writer, leases: &BTreeMap<String, (Lease, Opti
 }
 
 pub(super) fn decisions(connection: &Connection, asked: &Asked) -> Result<Vec<Decision>, Failure> {
-    if asked.queue.is_some() && asked.environment.is_none() {
-        return Ok(Vec::new());
-    }
+    let until = asked.at.unwrap_or(Time::FAR_FUTURE);
+    let of = match (&asked.environment, &asked.queue) {
+        (None, None) => None,
+        (environment, queue) => {
+            let mut names: Vec<String> = environment.iter().cloned().collect();
+            if let (Some(queue), Some(tick)) = (queue, super::ticks::latest(connection, until)?) {
+                names.extend_from_slice(tick.names.environments_of(queue));
+            }
+            Some(serde_json::to_string(&names)?)
+        }
+    };
     let mut statement = connection.prepare(
         "SELECT number, body, ended FROM intents
-         WHERE (?1 IS NULL OR environment = ?1) AND at <= ?2 ORDER BY at DESC, number DESC LIMIT ?3",
+         WHERE (?1 IS NULL OR environment IN (SELECT value FROM json_each(?1))) AND at <= ?2
+         ORDER BY at DESC, number DESC LIMIT ?3",
     )?;
-    let until = asked.at.unwrap_or(Time::FAR_FUTURE).millis();
-    let mut rows = statement.query(params![asked.environment, until, to_i64(asked.last)])?;
+    let mut rows = statement.query(params![of, until.millis(), to_i64(asked.last)])?;
     let mut decisions = Vec::new();
     while let Some(row) = rows.next()? {
         let body: String = row.get(1)?;

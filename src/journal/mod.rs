@@ -129,6 +129,27 @@ pub struct Names {
     pub sqs: Vec<String>,
     /// Codes of `Observation::quotas`.
     pub quotas: Vec<String>,
+    /// Per queue of `queues`: its environments.
+    #[serde(default)]
+    pub queue_environments: Vec<Vec<String>>,
+    /// Per source of `sqs`: the queue that it feeds.
+    #[serde(default)]
+    pub sqs_queues: Vec<String>,
+}
+
+impl Names {
+    /// The environments of a queue.
+    fn environments_of(&self, queue: &str) -> &[String] {
+        let mut pairs = self.queues.iter().zip(&self.queue_environments);
+        let found = pairs.find(|(name, _)| *name == queue);
+        found.map_or(&[], |(_, environments)| environments.as_slice())
+    }
+
+    /// Whether a source feeds a queue.
+    fn feeds(&self, source: &str, queue: &str) -> bool {
+        let mut pairs = self.sqs.iter().zip(&self.sqs_queues);
+        pairs.any(|(name, feeds)| name == source && feeds == queue)
+    }
 }
 
 /// A reason, as it was told.
@@ -140,6 +161,9 @@ pub struct Said {
     pub name: String,
     /// The reason's code.
     pub code: String,
+    /// The code of its detail: which limit, hold, part or kind of jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// The sentence.
     pub sentence: String,
 }
@@ -175,9 +199,9 @@ pub struct Decision {
 pub struct Asked {
     /// Only of this environment.
     pub environment: Option<String>,
-    /// Only of this queue.
+    /// Only of this queue, its environments, and the SQS sources that feed it.
     pub queue: Option<String>,
-    /// As it was at this time.
+    /// As it was at this time: also a tick that says nothing.
     pub at: Option<Time>,
     /// At most this many, newest first.
     pub last: usize,
@@ -226,6 +250,11 @@ impl Journal {
         Ok(Self { inner })
     }
 
+    /// The same file for reading only, by a connection of its own: whoever reads long holds up nobody.
+    pub fn beside(&self) -> Result<Self, JournalError> {
+        Self::read(self.inner.path())
+    }
+
     /// Makes an intent durable, with the memory that it rests on; returns its number.
     pub fn commit(&self, intent: &Intent, memory: &Remembered) -> Result<i64, JournalError> {
         self.write("take an intent", |writer| intents::commit(writer, intent, memory))
@@ -258,9 +287,33 @@ impl Journal {
         retain::tidy(self, keep_from, most_bytes)
     }
 
-    /// Decisions, newest first. They are about environments: asked of a queue alone, there are none.
+    /// Decisions, newest first. They are about environments: asked of a queue, those of its environments, as its order was then.
     pub fn decisions(&self, asked: &Asked) -> Result<Vec<Decision>, JournalError> {
         self.look("tell its decisions", |connection| intents::decisions(connection, asked))
+    }
+
+    /// Why a question cannot have an answer: it names an environment or queue that was never seen, as far as the latest tick knows.
+    pub fn stranger(&self, asked: &Asked) -> Result<Option<String>, JournalError> {
+        let latest = self.look("tell what it knows", |connection| {
+            ticks::latest(connection, Time::FAR_FUTURE)
+        })?;
+        let Some(Tick { names, .. }) = latest else {
+            return Ok(None);
+        };
+        let kinds = [
+            ("environment", &asked.environment, &names.environments),
+            ("queue", &asked.queue, &names.queues),
+        ];
+        let unknown = |(kind, name, known): (&str, &Option<String>, &Vec<String>)| {
+            let name = name.as_ref().filter(|name| !known.contains(name))?;
+            let nearest = crate::input::did_you_mean(name, known.iter().map(String::as_str));
+            let list = || format!("{kind}s that are watched: {}", known.join(", "));
+            let (found, hint) = (crate::input::quoted(name), nearest.unwrap_or_else(list));
+            Some(format!(
+                "found {kind} {found}, expected one that is watched\nhint: {hint}"
+            ))
+        };
+        Ok(kinds.into_iter().find_map(unknown))
     }
 
     /// The ticks that say something, newest first. Asked of an environment or queue, with what is said of that alone.

@@ -143,7 +143,10 @@ impl Inner {
 
     pub(super) fn read(path: &Path) -> Result<Self, JournalError> {
         if !path.exists() {
-            return Err(error(path, "there is no such file\n  hint: `autotune run` makes it"));
+            return Err(error(
+                path,
+                "there is no such file\n  hint: `autotune run` makes it; --journal names another, --url asks a daemon elsewhere",
+            ));
         }
         let reader = reader(path).map_err(|failure| failed(path, "be opened", &failure))?;
         let found = version(&reader, path)?;
@@ -162,6 +165,10 @@ impl Inner {
             reader: Mutex::new(reader),
             _lock: None,
         })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn error(&self, message: impl Into<String>) -> JournalError {

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 use serde_json::{Map, Value};
 
 use super::schema::{Failure, Writer};
-use super::{Asked, Said, Tick};
+use super::{Asked, Names, Said, Tick};
 use crate::units::{Span, Time};
 
 /// A keyframe is compared with for this long: what a tick costs grows with its distance.
@@ -63,14 +63,44 @@ fn insert(connection: &Connection, at: Time, says: bool, keyframe: i64, body: &[
 }
 
 pub(super) fn tell(connection: &Connection, asked: &Asked) -> Result<Vec<Tick>, Failure> {
-    let mut statement = connection
-        .prepare("SELECT number, keyframe, body FROM ticks WHERE says AND at <= ?1 ORDER BY at DESC, number DESC")?;
-    let mut rows = statement.query([asked.at.unwrap_or(Time::FAR_FUTURE).millis()])?;
-    let mut known: Option<(i64, Value)> = None;
     let mut ticks = Vec::new();
-    while ticks.len() < asked.last
-        && let Some(row) = rows.next()?
-    {
+    if asked.last == 0 {
+        return Ok(ticks);
+    }
+    // As it was at a time means also: nothing was said then.
+    let all = asked.at.is_some();
+    each(connection, asked.at.unwrap_or(Time::FAR_FUTURE), all, |mut tick| {
+        if asked.environment.is_some() || asked.queue.is_some() {
+            let names = std::mem::take(&mut tick.names);
+            tick.reasons.retain(|said| is_asked(said, asked, &names));
+            tick.names = names;
+        }
+        if all || !tick.reasons.is_empty() {
+            ticks.push(tick);
+        }
+        ticks.len() < asked.last
+    })?;
+    Ok(ticks)
+}
+
+/// The latest tick at a time, whatever it says.
+pub(super) fn latest(connection: &Connection, until: Time) -> Result<Option<Tick>, Failure> {
+    let mut latest = None;
+    each(connection, until, true, |tick| {
+        latest = Some(tick);
+        false
+    })?;
+    Ok(latest)
+}
+
+/// Rebuilds ticks, newest first, for as long as `more` wants some.
+fn each(connection: &Connection, until: Time, all: bool, mut more: impl FnMut(Tick) -> bool) -> Result<(), Failure> {
+    let mut statement = connection.prepare(
+        "SELECT number, keyframe, body FROM ticks WHERE (says OR ?2) AND at <= ?1 ORDER BY at DESC, number DESC",
+    )?;
+    let mut rows = statement.query(params![until.millis(), all])?;
+    let mut known: Option<(i64, Value)> = None;
+    while let Some(row) = rows.next()? {
         let (number, keyframe): (i64, i64) = (row.get(0)?, row.get(1)?);
         if known.as_ref().is_none_or(|(known, _)| *known != keyframe) {
             let body: Vec<u8> = connection
@@ -84,20 +114,23 @@ pub(super) fn tell(connection: &Connection, asked: &Asked) -> Result<Vec<Tick>, 
         if !apply(unpack(&body)?, &mut value) {
             return Err(Failure::Content(format!("tick {number} does not fit its keyframe")));
         }
-        let mut tick: Tick = serde_json::from_value(value)?;
-        if asked.environment.is_some() || asked.queue.is_some() {
-            tick.reasons.retain(|said| is_asked(said, asked));
-        }
-        if !tick.reasons.is_empty() {
-            ticks.push(tick);
+        if !more(serde_json::from_value(value)?) {
+            break;
         }
     }
-    Ok(ticks)
+    Ok(())
 }
 
-fn is_asked(said: &Said, asked: &Asked) -> bool {
+/// Asked of a queue, what is said of its environments and of the sources that feed it is part of the answer: an option that was
+/// rejected is one of them.
+fn is_asked(said: &Said, asked: &Asked, names: &Names) -> bool {
     let is = |kind: &str, name: &Option<String>| said.kind == kind && name.as_ref() == Some(&said.name);
-    is("environment", &asked.environment) || is("queue", &asked.queue)
+    let of_queue = |queue: &String| match said.kind.as_str() {
+        "environment" => names.environments_of(queue).contains(&said.name),
+        "sqs" => names.feeds(&said.name, queue),
+        _ => said.name == *queue,
+    };
+    is("environment", &asked.environment) || asked.queue.as_ref().is_some_and(of_queue)
 }
 
 fn nothing() -> Value {

@@ -27,7 +27,7 @@ impl Bounds {
     /// The upper bounds, in seconds.
     pub fn seconds(self) -> Vec<f64> {
         match self {
-            Self::Waits => vec![1.0, 5.0, 10.0, 20.0, 60.0, 90.0, 300.0, 3600.0],
+            Self::Waits => vec![1.0, 10.0, 20.0, 60.0, 90.0, 300.0, 3600.0],
             Self::Work => vec![0.01, 0.1, 1.0, 10.0],
         }
     }
@@ -77,14 +77,16 @@ const WAITS: Kind = Kind::Histogram(Bounds::Waits);
 const WORK: Kind = Kind::Histogram(Bounds::Work);
 
 families! {
-    WAIT = WAITS, "autotune_job_wait_seconds", "seconds", ["queue"], Stable, "From RUNNABLE to STARTING, in seconds; each job once";
-    AVOIDABLE = WAITS, "autotune_job_avoidable_wait_seconds", "seconds", ["queue"], Stable, "The part of the wait, in seconds, in which not every environment was at its maximum";
+    WAIT = WAITS, "autotune_job_wait_seconds", "seconds", ["queue"], Stable, "From RUNNABLE to STARTING, in seconds, first attempt; from listings: to RUNNING; each job once";
+    AVOIDABLE = WAITS, "autotune_job_avoidable_wait_seconds", "seconds", ["queue"], Stable, "The part of the wait, in seconds, in which some environment of the queue had room below its maximum and quota";
     START = WAITS, "autotune_job_start_latency_seconds", "seconds", ["queue"], Stable, "From RUNNABLE to RUNNING, in seconds, image pull included; each job once";
     COVERAGE = Gauge, "autotune_job_wait_coverage_ratio", "ratio", ["queue"], Stable, "Share (0 to 1) of the jobs that started whose times are exact, from events; the others are from listings";
     RUNNABLE = Gauge, "autotune_queue_runnable_jobs", "jobs", ["queue"], Stable, "RUNNABLE jobs that are demand for capacity";
     WAITING = Gauge, "autotune_queue_waiting_vcpus", "vCPUs", ["queue"], Stable, "vCPUs that RUNNABLE jobs need, in the latest plan";
     PLACED = Gauge, "autotune_queue_placed_jobs", "jobs", ["queue"], Stable, "STARTING and RUNNING jobs";
     DENIED = Gauge, "autotune_queue_denied_vcpus", "vCPUs", ["queue"], Stable, "vCPUs of the queue's demand that a limit leaves without capacity, in the latest plan";
+    OLDEST = Gauge, "autotune_queue_oldest_job_age_seconds", "seconds", ["queue"], Stable, "How long ago the RUNNABLE job that has existed longest was submitted, in seconds; 0: none is known";
+    BLOCKED = Gauge, "autotune_queue_blocked_since_timestamp_seconds", "Unix time, seconds", ["queue"], Stable, "Since when AWS Batch says that the head of the queue is blocked, in seconds since 1970; 0: it is not";
     QUEUE_AGE = Gauge, "autotune_queue_signal_age_seconds", "seconds", ["queue"], Stable, "How long ago the queue's jobs were read, in seconds; +Inf: never";
     QUEUE_OVERRIDE = Gauge, "autotune_queue_override_expires_timestamp_seconds", "Unix time, seconds", ["queue"], Stable, "When a person's override of the queue ends, in seconds since 1970; 0: there is none";
     BASE = Gauge, "autotune_environment_base_vcpus", "vCPUs", ["environment"], Stable, "The operator's own minvCpus, in vCPUs, to which everything returns";
@@ -97,6 +99,8 @@ families! {
     WANTED = Gauge, "autotune_environment_wanted_vcpus", "vCPUs", ["environment"], Stable, "New vCPUs wanted before limits, in the latest plan";
     GRANTED = Gauge, "autotune_environment_granted_vcpus", "vCPUs", ["environment"], Stable, "New vCPUs granted after limits, in the latest plan";
     DOUBLE = Counter, "autotune_environment_double_launch_vcpus_total", "vCPUs", ["environment"], Stable, "vCPUs that arrived beyond what was wanted, because AWS Batch had launched too";
+    IDLE = Counter, "autotune_environment_idle_vcpu_seconds_total", "vCPU seconds", ["environment"], Stable, "vCPUs of ACTIVE container instances that no job holds, times the seconds they stood so";
+    DROUGHT = Gauge, "autotune_environment_drought_until_timestamp_seconds", "Unix time, seconds", ["environment"], Stable, "Until when an environment that delivered no capacity is not asked for more, in seconds since 1970; 0: no drought is known";
     LEASE = Gauge, "autotune_environment_lease_expires_timestamp_seconds", "Unix time, seconds", ["environment"], Stable, "When the lease on raised capacity ends, in seconds since 1970; 0: nothing is raised";
     GUARDED = Gauge, "autotune_environment_guarded", "0 or 1", ["environment"], Stable, "1 while a guard in the account restores the base should autotune be gone";
     OVERRIDE = Gauge, "autotune_environment_override_expires_timestamp_seconds", "Unix time, seconds", ["environment"], Stable, "When a person's override of the environment ends, in seconds since 1970; 0: there is none";
@@ -120,6 +124,50 @@ families! {
     REQUESTS = Counter, "autotune_aws_requests_total", "requests", ["service", "operation", "code"], Beta, "Requests to AWS, by service, operation and answer; a series begins with its first request";
     BUILD = Gauge, "autotune_build_info", "1", ["version"], Stable, "Always 1; the label is the version of the program";
 }
+
+/// The page about all families: how the headlines are measured, what is not there, and the table.
+pub fn metrics_page() -> String {
+    format!("{HEAD}\n{}", metrics_table())
+}
+
+/// What stands before the table in `deploy/METRICS.md`.
+const HEAD: &str = r#"# Metrics
+
+Made by `autotune schema metrics`; a test fails where this file is stale. The daemon serves them at `/metrics`, in the text format 0.0.4.
+
+**Series.** At most 60, and 40 more per compute environment and per job queue; besides one for each answer that AWS gives to an
+operation, 100 at most. All exist at 0 from the moment a setup is in force, and go with what they are about. Labels have small closed
+sets of values; none is a job, and none is `job`, `instance` or `namespace`, which a scrape sets itself.
+
+**Stability.** *stable*: changes its name or meaning only with a new major version, and is then written under both names for one.
+*beta*: may change with any version; the change log says so. Values of `reason`, `limit` and `kind` are the codes that `plan`,
+`explain` and `status` have in their JSON too; new ones may come.
+
+**Headlines.** Each job of a queue is measured once, when it is first seen to run, if it started after the daemon did.
+
+| what is known of the job | wait | start latency | counted in `autotune_job_wait_coverage_ratio` as |
+|---|---|---|---|
+| the event of RUNNABLE, of STARTING and of RUNNING | RUNNABLE to STARTING | RUNNABLE to `startedAt` | exact |
+| no event of RUNNABLE; it waited for no other job | `createdAt` to `startedAt` | `createdAt` to `startedAt` | from a listing |
+| no event of RUNNABLE; it was PENDING, or is a child of an array | not measured | not measured | not exact |
+
+The avoidable wait is the wait without the time in which every environment of the queue was at its maximum, at its service quota, or
+not VALID and ENABLED. Without events the ratio is 0 and a wait includes the image pull. A *warm* start is one in the bucket
+`autotune_job_wait_seconds_bucket{le="10"}`.
+
+**Often asked for**
+
+| question | expression |
+|---|---|
+| throttled requests | `increase(autotune_aws_requests_total{code=~"(?i).*(throttl\|toomanyrequests).*"}[1h])` |
+| trouble with updates | `increase(autotune_environment_updates_total{outcome!="accepted"}[1h])` |
+| share of its maximum | `autotune_environment_desired_vcpus / autotune_environment_max_vcpus` |
+| the loop stands still | `time() - autotune_last_successful_tick_timestamp_seconds > 180` |
+| raised and unguarded | `autotune_environment_lease_expires_timestamp_seconds > 0 and autotune_environment_guarded == 0` |
+
+Not there: what capacity costs per hour, and what a policy in the shadow would want. Nor errors of Auto Scaling groups, which
+autotune does not read: that an environment delivers nothing shows as a drought.
+"#;
 
 /// All families as a Markdown table, for the documentation.
 pub fn metrics_table() -> String {

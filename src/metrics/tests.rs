@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::series::decides;
 use super::*;
 use crate::explain::reasons_table;
 use crate::forecast::Forecast;
@@ -165,6 +166,7 @@ fn names_units_and_labels_follow_the_rules() {
             "ratio" => "_ratio",
             "jobs" => "_jobs",
             "Unix time, seconds" => "_timestamp_seconds",
+            "vCPU seconds" => "_vcpu_seconds",
             _ => "",
         };
         let stem = name.trim_end_matches("_total");
@@ -213,6 +215,7 @@ fn every_family_is_registered_and_has_a_row_in_the_table() {
     assert!(table.lines().all(|row| row.matches('|').count() == 7), "{table}");
 }
 
+/// F21: no dashboard waits for the first event.
 #[test]
 fn all_series_are_there_before_anything_happens_and_within_the_budget() {
     for (environments, queues) in [(0, 0), (1, 0), (0, 1), (10, 5)] {
@@ -277,6 +280,8 @@ fn live(metrics: &Metrics, setup: &Setup) {
         metrics.waited("queue-0", 7.0, kind);
     }
     metrics.covered("queue-0", 0.5);
+    metrics.queue("queue-0", Some(Span::from_seconds(9)), Some(now));
+    metrics.queue("gone", None, None);
     metrics.lease("environment-0", Some(now));
     metrics.guarded("environment-0", true);
     metrics.reloaded(true);
@@ -432,4 +437,58 @@ fn reason_labels_are_codes_of_the_documented_reasons() {
     for reason in reasons {
         assert!(table.contains(&format!("| `{reason}` |")), "{reason}");
     }
+}
+
+#[test]
+fn idle_capacity_adds_up_while_it_is_seen() {
+    let metrics = Metrics::new();
+    let setup = setup(1, 0);
+    metrics.reset(&setup);
+    let series = r#"autotune_environment_idle_vcpu_seconds_total{environment="environment-0"}"#;
+    let seen = |at: i64, there: i64, used: i64| {
+        let instances = InstancesNow {
+            there: Vcpus::new(there),
+            used: Vcpus::new(used),
+            ..InstancesNow::default()
+        };
+        Seen::Exactly(Time::from_seconds(at), instances)
+    };
+    let gap = Seen::Missing(Gap {
+        since: Time::from_seconds(0),
+        why: GapReason::Denied,
+    });
+    // When, what was seen, and the sum by then: what stood idle before stood so until now.
+    for (millis, instances, expected) in [
+        (10_000, seen(10, 8, 2), 0.0),
+        (20_500, seen(20, 8, 8), 63.0),
+        (30_000, seen(30, 1, 0), 63.0),
+        (30_700, seen(30, 1, 0), 63.0),
+        (31_400, seen(30, 1, 0), 64.0),
+        (41_000, gap, 64.0),
+        (51_000, seen(51, 4, 0), 64.0),
+        (52_000, seen(51, 4, 0), 68.0),
+        // Not read for too long: nobody knows what stands there.
+        (900_000, seen(51, 4, 0), 68.0),
+        (901_000, seen(901, 4, 0), 68.0),
+        (900_000, seen(900, 4, 0), 68.0),
+    ] {
+        let observation = Observation {
+            instances: vec![instances],
+            ..Observation::default()
+        };
+        metrics.planned(&setup, &observation, &Plan::default(), Time::from_millis(millis), 0.0);
+        assert_eq!(value(&metrics, series), Some(expected), "{millis}");
+    }
+}
+
+#[test]
+fn the_page_tells_of_what_is_there() {
+    let page = metrics_page();
+    assert!(page.ends_with(&metrics_table()));
+    let names = page.split(|c: char| !(c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit()));
+    for name in names.filter(|name| name.starts_with("autotune_")) {
+        let stem = name.trim_end_matches("_bucket");
+        assert!(ALL.iter().any(|family| family.name == stem), "{name} is no metric");
+    }
+    assert!(page.contains(&format!("{MOST_REQUEST_SERIES} at most")));
 }

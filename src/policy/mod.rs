@@ -73,17 +73,25 @@ pub fn load(path: &Path) -> Result<Policy, Vec<Problem>> {
         let found = "a folder without `*.toml` files";
         return Err(vec![Problem::of_file(&name, found, "at least one policy file")]);
     }
-    let is_scenario = |file: &PathBuf| read_text(file).is_ok_and(|text| FileKind::of(&text) == FileKind::Scenario);
-    let (scenarios, policies): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(is_scenario);
-    let stray = |file: &PathBuf| {
-        Problem::of_file(
-            &file.display().to_string(),
-            "a scenario",
-            "a policy, as all files of this folder",
-        )
-        .with_hint("keep scenarios elsewhere; in a policy, queues and environments are tables such as `[queues.NAME]`")
-    };
-    let mut problems: Vec<Problem> = scenarios.iter().map(stray).collect();
+    let (mut policies, mut problems) = (Vec::new(), Vec::new());
+    for file in files {
+        let (found, hint) = match read_text(&file).map_or(FileKind::Policy, |text| FileKind::of(&text)) {
+            FileKind::Policy => {
+                policies.push(file);
+                continue;
+            }
+            FileKind::Scenario => (
+                "a scenario",
+                "keep scenarios elsewhere; in a policy, queues and environments are tables such as `[queues.NAME]`",
+            ),
+            FileKind::Settings => (
+                "settings of the daemon",
+                "keep them elsewhere, and name them with --config; a policy begins with `version = 1`",
+            ),
+        };
+        let name = file.display().to_string();
+        problems.push(Problem::of_file(&name, found, "a policy, as all files of this folder").with_hint(hint));
+    }
     match load_files(&policies) {
         Ok(policy) if problems.is_empty() => return Ok(policy),
         Ok(_) => {}

@@ -90,16 +90,9 @@ fn seed_words(seeds: &[u64]) -> String {
     }
 }
 
-/// Names from outside on a terminal: control characters are escaped.
+/// Names from outside on a terminal: what is invisible there is escaped.
 fn plain(name: &str) -> String {
-    let escaped = |letter: char| {
-        if letter.is_control() {
-            letter.escape_default().to_string()
-        } else {
-            letter.to_string()
-        }
-    };
-    name.chars().map(escaped).collect()
+    crate::explain::printable(name).to_string()
 }
 
 #[cfg(test)]
@@ -139,6 +132,6 @@ mod tests {
 
     #[test]
     fn names_from_outside_cannot_steer_a_terminal() {
-        assert_eq!(plain("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
+        assert_eq!(plain("a\u{1b}[31mb\nc"), r"a\u{1b}[31mb\u{a}c");
     }
 }

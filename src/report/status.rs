@@ -1,18 +1,26 @@
-//! The daemon at one moment, for people: environments, queues, SQS sources, and why.
+//! The daemon at one moment, for people: environments, queues, SQS sources, what people ordered, and why.
 
 use std::fmt::Write as _;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::plain;
 use super::table::TABLE_WIDTH;
-use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus, Snapshot};
-use crate::units::{Span, Vcpus};
+use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus, Snapshot, SqsStatus};
+use crate::overrides::{Order, Override};
+use crate::units::{Span, Time, Vcpus};
 
-/// A snapshot as text.
-pub fn status(snapshot: &Snapshot) -> String {
+/// Below this width tables have no frames.
+const FRAMED: u16 = 120;
+/// A terminal that claims to be narrower gets lines as for this.
+const NARROWEST: u16 = 60;
+
+/// A snapshot as text, for a terminal of so many columns; `None`: for no terminal.
+pub fn status(snapshot: &Snapshot, width: Option<u16>) -> String {
+    let width = width.unwrap_or(TABLE_WIDTH).clamp(NARROWEST, TABLE_WIDTH);
     let mut text = head(snapshot);
-    let mut table = sheet(&[
+    orders(snapshot, &mut text);
+    let headings = [
         "environment",
         "base",
         "min",
@@ -22,25 +30,26 @@ pub fn status(snapshot: &Snapshot) -> String {
         "used",
         "coming",
         "wanted",
-        "lease until",
-        "guard",
+        "lease",
         "read",
-    ]);
-    for environment in &snapshot.environments {
-        table.add_row(environment_row(environment));
-    }
-    align(&mut table, 1..9);
-    let _ = writeln!(text, "\n{table}");
-    let mut table = sheet(&[
+    ];
+    let rows = snapshot
+        .environments
+        .iter()
+        .map(|row| environment_row(row, snapshot.at));
+    sheet(&headings, 1..9, rows.collect(), width, &mut text);
+    let headings = [
         "queue", "RUNNABLE", "vCPUs", "placed", "vCPUs", "PENDING", "oldest", "read",
-    ]);
-    for queue in &snapshot.queues {
-        table.add_row(queue_row(queue));
-    }
-    align(&mut table, 1..8);
-    let _ = writeln!(text, "\n{table}");
+    ];
+    sheet(
+        &headings,
+        1..8,
+        snapshot.queues.iter().map(queue_row).collect(),
+        width,
+        &mut text,
+    );
     if !snapshot.sqs.is_empty() {
-        let mut table = sheet(&[
+        let headings = [
             "SQS source",
             "queue",
             "visible",
@@ -48,20 +57,14 @@ pub fn status(snapshot: &Snapshot) -> String {
             "delayed",
             "oldest",
             "read",
-        ]);
-        for source in &snapshot.sqs {
-            table.add_row(vec![
-                plain(&source.name),
-                plain(&source.queue),
-                source.visible.to_string(),
-                source.in_flight.to_string(),
-                source.delayed.to_string(),
-                ago(source.oldest),
-                ago(source.age),
-            ]);
-        }
-        align(&mut table, 2..7);
-        let _ = writeln!(text, "\n{table}");
+        ];
+        sheet(
+            &headings,
+            2..7,
+            snapshot.sqs.iter().map(sqs_row).collect(),
+            width,
+            &mut text,
+        );
     }
     reasons(snapshot, &mut text);
     text
@@ -86,18 +89,17 @@ fn head(snapshot: &Snapshot) -> String {
         }
         None => text.push_str("nothing has been planned yet\n"),
     }
-    let sight = if snapshot.events {
-        "events wake it"
+    let calls = format!("{:.0} API calls a minute", snapshot.calls_per_minute);
+    let _ = if snapshot.events {
+        writeln!(text, "events wake it; {calls}")
     } else {
-        "no events: queues are polled every minute"
+        writeln!(text, "no events: queues are polled, {calls} (`autotune init --events`)")
     };
-    let _ = writeln!(text, "{sight}; {:.0} API calls a minute", snapshot.calls_per_minute);
     if let Some(why) = &snapshot.reload_refused {
-        let _ = writeln!(
-            text,
-            "the changed policies were refused, the old ones stay:\n{}",
-            plain(why)
-        );
+        text.push_str("the changed policies were refused, the old ones stay:\n");
+        for line in why.lines() {
+            let _ = writeln!(text, "  {}", plain(line));
+        }
     }
     for quota in &snapshot.quotas {
         let known = |vcpus: Option<Vcpus>| vcpus.map_or_else(|| "unknown".to_owned(), |vcpus| vcpus.to_string());
@@ -112,30 +114,59 @@ fn head(snapshot: &Snapshot) -> String {
     text
 }
 
-fn environment_row(environment: &EnvironmentStatus) -> Vec<String> {
+/// What people ordered, and for how much longer.
+fn orders(snapshot: &Snapshot, text: &mut String) {
+    let environments = snapshot.environments.iter().map(|e| (&e.name, e.overridden));
+    let queues = snapshot.queues.iter().map(|q| (&q.name, q.overridden));
+    for (name, order) in environments.chain(queues) {
+        let Some(Override { order, until, .. }) = order else {
+            continue;
+        };
+        let what = match order {
+            Order::Pause => "pause".to_owned(),
+            Order::Boost(vcpus) => format!("boost to {vcpus}"),
+            Order::Drain => "drain".to_owned(),
+        };
+        let left = until.since(snapshot.at).max(Span::ZERO);
+        let _ = writeln!(
+            text,
+            "override of {}: {what} until {until}, for another {left}",
+            plain(name)
+        );
+    }
+}
+
+fn environment_row(environment: &EnvironmentStatus, now: Time) -> Vec<String> {
     let mut name = plain(&environment.name);
     if !environment.steered {
         name.push_str(" (watched)");
-    } else if !environment.usable {
+    } else if environment.age.is_some() && !environment.usable {
         name.push_str(" (not VALID and ENABLED)");
     } else if environment.updating {
         name.push_str(" (UPDATING)");
     }
+    // What was never read is not 0.
+    let seen = |vcpus: Vcpus| match environment.age {
+        Some(_) => vcpus.get().to_string(),
+        None => "?".to_owned(),
+    };
     let number = |vcpus: Vcpus| vcpus.get().to_string();
+    let lease = environment.lease_expires.map(|expires| {
+        let left = expires.since(now).max(Span::ZERO);
+        let guard = if environment.guarded { "" } else { ", no guard" };
+        format!("{left}{guard}")
+    });
     vec![
         name,
         number(environment.base_vcpus),
-        number(environment.min_vcpus),
-        number(environment.desired_vcpus),
-        number(environment.max_vcpus),
+        seen(environment.min_vcpus),
+        seen(environment.desired_vcpus),
+        seen(environment.max_vcpus),
         number(environment.there_vcpus),
         number(environment.used_vcpus),
         number(environment.on_its_way_vcpus),
         number(environment.wanted_vcpus),
-        environment
-            .lease_expires
-            .map_or_else(|| "-".to_owned(), |at| at.to_string()),
-        if environment.guarded { "armed" } else { "-" }.to_owned(),
+        lease.unwrap_or_else(|| "-".to_owned()),
         ago(environment.age),
     ]
 }
@@ -143,37 +174,58 @@ fn environment_row(environment: &EnvironmentStatus) -> Vec<String> {
 fn queue_row(queue: &QueueStatus) -> Vec<String> {
     let least = if queue.at_least { ">= " } else { "" };
     let about = if queue.sampled { "~" } else { "" };
+    let seen = |number: String| if queue.age.is_some() { number } else { "?".to_owned() };
     vec![
         plain(&queue.name),
-        format!("{least}{}", queue.runnable_jobs),
-        format!("{least}{about}{}", queue.runnable_vcpus.get()),
-        queue.placed_jobs.to_string(),
-        queue.placed_vcpus.get().to_string(),
-        queue.pending_jobs.to_string(),
-        ago(queue.oldest),
+        seen(format!("{least}{}", queue.runnable_jobs)),
+        seen(format!("{least}{about}{}", queue.runnable_vcpus.get())),
+        seen(queue.placed_jobs.to_string()),
+        seen(queue.placed_vcpus.get().to_string()),
+        seen(queue.pending_jobs.to_string()),
+        queue.oldest.map_or_else(|| "-".to_owned(), |span| span.to_string()),
         ago(queue.age),
     ]
 }
 
-/// Why everything is as it is; what people ordered is among it.
+fn sqs_row(source: &SqsStatus) -> Vec<String> {
+    let seen = |count: i64| {
+        if source.age.is_some() {
+            count.to_string()
+        } else {
+            "?".to_owned()
+        }
+    };
+    vec![
+        plain(&source.name),
+        plain(&source.queue),
+        seen(source.visible),
+        seen(source.in_flight),
+        seen(source.delayed),
+        source.oldest.map_or_else(|| "-".to_owned(), |span| span.to_string()),
+        ago(source.age),
+    ]
+}
+
+/// Why everything is as it is. What people ordered was told before.
 fn reasons(snapshot: &Snapshot, text: &mut String) {
     let mut lines: Vec<String> = Vec::new();
-    for environment in &snapshot.environments {
-        lines.extend(environment.reasons.iter().map(|reason| plain(reason)));
-    }
+    let environments = snapshot
+        .environments
+        .iter()
+        .flat_map(|environment| &environment.reasons);
+    let told = |told: &crate::daemon::snapshot::Told| (told.code != "ordered").then(|| plain(&told.sentence));
+    lines.extend(environments.filter_map(told));
     for queue in &snapshot.queues {
         if let Some((why, since)) = &queue.blocked {
-            lines.push(format!("{}: blocked since {since}: {}", plain(&queue.name), plain(why)));
+            let dwell = snapshot.at.since(*since).max(Span::ZERO);
+            let (name, why) = (plain(&queue.name), plain(why));
+            lines.push(format!(
+                "{name}: its head has been blocked for {dwell}, since {since}: {why}"
+            ));
         }
-        lines.extend(queue.reasons.iter().map(|reason| plain(reason)));
+        lines.extend(queue.reasons.iter().filter_map(told));
     }
-    lines.extend(
-        snapshot
-            .sqs
-            .iter()
-            .flat_map(|source| &source.reasons)
-            .map(|reason| plain(reason)),
-    );
+    lines.extend(snapshot.sqs.iter().flat_map(|source| &source.reasons).filter_map(told));
     lines.dedup();
     if !lines.is_empty() {
         text.push('\n');
@@ -187,19 +239,180 @@ fn ago(span: Option<Span>) -> String {
     span.map_or_else(|| "never".to_owned(), |span| span.to_string())
 }
 
-fn sheet(headings: &[&str]) -> Table {
+/// A table after an empty line; these columns are numbers.
+fn sheet(headings: &[&str], numbers: std::ops::Range<usize>, rows: Vec<Vec<String>>, width: u16, text: &mut String) {
     let mut table = Table::new();
     table
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(TABLE_WIDTH)
+        .set_width(width)
         .set_header(headings.to_vec());
-    table
+    for row in rows {
+        table.add_row(row);
+    }
+    let framed = width >= FRAMED;
+    if !framed {
+        table.load_style(presets::NOTHING);
+    }
+    for (position, column) in table.column_iter_mut().enumerate() {
+        if numbers.contains(&position) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        if !framed {
+            column.set_padding((0, 1));
+        }
+    }
+    text.push('\n');
+    for line in table.lines() {
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
 }
 
-fn align(table: &mut Table, columns: std::ops::Range<usize>) {
-    for column in columns {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::snapshot::{QuotaStatus, Told};
+
+    const NOW: Time = Time::from_seconds(1_767_258_000);
+
+    fn queue() -> QueueStatus {
+        QueueStatus {
+            name: "nightly".to_owned(),
+            runnable_jobs: 24,
+            runnable_vcpus: Vcpus::new(96),
+            at_least: true,
+            sampled: true,
+            placed_jobs: 120,
+            placed_vcpus: Vcpus::new(480),
+            pending_jobs: 7,
+            oldest: Some(Span::from_seconds(75)),
+            blocked: Some((
+                "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY".to_owned(),
+                NOW - Span::from_minutes(12),
+            )),
+            age: Some(Span::from_seconds(12)),
+            ..QueueStatus::default()
+        }
+    }
+
+    fn snapshot() -> Snapshot {
+        let (age, minutes) = (Some(Span::from_seconds(12)), |minutes| {
+            NOW + Span::from_minutes(minutes)
+        });
+        let spot = EnvironmentStatus {
+            name: "genomics-spot".to_owned(),
+            steered: true,
+            usable: true,
+            min_vcpus: Vcpus::new(64),
+            desired_vcpus: Vcpus::new(1024),
+            max_vcpus: Vcpus::new(20_000),
+            there_vcpus: Vcpus::new(512),
+            used_vcpus: Vcpus::new(480),
+            on_its_way_vcpus: Vcpus::new(512),
+            wanted_vcpus: Vcpus::new(96),
+            lease_expires: Some(minutes(14)),
+            guarded: true,
+            age,
+            overridden: Some(Override {
+                order: Order::Boost(Vcpus::new(64)),
+                since: minutes(-10),
+                until: minutes(110),
+            }),
+            reasons: vec![
+                Told::new(
+                    "ordered",
+                    "genomics-spot: a person wants at least 64 vCPUs held".to_owned(),
+                ),
+                Told::new("waiting", "genomics-spot: 96 vCPUs of RUNNABLE jobs wait".to_owned()),
+            ],
+            ..EnvironmentStatus::default()
+        };
+        let blind = EnvironmentStatus {
+            name: "genomics-ondemand".to_owned(),
+            steered: true,
+            reasons: vec![Told::new(
+                "unreadable",
+                "genomics-ondemand: not readable since 2026-01-01T08:57:00Z, 3m ago: AccessDenied".to_owned(),
+            )],
+            ..EnvironmentStatus::default()
+        };
+        Snapshot {
+            at: NOW,
+            version: "0.1.0".to_owned(),
+            account: "123456789012".to_owned(),
+            region: "eu-central-1".to_owned(),
+            planned_at: Some(NOW - Span::from_seconds(2)),
+            calls_per_minute: 41.6,
+            reload_refused: Some("p.toml:1:1: x\n1 problem".to_owned()),
+            environments: vec![spot, blind],
+            queues: vec![queue()],
+            quotas: vec![QuotaStatus {
+                code: "L-34B43A08".to_owned(),
+                limit_vcpus: Some(Vcpus::new(5)),
+                used_by_others_vcpus: None,
+            }],
+            leads: true,
+            ..Snapshot::default()
+        }
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_everything_in_its_columns() {
+        insta::assert_snapshot!(status(&snapshot(), Some(80)), @r"
+        autotune 0.1.0 in 123456789012 eu-central-1, 2026-01-01T09:00:00Z
+        last planned 2s ago
+        no events: queues are polled, 42 API calls a minute (`autotune init --events`)
+        the changed policies were refused, the old ones stay:
+          p.toml:1:1: x
+          1 problem
+        quota L-34B43A08: limit 5 vCPUs, used by others unknown
+        override of genomics-spot: boost to 64 vCPUs until 2026-01-01T10:50:00Z, for another 110m
+
+        environment       base min desired   max there used coming wanted lease read
+        genomics-spot        0  64    1024 20000   512  480    512     96 14m   12s
+        genomics-ondemand    0   ?       ?     ?     0    0      0      0 -     never
+
+        queue   RUNNABLE  vCPUs placed vCPUs PENDING oldest read
+        nightly    >= 24 >= ~96    120   480       7    75s  12s
+
+        genomics-spot: 96 vCPUs of RUNNABLE jobs wait
+        genomics-ondemand: not readable since 2026-01-01T08:57:00Z, 3m ago: AccessDenied
+        nightly: its head has been blocked for 12m, since 2026-01-01T08:48:00Z: CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY
+        ");
+    }
+
+    #[test]
+    fn a_wide_one_gets_frames() {
+        let text = status(&snapshot(), Some(200));
+        assert!(text.contains("| genomics-spot") && text.contains("| 14m "), "{text}");
+        assert_eq!(text, status(&snapshot(), None), "as for no terminal");
+        let frames = text.lines().filter(|line| line.starts_with(['|', '+']));
+        assert!(
+            frames.clone().count() > 5 && frames.clone().all(|line| line.chars().count() <= 140),
+            "{text}"
+        );
+        assert!(!text.contains('\u{1b}'), "no colour: {text}");
+    }
+
+    #[test]
+    fn hostile_and_endless_names_stay_in_their_cells() {
+        let mut hostile = snapshot();
+        let name = format!("a\u{1b}[2J\n\u{202e}{}", "x".repeat(500));
+        hostile.environments[0].name.clone_from(&name);
+        hostile.environments[0].reasons = vec![Told::new("x", name.clone())];
+        hostile.queues[0].name.clone_from(&name);
+        hostile.queues[0].blocked = Some((name.clone(), NOW));
+        hostile.reload_refused = Some(name.clone());
+        hostile.quotas[0].code = name;
+        for width in [None, Some(0), Some(80), Some(u16::MAX)] {
+            let text = status(&hostile, width);
+            assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
+            let most = width.unwrap_or(TABLE_WIDTH).clamp(NARROWEST, TABLE_WIDTH);
+            let tables = text
+                .lines()
+                .filter(|line| line.starts_with("genomics") || line.starts_with(['|', '+']));
+            for line in tables.filter(|line| !line.contains(": ")) {
+                assert!(line.chars().count() <= usize::from(most), "{most}: {line}");
+            }
         }
     }
 }

@@ -3,8 +3,11 @@
 #[cfg(test)]
 mod tests;
 
+use std::io::Write as _;
 use std::sync::Arc;
 
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -13,19 +16,24 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::io::{ReaderStream, SyncIoBridge};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::daemon::snapshot::Snapshot;
-use crate::journal::{Asked, Journal};
+use crate::daemon::snapshot::{Snapshot, Told};
+use crate::journal::{Asked, Journal, JournalError, Said, Tick};
 use crate::metrics::Metrics;
+use crate::trace::native;
 use crate::units::{Span, Time, Vcpus};
 
 /// A loop that has not told how it stands for this long has stopped: environments are read every half minute.
 const ALIVE: Span = Span::from_minutes(3);
 /// The most decisions of one answer.
 const MOST_DECISIONS: usize = 1000;
+
+/// So many bytes of a recording wait for a slow client.
+const BUFFER: usize = 64 << 10;
 
 /// What the routes tell of.
 #[derive(Clone, Debug)]
@@ -38,6 +46,8 @@ pub struct Shared {
     pub journal: Option<Journal>,
     /// Where the time comes from.
     pub clock: Clock,
+    /// One recording is written at a time.
+    pub recording: Arc<Semaphore>,
     /// Answer only requests that name this machine: what listens on loopback is not for pages of strangers.
     pub only_this_machine: bool,
 }
@@ -58,6 +68,8 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/plan", get(plan))
         .route("/api/v1/decisions", get(decisions))
+        .route("/api/v1/moments", get(moments))
+        .route("/api/v1/trace", get(trace))
         .fallback(async || trouble(StatusCode::NOT_FOUND, "there is no such page; /api/v1/status is one"))
         .layer(middleware::from_fn_with_state(shared.clone(), guard))
         .with_state(shared)
@@ -164,14 +176,14 @@ struct EnvironmentAnswer {
     name: String,
     wanted_vcpus: Vcpus,
     granted_vcpus: Vcpus,
-    reasons: Vec<String>,
+    reasons: Vec<Told>,
 }
 
 #[derive(Debug, Serialize)]
 struct QueueAnswer {
     name: String,
     runnable_vcpus: Vcpus,
-    reasons: Vec<String>,
+    reasons: Vec<Told>,
 }
 
 async fn plan(State(shared): State<Shared>) -> Json<PlanAnswer> {
@@ -194,6 +206,15 @@ async fn plan(State(shared): State<Shared>) -> Json<PlanAnswer> {
     })
 }
 
+/// A time of a query.
+fn time(key: &str, text: Option<&str>) -> Result<Option<Time>, Box<Response>> {
+    let Some(text) = text else { return Ok(None) };
+    Time::parse(text).map(Some).ok_or_else(|| {
+        let error = format!("found {key} = {text:?}, expected a time such as 2026-03-28T09:00:00Z");
+        Box::new(trouble(StatusCode::BAD_REQUEST, error))
+    })
+}
+
 /// Which decisions are asked for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -204,21 +225,43 @@ struct Wanted {
     last: Option<usize>,
 }
 
-async fn decisions(
-    State(shared): State<Shared>,
-    wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
+/// What was decided, newest first.
+async fn decisions(State(shared): State<Shared>, wanted: Result<Query<Wanted>, QueryRejection>) -> Response {
+    told(shared, wanted, Journal::decisions).await
+}
+
+/// What was said at one time.
+#[derive(Debug, Serialize)]
+struct Moment {
+    at: Time,
+    reasons: Vec<Said>,
+}
+
+/// What was said, newest first: the reasons of decisions, and of doing nothing.
+async fn moments(State(shared): State<Shared>, wanted: Result<Query<Wanted>, QueryRejection>) -> Response {
+    let moment = |tick: Tick| Moment {
+        at: tick.at,
+        reasons: tick.reasons,
+    };
+    told(shared, wanted, move |journal, asked| {
+        Ok(journal.ticks(asked)?.into_iter().map(moment).collect())
+    })
+    .await
+}
+
+/// Answers a question to the journal.
+async fn told<T: Serialize + Send + 'static>(
+    shared: Shared,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+    tell: impl FnOnce(&Journal, &Asked) -> Result<Vec<T>, JournalError> + Send + 'static,
 ) -> Response {
     let Query(wanted) = match wanted {
         Ok(wanted) => wanted,
         Err(error) => return trouble(StatusCode::BAD_REQUEST, error.body_text()),
     };
-    let at = match wanted.at.as_deref().map(|at| (at, Time::parse(at))) {
-        None => None,
-        Some((_, Some(at))) => Some(at),
-        Some((at, None)) => {
-            let error = format!("found at = {at:?}, expected a time such as 2026-03-28T09:00:00Z");
-            return trouble(StatusCode::BAD_REQUEST, error);
-        }
+    let at = match time("at", wanted.at.as_deref()) {
+        Ok(at) => at,
+        Err(refused) => return *refused,
     };
     let Some(journal) = shared.journal else {
         return trouble(StatusCode::NOT_FOUND, "no journal is kept");
@@ -229,10 +272,68 @@ async fn decisions(
         at,
         last: wanted.last.unwrap_or(20).min(MOST_DECISIONS),
     };
-    // Reading a file may wait for a disk.
-    match tokio::task::spawn_blocking(move || journal.decisions(&asked)).await {
-        Ok(Ok(decisions)) => Json(decisions).into_response(),
+    // Reading a file may wait for a disk; by a connection of its own, since the loop reads the journal too.
+    let answer = tokio::task::spawn_blocking(move || {
+        let journal = journal.beside()?;
+        let told = tell(&journal, &asked)?;
+        let stranger = if told.is_empty() {
+            journal.stranger(&asked)?
+        } else {
+            None
+        };
+        Ok::<_, JournalError>((told, stranger))
+    });
+    match answer.await {
+        Ok(Ok((_, Some(stranger)))) => trouble(StatusCode::NOT_FOUND, stranger),
+        Ok(Ok((told, None))) => Json(told).into_response(),
         Ok(Err(error)) => trouble(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         Err(error) => trouble(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
+}
+
+/// Which jobs are asked for: submitted from one time until before another.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Period {
+    from: Option<String>,
+    to: Option<String>,
+}
+
+/// The journal's jobs as a native recording. Names are hashed with a key that nobody keeps, whoever asks: there is no login here,
+/// and names tell what people work on. One at a time: each holds all its jobs in memory.
+async fn trace(State(shared): State<Shared>, period: Result<Query<Period>, QueryRejection>) -> Response {
+    let Query(period) = match period {
+        Ok(period) => period,
+        Err(error) => return trouble(StatusCode::BAD_REQUEST, error.body_text()),
+    };
+    let times = time("from", period.from.as_deref())
+        .and_then(|from| Ok((from.unwrap_or(Time::FAR_PAST), time("to", period.to.as_deref())?)));
+    let (from, to) = match times {
+        Ok((from, to)) => (from, to.unwrap_or(Time::FAR_FUTURE)),
+        Err(refused) => return *refused,
+    };
+    let Some(journal) = shared.journal else {
+        return trouble(StatusCode::NOT_FOUND, "no journal is kept");
+    };
+    let Ok(turn) = Arc::clone(&shared.recording).try_acquire_owned() else {
+        let error = "another recording is being written; ask again when it is done";
+        return trouble(StatusCode::SERVICE_UNAVAILABLE, error);
+    };
+    // By a connection of its own: the loop reads the journal too.
+    let exported = tokio::task::spawn_blocking(move || journal.beside()?.trace(from, to, false));
+    let exported = match exported.await {
+        Ok(Ok(exported)) => exported,
+        Ok(Err(error)) => return trouble(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        Err(error) => return trouble(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    };
+    let (writes, reads) = tokio::io::duplex(BUFFER);
+    tokio::task::spawn_blocking(move || {
+        let mut out = std::io::BufWriter::with_capacity(BUFFER, SyncIoBridge::new(writes));
+        // Whoever went away needs no more; a recording that is cut short is noticed by its header.
+        let _ = native::write_recording(&exported.trace, exported.left_out, &mut out).and_then(|()| out.flush());
+        drop(turn);
+    });
+    let kind = HeaderValue::from_static("application/x-ndjson");
+    let body = Body::from_stream(ReaderStream::with_capacity(reads, BUFFER));
+    ([(header::CONTENT_TYPE, kind)], body).into_response()
 }

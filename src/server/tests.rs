@@ -17,6 +17,7 @@ async fn asked(snapshot: Snapshot, requests: &[(&str, &str, &str)]) -> Vec<(Stri
         metrics: Arc::new(Metrics::default()),
         snapshot,
         journal: None,
+        recording: Arc::new(Semaphore::new(1)),
         clock: Clock::paced(NOW),
         only_this_machine: true,
     };
@@ -45,7 +46,7 @@ fn seen() -> Snapshot {
         environments: vec![EnvironmentStatus {
             name: "spot".to_owned(),
             age,
-            reasons: vec!["spot: 8 vCPUs of RUNNABLE jobs wait".to_owned()],
+            reasons: vec![Told::new("waiting", "spot: 8 vCPUs of RUNNABLE jobs wait".to_owned())],
             ..EnvironmentStatus::default()
         }],
         queues: vec![QueueStatus {
@@ -66,6 +67,8 @@ async fn no_route_changes_anything() {
         "/api/v1/status",
         "/api/v1/plan",
         "/api/v1/decisions",
+        "/api/v1/moments",
+        "/api/v1/trace",
     ] {
         let requests = ["POST", "PUT", "PATCH", "DELETE"].map(|method| (method, path, "localhost"));
         for (status, _) in asked(seen(), &requests).await {

@@ -63,7 +63,7 @@ enum Due {
     Hint,
     Decide,
     Wake(u64),
-    Armed(EnvironmentIndex),
+    Armed(EnvironmentIndex, Time),
     Arrives(Action),
     Finished(EnvironmentIndex, Outcome),
 }
@@ -186,7 +186,7 @@ impl<D: Decide> Driver<'_, '_, D> {
         // Skipped looks plan wake-ups anew and polls not at all: what falls on one moment must not be ordered by that.
         let rank = match due {
             Due::Wake(_) => 0,
-            Due::Look | Due::Hint | Due::Decide | Due::Armed(_) | Due::Arrives(_) | Due::Finished(..) => 1,
+            Due::Look | Due::Hint | Due::Decide | Due::Armed(..) | Due::Arrives(_) | Due::Finished(..) => 1,
             Due::Poll(_) => 2,
         };
         self.agenda.insert((time.max(self.world.now()), rank, self.serial), due);
@@ -303,7 +303,7 @@ impl<D: Decide> Driver<'_, '_, D> {
                 }
                 self.notice();
             }
-            Due::Armed(environment) => self.step(Input::Armed(environment, Ok(()))),
+            Due::Armed(environment, fires) => self.step(Input::Armed(environment, fires, Ok(()))),
             Due::Arrives(action) => self.arrives(action),
             Due::Finished(environment, outcome) => {
                 self.answered = true;
@@ -417,8 +417,8 @@ impl<D: Decide> Driver<'_, '_, D> {
                 self.at(time, Due::Wake(self.wake));
             }
             Effect::Commit(..) | Effect::Disarm(_) | Effect::Renumbered => {}
-            Effect::Arm(guard) => self.at(now + self.drive.view.arming, Due::Armed(guard.environment)),
-            Effect::Send(action) => self.at(now + self.drive.view.sending, Due::Arrives(action)),
+            Effect::Arm(guard) => self.at(now + self.drive.view.arming, Due::Armed(guard.environment, guard.fires)),
+            Effect::Send(action, _) => self.at(now + self.drive.view.sending, Due::Arrives(action)),
         }
     }
 

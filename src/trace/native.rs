@@ -170,6 +170,14 @@ const fn is_one(value: &u32) -> bool {
     *value == 1
 }
 
+/// What the first line of a recording says: how many jobs follow, if it tells, and what is missing. `None` if it is no header.
+pub fn announced(line: &str) -> Option<(Option<u64>, LeftOut)> {
+    match serde_json::from_str(line) {
+        Ok(Line::AutotuneTrace(header)) => Some((header.jobs, header.left_out)),
+        Ok(Line::Job(_) | Line::Array(_) | Line::Message(_)) | Err(_) => None,
+    }
+}
+
 /// Writes a trace. Reading it back gives the same trace if this one is canonical (see [`Trace::canonicalise`]).
 pub fn write(trace: &Trace, out: &mut impl Write) -> io::Result<()> {
     write_recording(trace, LeftOut::default(), out)

@@ -1,17 +1,24 @@
 //! The commands of the binary, as a newcomer runs them, against moto.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
 
+pub(crate) fn moto_url() -> String {
+    #[expect(clippy::disallowed_methods, reason = "tests/run says so where it started moto")]
+    std::env::var("AUTOTUNE_TEST_MOTO").unwrap()
+}
+
 /// Five lines are enough to begin with; the sixth says that the account is simulated.
 fn settings(folder: &Path) -> std::path::PathBuf {
-    #[expect(clippy::disallowed_methods, reason = "tests/run says so where it started moto")]
-    let url = std::env::var("AUTOTUNE_TEST_MOTO").unwrap();
+    let url = moto_url();
+    // Not what another test steers meanwhile.
+    let policy = folder.join("nightly.toml");
+    std::fs::write(&policy, "version = 1\n[queues.nightly]\n").unwrap();
     let text = format!(
-        "region = \"eu-central-1\"\npolicies = [\"reactive\"]\nlisten = \"127.0.0.1:0\"\nendpoint_url = \"{url}\"\n\
+        "region = \"eu-central-1\"\npolicies = [{policy:?}]\nlisten = \"127.0.0.1:0\"\nendpoint_url = \"{url}\"\n\
          [journal]\npath = \"{}\"\n",
         folder.join("journal").display()
     );
@@ -20,7 +27,7 @@ fn settings(folder: &Path) -> std::path::PathBuf {
     file
 }
 
-fn autotune(arguments: &[&str], settings: &Path) -> Command {
+pub(crate) fn autotune(arguments: &[&str], settings: &Path) -> Command {
     let mut command = Command::new(cargo_bin!("autotune"));
     command.args(arguments).arg("--config").arg(settings);
     command
@@ -30,7 +37,7 @@ fn autotune(arguments: &[&str], settings: &Path) -> Command {
 }
 
 /// Output of a command that ends by itself: exit code, standard output, standard error.
-fn ran(mut command: Command) -> (i32, String, String) {
+pub(crate) fn ran(mut command: Command) -> (i32, String, String) {
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
@@ -53,12 +60,49 @@ fn a_plan_says_whose_account_it_is_and_why_nothing_is_done() {
 }
 
 /// A daemon in the background, ended if the test forgets.
-struct Daemon(Child);
+pub(crate) struct Daemon {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+    /// Where it serves.
+    pub(crate) url: String,
+}
+
+impl Daemon {
+    /// Returns when it serves.
+    pub(crate) fn begin(settings: &Path) -> Self {
+        let mut child = autotune(&["run"], settings).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut daemon = Self {
+            child,
+            lines,
+            url: String::new(),
+        };
+        let serves: serde_json::Value = serde_json::from_str(&daemon.line("Serves")).unwrap();
+        daemon.url = format!("http://{}", serves["address"].as_str().unwrap());
+        daemon
+    }
+
+    /// The next line of its log that says this.
+    pub(crate) fn line(&mut self, says: &str) -> String {
+        let mut lines = self.lines.by_ref().map(Result::unwrap);
+        lines.find(|line| line.contains(says)).unwrap()
+    }
+
+    /// Ends it as an operator does; returns the last lines of its log.
+    pub(crate) fn terminate(mut self) -> Vec<String> {
+        let ended = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(ended.unwrap().success());
+        // Whoever reads its last lines waits for its end.
+        let last: Vec<String> = self.lines.by_ref().map(Result::unwrap).collect();
+        assert!(self.child.wait().unwrap().success(), "{last:?}");
+        last
+    }
+}
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -67,27 +111,16 @@ impl Drop for Daemon {
 fn a_dry_run_tells_how_it_stands_and_ends_at_sigterm() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
-    let mut daemon = Daemon(autotune(&["run"], &settings).stderr(Stdio::piped()).spawn().unwrap());
-    let mut lines = BufReader::new(daemon.0.stderr.take().unwrap()).lines();
-    let serves = lines
-        .find(|line| line.as_ref().unwrap().contains("Serves"))
-        .unwrap()
-        .unwrap();
-    let serves: serde_json::Value = serde_json::from_str(&serves).unwrap();
-    let url = format!("http://{}", serves["address"].as_str().unwrap());
+    let daemon = Daemon::begin(&settings);
     // Its first look takes a moment; each try is a new process and none is left behind.
-    let status = (0..200).map(|_| ran(autotune(&["status", "--url", &url], &settings)));
+    let status = (0..200).map(|_| ran(autotune(&["status", "--url", &daemon.url], &settings)));
     let told = status
         .map(|(_, text, _)| text)
         .find(|text| text.contains("nightly") && text.contains("last planned"));
     let told = told.unwrap();
     assert!(told.contains("dry run: nothing is changed"), "{told}");
     assert!(told.contains("123456789012"), "{told}");
-    let terminated = Command::new("kill").arg(daemon.0.id().to_string()).status().unwrap();
-    assert!(terminated.success());
-    // Whoever reads its last lines waits for its end.
-    let last: Vec<String> = lines.map(Result::unwrap).collect();
-    assert!(daemon.0.wait().unwrap().success(), "{last:?}");
+    daemon.terminate();
     let (code, story, errors) = ran(autotune(&["explain", "--last", "5"], &settings));
     assert_eq!(code, 0, "{story}{errors}");
 }

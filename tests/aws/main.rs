@@ -4,3 +4,5 @@
 mod commands;
 #[cfg(test)]
 mod moto;
+#[cfg(test)]
+mod steering;

@@ -8,10 +8,11 @@ use autotune::aws::{Aws, AwsSettings, GuardSettings};
 use autotune::catalog::Purchase;
 use autotune::control::Outcome;
 use autotune::daemon::cloud::{Cloud, Hint, NamedGuard, Tagged};
+use autotune::daemon::leadership::{Claim, Claimed, Held, Lock};
 use autotune::jobs::JobStatus;
 use autotune::observation::GapReason;
 use autotune::planner::plan::Change;
-use autotune::units::{Time, Vcpus};
+use autotune::units::{Span, Time, Vcpus};
 
 /// The account that moto simulates.
 const ACCOUNT: &str = "123456789012";
@@ -28,6 +29,7 @@ fn settings() -> AwsSettings {
             role_arn: format!("arn:aws:iam::{ACCOUNT}:role/autotune-guard"),
         }),
         endpoint_url: Some(url),
+        leadership_table: Some("autotune".to_owned()),
         ..AwsSettings::default()
     }
 }
@@ -202,4 +204,36 @@ async fn more_wake_ups_than_one_call_brings_come_at_once_and_only_once() {
     let url = settings().events_queue_url.unwrap();
     let left = aws.messages(&url).await.unwrap();
     assert_eq!((left.visible, left.in_flight), (0, 0));
+}
+
+#[tokio::test]
+#[ignore = "needs moto: tests/run provides it"]
+async fn the_lease_of_the_leader_goes_only_from_hands_that_let_it_go_or_let_it_end() {
+    let aws = moto().await;
+    let claim = |holder: &str, over: Option<&Held>| Claim {
+        name: "moto".to_owned(),
+        holder: holder.to_owned(),
+        lease: Span::from_seconds(60),
+        over: over.cloned(),
+    };
+    let held = |holder: &str, renewals| Held {
+        holder: holder.to_owned(),
+        renewals,
+        lease: Span::from_seconds(60),
+    };
+    assert_eq!(aws.claim(&claim("a", None)).await, Ok(Claimed::Ours));
+    assert_eq!(aws.claim(&claim("a", None)).await, Ok(Claimed::Ours));
+    let theirs = aws.claim(&claim("b", None)).await;
+    assert_eq!(theirs, Ok(Claimed::Theirs(held("a", 2))));
+    // It was renewed since it was seen.
+    let theirs = aws.claim(&claim("b", Some(&held("a", 1)))).await;
+    assert_eq!(theirs, Ok(Claimed::Theirs(held("a", 2))));
+    let ours = aws.claim(&claim("b", Some(&held("a", 2)))).await;
+    assert_eq!(ours, Ok(Claimed::Ours));
+    aws.resign("moto", "a").await.unwrap();
+    let theirs = aws.claim(&claim("a", None)).await;
+    assert_eq!(theirs, Ok(Claimed::Theirs(held("b", 3))));
+    aws.resign("moto", "b").await.unwrap();
+    assert_eq!(aws.claim(&claim("a", None)).await, Ok(Claimed::Ours));
+    aws.resign("moto", "a").await.unwrap();
 }

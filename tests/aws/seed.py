@@ -47,7 +47,7 @@ def main(url):
     iam.add_role_to_instance_profile(InstanceProfileName="batch", RoleName="batch")
     profile = iam.get_instance_profile(InstanceProfileName="batch")["InstanceProfile"]["Arn"]
 
-    def environment(name, kind, types, **more):
+    def environment(name, kind, types, tag="steer"):
         resources = {
             "type": kind,
             "minvCpus": 0,
@@ -66,8 +66,7 @@ def main(url):
             state="ENABLED",
             computeResources=resources,
             serviceRole=role,
-            tags={"autotune": "steer"},
-            **more,
+            tags={"autotune": tag},
         )["computeEnvironmentArn"]
 
     # The second type of `spot` is one that EC2 knows and the catalogue does not.
@@ -80,6 +79,14 @@ def main(url):
     queue = batch.create_job_queue(
         jobQueueName="nightly", state="ENABLED", priority=5, computeEnvironmentOrder=order
     )["jobQueueArn"]
+    # The one that a daemon of the tests really steers.
+    steered = environment("steered", "EC2", ["c5.large"], tag="enabled")
+    batch.create_job_queue(
+        jobQueueName="urgent",
+        state="ENABLED",
+        priority=9,
+        computeEnvironmentOrder=[{"order": 1, "computeEnvironment": steered}],
+    )
     definition = batch.register_job_definition(
         jobDefinitionName="align",
         type="container",
@@ -109,7 +116,15 @@ def main(url):
     for at in range(11):
         sqs.send_message(QueueUrl=events, MessageBody=json.dumps(event))
     sqs.send_message(QueueUrl=events, MessageBody="no event")
-    client("scheduler").create_schedule_group(Name="autotune")
+    sqs.create_queue(QueueName="steered-events")
+    for group in ["autotune", "steered"]:
+        client("scheduler").create_schedule_group(Name=group)
+    client("dynamodb").create_table(
+        TableName="autotune",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
 
 
 if __name__ == "__main__":

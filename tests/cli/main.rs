@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test binary: to panic is to fail")]
 
+mod daemon;
 mod generate;
 mod inputs;
 #[cfg(unix)]

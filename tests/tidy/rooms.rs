@@ -28,7 +28,7 @@ const ROOMS: &str = "
   daemon:      units ids catalog observation account forecast overrides setup planner explain control input policy trace jobs metrics journal clock
   aws:         units ids catalog observation account planner control jobs daemon clock
   simulate:    units ids catalog observation account input policy forecast overrides setup trace planner explain control
-  server:      units ids catalog observation account forecast overrides setup planner explain control jobs metrics journal daemon clock
+  server:      units ids catalog observation account forecast overrides setup trace planner explain control jobs metrics journal daemon clock
   sandbox:     units ids catalog observation account trace planner control jobs daemon clock simulate server
   settings:    units input
   report:      units ids catalog observation account input policy forecast overrides setup trace planner explain control simulate files daemon

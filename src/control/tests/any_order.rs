@@ -67,7 +67,8 @@ fn follow(desk: &Desk<Script>, stages: &mut [Stage; 2], sent: &mut [Option<Actio
                     *stage = Stage::Arm;
                 }
             }
-            Effect::Send(action) => {
+            Effect::Send(action, before) => {
+                prop_assert!(before > desk.now, "{}", desk.told);
                 let stage = &mut stages[action.environment().position()];
                 prop_assert!(
                     *stage == Stage::Arm || *stage == Stage::Commit && !action.raises(),
@@ -93,7 +94,7 @@ fn answer(desk: &mut Desk<Script>, stages: &mut [Stage; 2], sent: &mut [Option<A
     let input = match stages[of] {
         Stage::None => return,
         Stage::Commit => Input::Committed(environment, result),
-        Stage::Arm => Input::Armed(environment, result),
+        Stage::Arm => Input::Armed(environment, desk.fires[of], result),
         Stage::Send if well => Input::Finished(environment, Outcome::Accepted),
         Stage::Send => Input::Finished(environment, Outcome::Failed),
     };
@@ -103,7 +104,7 @@ fn answer(desk: &mut Desk<Script>, stages: &mut [Stage; 2], sent: &mut [Option<A
     desk.step(input);
     let goes_on = desk.effects.iter().any(|effect| match effect {
         Effect::Arm(guard) => guard.environment == environment,
-        Effect::Send(action) => action.environment() == environment,
+        Effect::Send(action, _) => action.environment() == environment,
         Effect::Observe | Effect::Commit(..) | Effect::Disarm(_) | Effect::Renumbered | Effect::WakeAt(_) => false,
     });
     if !goes_on {

@@ -48,9 +48,9 @@ fn leases_are_renewed_at_half_their_time_while_we_see() {
         arm spot: min 0 max 256 at 09:22:30
         wake at 09:07:40
     09:07:31 armed spot well
-        wake at 09:15:01
+        wake at 09:15:00
     09:08:31 observed
-        wake at 09:15:01
+        wake at 09:15:00
     ");
 }
 
@@ -140,9 +140,7 @@ fn a_partial_release_keeps_the_expiry_of_its_guard() {
 fn an_update_without_an_answer_keeps_its_lease() {
     let (mut desk, wishes) = scripted();
     wishes.borrow_mut()[0] = Some((64, 256));
-    desk.read(0)
-        .step(Input::Committed(SPOT, Ok(())))
-        .step(Input::Armed(SPOT, Ok(())));
+    desk.read(0).step(Input::Committed(SPOT, Ok(()))).armed(SPOT, Ok(()));
     desk.step(Input::Finished(SPOT, Outcome::Failed));
     assert!(desk.controller.lease(SPOT).is_some());
     wishes.borrow_mut()[0] = None;
@@ -165,9 +163,9 @@ fn stop_hands_over_what_is_raised_and_starts_nothing_more() {
     desk.read(60);
     desk.step(Input::Committed(ON_DEMAND, Ok(())));
     desk.told.clear();
-    desk.pass(1).step(Input::Stop).step(Input::Armed(SPOT, Ok(())));
+    desk.pass(1).step(Input::Stop).armed(SPOT, Ok(()));
     desk.step(Input::Committed(SPOT, Ok(())));
-    desk.step(Input::Armed(ON_DEMAND, Ok(())));
+    desk.armed(ON_DEMAND, Ok(()));
     desk.step(Input::Woken).read(60);
     assert_eq!(
         desk.controller.lease(SPOT).unwrap().expires,

@@ -83,6 +83,7 @@ fn a_pause_holds_what_stands_and_its_lease_is_renewed() {
     assert!(desk.told.contains("send spot min 0"), "{}", desk.told);
 }
 
+/// F20: the lever for an incident.
 #[test]
 fn a_drain_gives_back_at_once_and_asks_for_nothing() {
     let mut desk = desk(Planner);
@@ -157,7 +158,7 @@ fn a_reload_waits_for_the_update_under_way_and_then_keeps_what_keeps_its_name() 
     wishes.borrow_mut()[0] = None;
     desk.told.clear();
     desk.step(Input::Committed(SPOT, Ok(())));
-    desk.step(Input::Armed(SPOT, Ok(())));
+    desk.armed(SPOT, Ok(()));
     desk.step(Input::Finished(SPOT, Outcome::Accepted));
     assert_snapshot!(desk.told, @"
     09:00:00 committed spot well

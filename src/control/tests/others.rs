@@ -73,7 +73,7 @@ fn what_may_be_ours_is_no_other_hand() {
     wishes.borrow_mut()[0] = Some((128, 256));
     desk.read(60)
         .step(Input::Committed(SPOT, Ok(())))
-        .step(Input::Armed(SPOT, Ok(())))
+        .armed(SPOT, Ok(()))
         .step(Input::Finished(SPOT, Outcome::Failed));
     wishes.borrow_mut()[0] = None;
     desk.see(128, 128, 256);

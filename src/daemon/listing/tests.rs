@@ -30,6 +30,7 @@ async fn listed(account: &Account, now: Time, book: Book) -> Listed {
     list(account, "q", now, MOST, book, &Sizes::default()).await.unwrap()
 }
 
+/// F12, F14: Batch states such reasons also while a fitting instance boots.
 #[tokio::test(start_paused = true)]
 async fn blocked_jobs_are_demand_until_their_reason_has_lasted_ten_minutes() {
     let mut blocked = job("a", JobStatus::Runnable);
@@ -114,4 +115,47 @@ async fn sizes_that_nobody_tells_may_raise_and_never_lower() {
     account.with(|state| state.fail.insert("describe_jobs".to_owned()));
     let found = listed(&account, START, Book::default()).await;
     assert!(matches!(found.runnable, Seen::AtLeast(..)));
+}
+
+/// Without a summary nobody knows how many of an array's children wait: they are asked for.
+#[tokio::test(start_paused = true)]
+async fn children_of_an_array_without_a_summary_are_listed() {
+    let mut parent = job("array", JobStatus::Pending);
+    parent.array = Some(ArraySeen {
+        size: 6,
+        ..ArraySeen::default()
+    });
+    let account = account(vec![parent]);
+    let child = |number: usize, status| job(&format!("array:{number}"), status);
+    let children = (0..6).map(|number| {
+        let status = [JobStatus::Runnable, JobStatus::Running, JobStatus::Succeeded][number % 3];
+        child(number, status)
+    });
+    account.with(|state| state.children = children.collect());
+    let found = listed(&account, START, Book::default()).await;
+    assert_eq!((jobs_in(&found.runnable), jobs_in(&found.placed)), (2, 2));
+    assert_eq!(found.trouble, None);
+}
+
+/// F14: Batch also says so while an instance is on its way. Once is nothing; a minute of it counts.
+#[tokio::test(start_paused = true)]
+async fn a_lack_of_capacity_is_believed_after_a_minute_and_forgotten_at_once() {
+    let mut head = job("head", JobStatus::Runnable);
+    head.status_reason = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity".to_owned();
+    let waits = account(vec![head]);
+    let goes_on = account(vec![job("head", JobStatus::Runnable)]);
+    let mut book = Book::default();
+    for (seconds, account, short) in [
+        (0, &waits, false),
+        (30, &waits, false),
+        (60, &waits, true),
+        (90, &goes_on, false),
+    ] {
+        let found = listed(account, START + Span::from_seconds(seconds), book).await;
+        assert_eq!(found.short, short, "after {seconds} s");
+        assert_eq!(jobs_in(&found.runnable), 1, "it is demand all the same");
+        book = found.book;
+    }
+    let found = listed(&waits, START + Span::from_seconds(120), book).await;
+    assert!(!found.short, "from the start again");
 }

@@ -1,7 +1,9 @@
 //! An account in memory: answers, delays and failures as a test wishes, and a log of what was asked of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
 
 use crate::account::{ComputeEnvironment, JobQueue, OfferedType, Platform, Topology};
 use crate::catalog::{Purchase, Resources};
@@ -66,21 +68,37 @@ pub(crate) fn topology(min: i64) -> Topology {
 
 /// What the account holds. Tests change it as they like.
 pub(crate) struct State {
+    /// Environments in the queue's order.
+    names: Vec<String>,
     pub(crate) min: BTreeMap<String, i64>,
     pub(crate) desired: BTreeMap<String, i64>,
+    /// maxvCpus of every environment.
+    pub(crate) max: i64,
     pub(crate) tags: BTreeMap<String, BTreeMap<String, String>>,
     pub(crate) guards: BTreeMap<String, NamedGuard>,
+    /// Per environment: the firing of its guard that came last.
+    fired: BTreeMap<String, Time>,
+    /// What the next wait for hints brings.
+    pub(crate) hints: Vec<Hint>,
     pub(crate) jobs: Vec<(JobSeen, Shape)>,
+    /// Children of arrays.
+    pub(crate) children: Vec<JobSeen>,
     /// What was asked for, one line each: effects in order.
     pub(crate) log: Vec<String>,
     /// Reads by name of the call.
     pub(crate) reads: BTreeMap<String, u32>,
     /// Calls that never answer, such as `instances spot`.
     pub(crate) hang: BTreeSet<String>,
-    /// Calls that fail.
+    /// Calls that fail; `*` is every one.
     pub(crate) fail: BTreeSet<String>,
+    /// Calls that panic, once.
+    pub(crate) panic: BTreeSet<String>,
+    /// In whose words they fail.
+    pub(crate) why: (GapReason, &'static str),
     /// Effects that still happen; after that every one hangs.
     pub(crate) left: usize,
+    /// Effects until somebody who waits for them is told.
+    until_told: Option<usize>,
     /// Effects take this long.
     pub(crate) slow: Span,
     /// Raises that were taken without lease and guard: there must be none.
@@ -93,22 +111,31 @@ pub(crate) struct Account {
     pub(crate) state: Arc<Mutex<State>>,
     pub(crate) kept: Kept,
     pub(crate) clock: Clock,
+    effects: Arc<Notify>,
 }
 
 impl Account {
     pub(crate) fn new(clock: Clock) -> Self {
         let names = || ["spot", "ondemand"].map(str::to_owned).into_iter();
         let state = State {
+            names: names().collect(),
             min: names().map(|name| (name, 0)).collect(),
             desired: names().map(|name| (name, 0)).collect(),
+            max: 256,
             tags: BTreeMap::new(),
             guards: BTreeMap::new(),
+            fired: BTreeMap::new(),
+            hints: Vec::new(),
             jobs: Vec::new(),
+            children: Vec::new(),
             log: Vec::new(),
             reads: BTreeMap::new(),
             hang: BTreeSet::new(),
             fail: BTreeSet::new(),
+            panic: BTreeSet::new(),
+            why: (GapReason::Failed, "failed"),
             left: usize::MAX,
+            until_told: None,
             slow: Span::from_millis(50),
             wrong: Vec::new(),
         };
@@ -116,11 +143,14 @@ impl Account {
             state: Arc::new(Mutex::new(state)),
             kept: Kept::default(),
             clock,
+            effects: Arc::default(),
         }
     }
 
     pub(crate) fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        change(&mut self.state.lock().unwrap())
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.fire_guards(self.clock.now());
+        change(&mut state)
     }
 
     /// So many RUNNABLE jobs, instead of those there were.
@@ -138,8 +168,44 @@ impl Account {
         self.with(|state| state.jobs = (0..jobs).map(|number| (job(number), shape(vcpus))).collect());
     }
 
+    /// Waits until so many effects have begun, for an hour at most; tells whether they have.
+    pub(crate) async fn effects(&self, count: usize) -> bool {
+        self.with(|state| state.until_told = Some(count));
+        clock::within(Span::from_minutes(60), self.effects.notified())
+            .await
+            .is_some()
+    }
+
+    /// An environment is removed, and another one takes its place.
+    pub(crate) fn replace(&self, old: &str, new: &str) {
+        self.with(|state| {
+            for name in state.names.iter_mut().filter(|name| *name == old) {
+                new.clone_into(name);
+            }
+            state.min.remove(old);
+            state.desired.remove(old);
+            state.min.insert(new.to_owned(), 0);
+            state.desired.insert(new.to_owned(), 0);
+        });
+    }
+
     pub(crate) fn log(&self) -> Vec<String> {
         self.with(|state| state.log.clone())
+    }
+
+    /// What an environment's min was raised to, one after the other.
+    pub(crate) fn raises(&self, name: &str) -> Vec<i64> {
+        let log = self.log();
+        let levels = log.iter().filter_map(|line| {
+            let (from, to) = line
+                .strip_prefix("send ")?
+                .strip_prefix(name)?
+                .trim()
+                .split_once(" -> ")?;
+            let (from, to): (i64, i64) = (from.parse().unwrap(), to.parse().unwrap());
+            (to > from).then_some(to)
+        });
+        levels.collect()
     }
 
     pub(crate) fn min(&self, name: &str) -> i64 {
@@ -147,50 +213,73 @@ impl Account {
     }
 
     async fn read(&self, call: &str) -> Read<()> {
-        let (hang, fail) = self.with(|state| {
+        let (hang, panics) = self.with(|state| {
             *state.reads.entry(call.to_owned()).or_default() += 1;
-            (state.hang.contains(call), state.fail.contains(call))
+            (state.hang.contains(call), state.panic.remove(call))
         });
+        assert!(!panics, "{call} was to panic");
         if hang {
             std::future::pending::<()>().await;
         }
+        let answer = self.with(|state| state.answer(call));
         clock::wait(Span::from_millis(20)).await;
-        if fail { Err(unread(call)) } else { Ok(()) }
+        answer
     }
 
     /// One effect: takes its time, and may be the last. Whether it happens at all is decided before, whether it fails after.
-    async fn effect(&self, call: &str) -> Read<()> {
-        let (happens, slow) = self.with(|state| {
+    /// Tells when it took place: our own process may stand still while the account does not.
+    async fn effect(&self, call: &str) -> Read<Time> {
+        let (happens, slow, panics) = self.with(|state| {
             let happens = state.left > 0 && !state.hang.contains(call);
             state.left = state.left.saturating_sub(usize::from(happens));
-            (happens, state.slow)
+            *state.reads.entry(call.to_owned()).or_default() += 1;
+            state.until_told = state.until_told.map(|left| left.saturating_sub(1));
+            if state.until_told == Some(0) {
+                state.until_told = None;
+                self.effects.notify_one();
+            }
+            (happens, state.slow, state.panic.remove(call))
         });
+        assert!(!panics, "{call} was to panic");
         if !happens {
             std::future::pending::<()>().await;
         }
+        let at = self.clock.now() + slow;
         clock::wait(slow).await;
-        if self.with(|state| state.fail.contains(call)) {
-            Err(unread(call))
-        } else {
-            Ok(())
-        }
-    }
-
-    /// What the account's own guards do when their time comes.
-    pub(crate) fn fire_guards(&self) {
-        let now = self.clock.now();
-        self.with(|state| {
-            for guard in state.guards.values().filter(|guard| guard.fires <= now) {
-                state.min.insert(guard.environment.clone(), guard.min_vcpus.get());
-            }
-        });
+        self.with(|state| state.answer(call).map(|()| at))
     }
 }
 
-fn unread(call: &str) -> Unread {
-    Unread {
-        why: GapReason::Failed,
-        message: format!("{call} failed"),
+impl State {
+    /// What the account's own guards do when their time comes: every five minutes for two hours.
+    fn fire_guards(&mut self, now: Time) {
+        for guard in self.guards.values() {
+            let late = now.since(guard.fires).min(Span::from_minutes(120));
+            if late < Span::ZERO {
+                continue;
+            }
+            let firing = guard.fires + Span::from_minutes(late.millis() / 300_000 * 5);
+            if self.fired.get(&guard.environment).is_none_or(|last| *last < firing) {
+                self.fired.insert(guard.environment.clone(), firing);
+                for levels in [&mut self.min, &mut self.desired] {
+                    if let Some(level) = levels.get_mut(&guard.environment) {
+                        *level = guard.min_vcpus.get();
+                    }
+                }
+                self.log.push(format!("fired {}", guard.environment));
+            }
+        }
+        self.guards
+            .retain(|_, guard| now < guard.fires + Span::from_minutes(120));
+    }
+
+    fn answer(&self, call: &str) -> Read<()> {
+        if self.fail.contains(call) || self.fail.contains("*") {
+            let (why, says) = self.why;
+            let message = format!("{call} {says}");
+            return Err(Unread { why, message });
+        }
+        Ok(())
     }
 }
 
@@ -207,8 +296,11 @@ impl Cloud for Account {
         self.read("topology").await?;
         let mut topology = topology(0);
         self.with(|state| {
-            for environment in &mut topology.environments {
+            topology.queues[0].environments.clone_from(&state.names);
+            for (environment, name) in topology.environments.iter_mut().zip(&state.names) {
+                environment.name.clone_from(name);
                 environment.min_vcpus = Vcpus::new(state.min[&environment.name]);
+                environment.max_vcpus = Vcpus::new(state.max);
             }
         });
         Ok(topology)
@@ -223,14 +315,17 @@ impl Cloud for Account {
                 enabled: true,
                 min_vcpus: Vcpus::new(state.min[name]),
                 desired_vcpus: Vcpus::new(state.desired[name].max(state.min[name])),
-                max_vcpus: Vcpus::new(256),
+                max_vcpus: Vcpus::new(state.max),
                 ..EnvironmentNow::default()
             },
             tags: state.tags.get(name).cloned().unwrap_or_default(),
             cluster: Some(format!("cluster-{name}")),
             ..EnvironmentRead::default()
         };
-        Ok(self.with(|state| names.iter().map(|name| read(state, name)).collect()))
+        Ok(self.with(|state| {
+            let there = names.iter().filter(|name| state.min.contains_key(*name));
+            there.map(|name| read(state, name)).collect()
+        }))
     }
 
     async fn queues(&self, names: &[String]) -> Read<Vec<QueueRead>> {
@@ -252,8 +347,13 @@ impl Cloud for Account {
         })
     }
 
-    async fn list_children(&self, _parent: &str, _status: JobStatus, _page: Option<String>) -> Read<Page> {
-        Ok(Page::default())
+    async fn list_children(&self, _parent: &str, status: JobStatus, _page: Option<String>) -> Read<Page> {
+        self.read("list_children").await?;
+        let children = self.with(|state| state.children.clone());
+        Ok(Page {
+            jobs: children.into_iter().filter(|job| job.status == status).collect(),
+            next: None,
+        })
     }
 
     async fn describe_jobs(&self, ids: &[String]) -> Read<Vec<JobSize>> {
@@ -280,7 +380,8 @@ impl Cloud for Account {
     /// Batch follows at once: what is asked for is there, idle.
     async fn instances(&self, environment: &EnvironmentRead) -> Read<InstancesNow> {
         self.read(&format!("instances {}", environment.name)).await?;
-        let there = self.with(|state| state.desired[&environment.name].max(state.min[&environment.name]));
+        let level = |levels: &BTreeMap<String, i64>| levels.get(&environment.name).copied().unwrap_or(0);
+        let there = self.with(|state| level(&state.desired).max(level(&state.min)));
         let free = Resources {
             vcpus: Vcpus::new(16),
             memory: Mebibytes::new(62_000),
@@ -312,21 +413,29 @@ impl Cloud for Account {
 
     async fn send(&self, environment: &str, change: &Change) -> Answer {
         let done = self.effect(&format!("send {environment}")).await;
-        let now = self.clock.now();
         let open = self.kept.recovered().open;
         self.with(|state| {
-            let min = state.min[environment];
+            let Some(min) = state.min.get(environment).copied() else {
+                return Answer {
+                    outcome: Outcome::Failed,
+                    message: format!("{environment} does not exist"),
+                };
+            };
             let to = change.min_vcpus.map_or(min, Vcpus::get);
             state.log.push(format!("send {environment} {min} -> {to}"));
-            if done.is_err() {
-                return Answer {
-                    outcome: Outcome::Throttled,
-                    message: "slow down".to_owned(),
-                };
-            }
-            let leased = open
-                .iter()
-                .any(|intent| intent.environment == environment && intent.lease.is_some());
+            let now = match done {
+                Ok(at) => at,
+                Err(Unread { why, message }) => {
+                    let outcome = match why {
+                        GapReason::Denied => Outcome::Failed,
+                        GapReason::NotReadYet | GapReason::Throttled | GapReason::Failed => Outcome::Throttled,
+                    };
+                    return Answer { outcome, message };
+                }
+            };
+            let leased = open.iter().any(|intent| {
+                intent.environment == environment && intent.lease.is_some_and(|lease| lease.expires > now)
+            });
             let guarded = state.guards.get(environment).is_some_and(|guard| guard.fires > now);
             if to > min && !(leased && guarded) {
                 state.wrong.push(format!(
@@ -350,6 +459,7 @@ impl Cloud for Account {
                 .log
                 .push(format!("arm {} {}", guard.environment, guard.min_vcpus.get()));
             state.guards.insert(guard.environment.clone(), guard.clone());
+            state.fired.remove(&guard.environment);
         });
         Ok(())
     }
@@ -381,7 +491,13 @@ impl Cloud for Account {
     }
 
     async fn hints(&self) -> Read<Vec<Hint>> {
-        clock::wait(Span::from_seconds(20)).await;
+        for _ in 0..20 {
+            let hints = self.with(|state| std::mem::take(&mut state.hints));
+            if !hints.is_empty() {
+                return Ok(hints);
+            }
+            clock::wait(Span::from_seconds(1)).await;
+        }
         Ok(Vec::new())
     }
 }

@@ -6,11 +6,10 @@ use crate::clock;
 use crate::units::Span;
 
 /// Jobs come and go in tides, whoever lives.
-async fn tides(account: Account) {
+pub(super) async fn tides(account: Account) {
     for tide in 0_usize.. {
         account.set_runnable(if tide.is_multiple_of(2) { 8 + tide % 5 } else { 0 }, 4);
         for _ in 0..12 {
-            account.fire_guards();
             clock::wait(Span::from_seconds(20)).await;
         }
     }
@@ -68,6 +67,5 @@ async fn base_comes_back_without_us() {
     assert!(account.min("spot") > 0);
     daemon.task.abort();
     minutes(20).await;
-    account.fire_guards();
     assert_eq!(account.min("spot"), 0);
 }

@@ -99,6 +99,7 @@ fn of_overlapping_windows_the_largest_holds() {
     ");
 }
 
+/// F18: what jobs held a moment ago is there for those that come next.
 #[test]
 fn what_jobs_used_is_kept_for_the_idle_time() {
     let mut story = Story::of(with_queue(|queue| queue.idle_time = Span::from_minutes(10)));

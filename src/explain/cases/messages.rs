@@ -83,7 +83,7 @@ fn workers_that_exist_are_taken_off_the_workers_wanted() {
     ");
 }
 
-/// A dispatcher that died must not hold capacity: what does not become jobs is believed less and less.
+/// F11: a dispatcher that died must not hold capacity: what does not become jobs is believed less and less.
 #[test]
 fn messages_that_do_not_become_jobs_fade_away() {
     let mut story = Story::of(fed_by(dispatcher(1000), None));

@@ -91,6 +91,7 @@ fn jobs_that_vanish_before_capacity_arrives_lower_min_slowly() {
     ");
 }
 
+/// F11: what was read before our own update does not cause it again.
 #[test]
 fn a_reading_older_than_our_update_is_not_acted_on() {
     let mut story = Story::of(spot_only());

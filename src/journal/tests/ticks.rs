@@ -180,3 +180,69 @@ fn ticks_are_told_of_what_was_asked_as_it_was_then() {
     assert_eq!(journal.ticks(&then).unwrap()[0].at, at(1));
     assert_eq!(journal.ticks(&Asked { last: 1, ..all() }).unwrap()[0].at, at(2));
 }
+
+#[test]
+fn a_queue_is_told_of_with_its_environments_and_sources() {
+    let (_folder, _path, journal) = made();
+    let said = |kind: &str, name: &str| Said {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        ..Said::default()
+    };
+    let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let all_said = vec![
+        said("environment", "spot"),
+        said("environment", "other"),
+        said("queue", "q"),
+        said("queue", "spot"),
+        said("sqs", "inbox"),
+        said("sqs", "elsewhere"),
+    ];
+    let tick = Tick {
+        at: at(1),
+        reasons: all_said,
+        names: Names {
+            environments: list(&["spot", "other"]),
+            queues: list(&["p", "q"]),
+            queue_environments: vec![list(&["other"]), list(&["spot"])],
+            sqs: list(&["inbox", "elsewhere"]),
+            sqs_queues: list(&["q", "p"]),
+            quotas: Vec::new(),
+        },
+        ..Tick::default()
+    };
+    journal.tick(&tick).unwrap();
+    let quiet = Tick {
+        at: at(9),
+        reasons: Vec::new(),
+        ..tick
+    };
+    journal.tick(&quiet).unwrap();
+    for (seconds, environment) in [(2, "spot"), (3, "other"), (4, "spot")] {
+        journal
+            .commit(&intent(environment, seconds), &Remembered::default())
+            .unwrap();
+    }
+    let of_queue = |at| Asked {
+        queue: Some("q".to_owned()),
+        at,
+        ..all()
+    };
+    let told = journal.ticks(&of_queue(None)).unwrap();
+    let expected = [said("environment", "spot"), said("queue", "q"), said("sqs", "inbox")];
+    assert_eq!((told.len(), told[0].reasons.as_slice()), (1, expected.as_slice()));
+    let decided = journal.decisions(&of_queue(None)).unwrap();
+    assert_eq!(decided.iter().map(|d| d.intent.at).collect::<Vec<_>>(), [at(4), at(2)]);
+    let then = journal.ticks(&of_queue(Some(at(10)))).unwrap();
+    assert_eq!((then[0].at, then[0].reasons.len()), (at(9), 0), "as it was then: quiet");
+    assert_eq!(journal.stranger(&of_queue(None)).unwrap(), None);
+    let typo = Asked {
+        environment: Some("sopt".to_owned()),
+        ..all()
+    };
+    let why = journal.stranger(&typo).unwrap().unwrap();
+    assert!(
+        why.contains("\"sopt\"") && why.contains("did you mean `spot`?"),
+        "{why}"
+    );
+}

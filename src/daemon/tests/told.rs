@@ -1,0 +1,138 @@
+//! What people are told of a life: lines of the log, and the story in the journal.
+
+use std::io;
+use std::sync::Mutex;
+
+use super::*;
+use crate::journal::{Asked, Journal};
+
+/// Log lines as the daemon writes them where nobody looks on: JSON, one object a line.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// Captures what this thread logs for as long as the guard lives.
+    fn capture(&self) -> tracing::subscriber::DefaultGuard {
+        // With a single subscriber in the process, a thread that has none decides for all what is worth logging.
+        static ANOTHER: std::sync::OnceLock<tracing::Dispatch> = std::sync::OnceLock::new();
+        ANOTHER.get_or_init(|| tracing::Dispatch::new(tracing_subscriber::registry()));
+        let lines = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .without_time()
+            .with_max_level(tracing::Level::INFO)
+            .with_writer(move || lines.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    /// What was logged since it was last asked.
+    fn taken(&self) -> Vec<serde_json::Value> {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn message(line: &serde_json::Value) -> &str {
+    line["message"].as_str().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_and_a_change_of_mind_have_one_line_and_quiet_ticks_none() {
+    let lines = Lines::default();
+    let _capturing = lines.capture();
+    let account = account();
+    let life = Life::begin(&account, |_| {});
+    minutes(30).await;
+    lines.taken();
+    minutes(120).await;
+    assert_eq!(
+        lines.taken(),
+        Vec::<serde_json::Value>::new(),
+        "nothing happens in two hours"
+    );
+    account.set_runnable(8, 4);
+    minutes(3).await;
+    let told = lines.taken();
+    let (actions, minds): (Vec<_>, Vec<_>) = told.iter().partition(|line| message(line) == "Updated");
+    let sent = account.log().iter().filter(|line| line.starts_with("send ")).count();
+    assert!(sent > 0 && actions.len() == sent, "{told:?}");
+    assert!(
+        actions[0]["action"].as_str().unwrap().contains("min 0 -> 32"),
+        "{told:?}"
+    );
+    assert_eq!(
+        (actions[0]["environment"].as_str(), actions[0]["level"].as_str()),
+        (Some("spot"), Some("INFO"))
+    );
+    let waits = "spot: 32 vCPUs of RUNNABLE jobs wait";
+    assert_eq!(
+        minds.iter().filter(|line| message(line) == waits).count(),
+        1,
+        "{told:?}"
+    );
+    assert!(told.windows(2).all(|pair| pair[0] != pair[1]), "{told:?}");
+    life.end().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_of_the_service_are_one_line_each_and_cannot_steer_a_terminal() {
+    let lines = Lines::default();
+    let _capturing = lines.capture();
+    let account = account();
+    let life = Life::begin(&account, |_| {});
+    minutes(30).await;
+    lines.taken();
+    account.with(|state| state.fail.insert("instances spot".to_owned()));
+    minutes(120).await;
+    let told = lines.taken();
+    assert!((1..=2).contains(&told.len()), "told once, not with every try: {told:?}");
+    life.end().await.unwrap();
+}
+
+/// The story of a burst: why spot was raised, and what kept On-Demand from it.
+#[tokio::test(start_paused = true)]
+async fn the_journal_tells_each_rejected_option_of_that_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, recovered) = Journal::open(&folder.path().join("journal")).unwrap();
+    let account = account();
+    // More than spot may hold.
+    account.set_runnable(100, 4);
+    let kept = journal.clone();
+    let life = Life::begin(&account, |options| {
+        options.store = Store::Journal(kept);
+        options.recovered = recovered;
+    });
+    minutes(3).await;
+    life.end().await.unwrap();
+    let all = Asked {
+        queue: Some("q".to_owned()),
+        last: 100,
+        ..Asked::default()
+    };
+    let decided = journal.decisions(&all).unwrap();
+    let raised = decided.last().unwrap();
+    let then = Asked {
+        at: Some(raised.intent.at),
+        last: 1,
+        ..all
+    };
+    let said = &journal.ticks(&then).unwrap()[0].reasons;
+    let codes: Vec<&str> = said.iter().map(|said| said.code.as_str()).collect();
+    assert!(codes.contains(&"waiting"), "{said:?}");
+    assert!(codes.contains(&"limit") || codes.contains(&"patience"), "{said:?}");
+}

@@ -1,0 +1,283 @@
+//! How long jobs waited, for the metrics: each job once, from events where they came, else from listings.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+
+use crate::jobs::{JobSeen, JobStatus};
+use crate::metrics::Metrics;
+use crate::units::{Span, Time, i64_to_f64, to_i64};
+
+/// Events and jobs that are remembered, so that each counts once.
+const REMEMBERED_MOST: usize = 20_000;
+/// Stretches of time in which a queue's environments were full that are remembered; of a longer wait less is known.
+const STRETCHES_MOST: usize = 500;
+
+/// What is remembered of jobs and queues.
+#[derive(Debug)]
+pub(super) struct Waits {
+    /// When jobs first became RUNNABLE, by event.
+    runnable: LruCache<String, Time>,
+    /// Jobs that waited for others.
+    pending: LruCache<String, ()>,
+    /// Jobs whose wait was told.
+    waited: LruCache<String, ()>,
+    started: LruCache<String, ()>,
+    seen: LruCache<(String, JobStatus, Time), ()>,
+    queues: BTreeMap<String, Queue>,
+    /// Jobs that started before are not counted: nobody knows whether they were already.
+    since: Time,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// When all environments were full, oldest first; the last one may go on.
+    full: VecDeque<(Time, Option<Time>)>,
+    /// Jobs that started, and those of them that are known exactly.
+    started: usize,
+    exact: usize,
+}
+
+impl Queue {
+    /// How much of this time was not full.
+    fn avoidable(&self, from: Time, to: Time) -> Span {
+        let full = self.full.iter().map(|(since, until)| {
+            let (since, until) = ((*since).max(from), until.unwrap_or(to).min(to));
+            until.since(since).max(Span::ZERO)
+        });
+        let all = to.since(from);
+        full.fold(all, |left, full| left - full).max(Span::ZERO)
+    }
+}
+
+impl Waits {
+    pub(super) fn new(since: Time) -> Self {
+        let most = NonZeroUsize::new(REMEMBERED_MOST).unwrap_or(NonZeroUsize::MIN);
+        Self {
+            runnable: LruCache::new(most),
+            pending: LruCache::new(most),
+            waited: LruCache::new(most),
+            started: LruCache::new(most),
+            seen: LruCache::new(most),
+            queues: BTreeMap::new(),
+            since,
+        }
+    }
+
+    /// Whether this event was here before: delivery is at least once.
+    pub(super) fn is_duplicate(&mut self, job: &JobSeen, at: Time) -> bool {
+        self.seen.put((job.id.clone(), job.status, at), ()).is_some()
+    }
+
+    /// From now on every environment of a queue is full, or some are not.
+    pub(super) fn full(&mut self, queue: &str, full: bool, now: Time) {
+        let queue = self.queues.entry(queue.to_owned()).or_default();
+        match (queue.full.back_mut(), full) {
+            (Some((_, open @ None)), false) => *open = Some(now),
+            (Some((_, None)), true) | (None | Some((_, Some(_))), false) => {}
+            (None | Some((_, Some(_))), true) => queue.full.push_back((now, None)),
+        }
+        if queue.full.len() > STRETCHES_MOST {
+            queue.full.pop_front();
+        }
+    }
+
+    /// Queues that are gone are forgotten.
+    pub(super) fn retain(&mut self, is_there: impl Fn(&str) -> bool) {
+        self.queues.retain(|queue, _| is_there(queue));
+    }
+
+    /// An event told of a job. Events may come in any order.
+    pub(super) fn event(&mut self, queue: &str, job: &JobSeen, at: Time, waits_for: bool, metrics: &Metrics) {
+        match job.status {
+            // Of a job that is tried again the first wait counts.
+            JobStatus::Runnable if self.waited.contains(&job.id) || self.started.contains(&job.id) => {}
+            JobStatus::Runnable => {
+                self.runnable.get_or_insert(job.id.clone(), || at);
+            }
+            JobStatus::Starting => {
+                let since = self.runnable.get(&job.id).copied().filter(|since| *since <= at);
+                if let Some(since) = since
+                    && self.waited.put(job.id.clone(), ()).is_none()
+                {
+                    self.tell(queue, since, at, metrics);
+                }
+            }
+            JobStatus::Submitted
+            | JobStatus::Pending
+            | JobStatus::Running
+            | JobStatus::Succeeded
+            | JobStatus::Failed => {}
+        }
+        self.seen(queue, job, waits_for, metrics);
+    }
+
+    /// A job was seen, by event or in a listing. Whether it waits for other jobs is known to whoever asked for its details.
+    pub(super) fn seen(&mut self, queue: &str, job: &JobSeen, waits_for: bool, metrics: &Metrics) {
+        if job.array.is_some() {
+            return;
+        }
+        if job.status == JobStatus::Pending {
+            self.pending.put(job.id.clone(), ());
+        }
+        let Some(started) = job.started.filter(|started| *started >= self.since) else {
+            return;
+        };
+        if self.started.put(job.id.clone(), ()).is_some() {
+            return;
+        }
+        let runnable = self.runnable.get(&job.id).copied();
+        // When a child of an array became RUNNABLE, its creation does not tell: an array may be SEQUENTIAL or wait for others.
+        let alone = !waits_for && !self.pending.contains(&job.id) && !job.id.contains(':');
+        if let Some(since) = runnable.or(job.created.filter(|_| alone)) {
+            let latency = started.since(since).max(Span::ZERO);
+            metrics.waited(queue, latency.seconds_f64(), "start_latency");
+            if runnable.is_none() && self.waited.put(job.id.clone(), ()).is_none() {
+                self.tell(queue, since, started.max(since), metrics);
+            }
+        }
+        let counts = self.queues.entry(queue.to_owned()).or_default();
+        counts.started += 1;
+        counts.exact += usize::from(runnable.is_some());
+        let (exact, all) = (i64_to_f64(to_i64(counts.exact)), i64_to_f64(to_i64(counts.started)));
+        metrics.covered(queue, exact / all);
+    }
+
+    fn tell(&self, queue: &str, since: Time, at: Time, metrics: &Metrics) {
+        let wait = at.since(since);
+        let avoidable = self.queues.get(queue).map_or(wait, |known| known.avoidable(since, at));
+        metrics.waited(queue, wait.seconds_f64(), "wait");
+        metrics.waited(queue, avoidable.seconds_f64(), "avoidable_wait");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::planner::worlds::spot_then_on_demand;
+
+    fn at(seconds: i64) -> Time {
+        Time::from_seconds(1_000 + seconds)
+    }
+
+    fn job(id: &str, status: JobStatus, started: Option<i64>) -> JobSeen {
+        JobSeen {
+            id: id.to_owned(),
+            status,
+            created: Some(at(1)),
+            started: started.map(at),
+            ..JobSeen::default()
+        }
+    }
+
+    /// Counts and sums of the three histograms, and the ratio.
+    fn told(metrics: &Metrics, queue: &str) -> (Vec<(u64, f64)>, f64) {
+        let text = metrics.render();
+        let value = |series: String| -> f64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(&series)).unwrap();
+            line.trim().parse().unwrap()
+        };
+        let kinds = ["wait", "avoidable_wait", "start_latency"];
+        let told = kinds.map(|kind| {
+            let series = |end: &str| format!("autotune_job_{kind}_seconds_{end}{{queue=\"{queue}\"}}");
+            (
+                format!("{:.0}", value(series("count"))).parse().unwrap(),
+                value(series("sum")),
+            )
+        });
+        (
+            told.to_vec(),
+            value(format!("autotune_job_wait_coverage_ratio{{queue=\"{queue}\"}}")),
+        )
+    }
+
+    fn metrics() -> (Metrics, String) {
+        let (metrics, setup) = (Metrics::new(), spot_then_on_demand());
+        metrics.reset(&setup);
+        (metrics, setup.queues[0].name.clone())
+    }
+
+    #[test]
+    fn a_job_is_measured_once_whatever_comes_in_whatever_order() {
+        use JobStatus::{Pending, Runnable, Running, Starting, Succeeded};
+        let tries: [&[(JobStatus, i64, Option<i64>)]; 3] = [
+            &[(Runnable, 10, None), (Starting, 40, None), (Running, 55, Some(55))],
+            &[
+                (Pending, 2, None),
+                (Runnable, 10, None),
+                (Running, 55, Some(55)),
+                (Starting, 40, None),
+            ],
+            // Interrupted and tried again: the first wait counts.
+            &[
+                (Runnable, 10, None),
+                (Starting, 40, None),
+                (Running, 55, Some(55)),
+                (Runnable, 100, Some(55)),
+                (Starting, 300, Some(55)),
+                (Running, 320, Some(320)),
+                (Succeeded, 400, Some(320)),
+            ],
+        ];
+        for events in tries {
+            let (metrics, queue) = metrics();
+            let mut waits = Waits::new(at(0));
+            for (status, seconds, started) in events {
+                waits.event(&queue, &job("a", *status, *started), at(*seconds), false, &metrics);
+                waits.seen(&queue, &job("a", *status, *started), false, &metrics);
+            }
+            assert_eq!(
+                told(&metrics, &queue),
+                (vec![(1, 30.0), (1, 30.0), (1, 45.0)], 1.0),
+                "{events:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn listings_tell_of_jobs_that_waited_for_no_other() {
+        let (metrics, queue) = metrics();
+        let mut waits = Waits::new(at(0));
+        waits.seen(&queue, &job("plain", JobStatus::Running, Some(61)), false, &metrics);
+        assert_eq!(told(&metrics, &queue), (vec![(1, 60.0); 3], 0.0));
+        // These waited for others, belong to an array, began before the daemon, or did not begin.
+        waits.seen(&queue, &job("pending", JobStatus::Pending, None), false, &metrics);
+        waits.seen(&queue, &job("pending", JobStatus::Running, Some(99)), false, &metrics);
+        waits.seen(&queue, &job("child", JobStatus::Running, Some(99)), true, &metrics);
+        waits.seen(&queue, &job("array:7", JobStatus::Running, Some(99)), false, &metrics);
+        waits.seen(&queue, &job("old", JobStatus::Running, Some(-9)), false, &metrics);
+        waits.seen(&queue, &job("new", JobStatus::Runnable, None), false, &metrics);
+        assert_eq!(told(&metrics, &queue), (vec![(1, 60.0); 3], 0.0));
+        waits.event(&queue, &job("known", JobStatus::Runnable, None), at(70), true, &metrics);
+        waits.event(
+            &queue,
+            &job("known", JobStatus::Running, Some(75)),
+            at(75),
+            true,
+            &metrics,
+        );
+        let (waited, ratio) = told(&metrics, &queue);
+        assert_eq!(waited[2], (2, 65.0));
+        assert!((ratio - 0.2).abs() < 1e-9, "one of five: {ratio}");
+    }
+
+    #[test]
+    fn time_in_which_everything_was_full_could_not_be_avoided() {
+        let (metrics, queue) = metrics();
+        let mut waits = Waits::new(at(0));
+        for (seconds, full) in [(5, true), (15, true), (20, false), (30, false), (90, true)] {
+            waits.full(&queue, full, at(seconds));
+        }
+        waits.event(&queue, &job("a", JobStatus::Runnable, None), at(10), false, &metrics);
+        waits.event(&queue, &job("a", JobStatus::Starting, None), at(100), false, &metrics);
+        let (waited, _) = told(&metrics, &queue);
+        assert_eq!(waited[..2], [(1, 90.0), (1, 70.0)]);
+        for second in 0..5_000 {
+            waits.full(&queue, second % 2 == 0, at(200 + second));
+        }
+        assert_eq!(waits.queues[&queue].full.len(), STRETCHES_MOST);
+        waits.retain(|_| false);
+        assert!(waits.queues.is_empty());
+    }
+}

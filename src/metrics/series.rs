@@ -1,0 +1,106 @@
+//! Which series there are: those that always are, and those of a setup.
+
+use std::collections::BTreeSet;
+
+use super::families::{self, ALL, Family};
+use super::{HINTS, MESSAGES, OUTCOMES, Series, UNFIT, outcome_label};
+use crate::explain::{self, Coded as _};
+use crate::planner::plan::{Because, Part};
+use crate::setup::Setup;
+
+/// Series that no setup adds or takes away.
+pub(super) fn global_series() -> Vec<(&'static Family, Vec<&'static str>)> {
+    let alone = ALL
+        .iter()
+        .filter(|family| family.labels.is_empty())
+        .map(|family| (family, Vec::new()));
+    let mut series: Vec<_> = alone.collect();
+    let each =
+        |family: &'static Family, values: Vec<&'static str>| values.into_iter().map(move |value| (family, vec![value]));
+    series.extend(each(&families::HINTS, HINTS.to_vec()));
+    let details = |family: &Family| -> Vec<&'static str> {
+        let examples = explain::examples();
+        let own = examples.iter().filter(|reason| {
+            (matches!(reason.because, Because::Limit(..)) && *family == families::LIMITED)
+                || (matches!(reason.because, Because::Hold(..)) && *family == families::HELD)
+                || (matches!(reason.because, Because::NotDemand(..)) && *family == families::ELSEWHERE)
+        });
+        own.filter_map(|reason| explain::detail(&reason.because)).collect()
+    };
+    for family in [&families::LIMITED, &families::HELD, &families::ELSEWHERE] {
+        series.extend(each(family, details(family)));
+    }
+    series.push((&families::ELSEWHERE, vec![UNFIT]));
+    series
+}
+
+/// The series of a setup's environments, queues, SQS sources and quotas.
+pub(super) fn setup_series(setup: &Setup) -> BTreeSet<Series> {
+    let reasons: BTreeSet<&str> = explain::examples()
+        .iter()
+        .filter(|reason| decides(&reason.because))
+        .map(|reason| reason.because.code())
+        .collect();
+    let mut series = BTreeSet::new();
+    for family in ALL {
+        let names: Vec<&String> = match family.labels.first() {
+            Some(&"environment") => setup.environments.iter().map(|e| &e.name).collect(),
+            Some(&"queue") => setup.queues.iter().map(|q| &q.name).collect(),
+            Some(&"source") => setup.sqs_sources.iter().map(|s| &s.name).collect(),
+            Some(&"code") => setup.quotas.iter().map(|q| &q.code).collect(),
+            _ => continue,
+        };
+        let second: Vec<&str> = match family.name {
+            name if name == families::AGE.name => vec![Part::Environment.code(), Part::Instances.code()],
+            name if name == families::UPDATES.name => OUTCOMES.into_iter().map(outcome_label).collect(),
+            name if name == families::DECISIONS.name => reasons.iter().copied().collect(),
+            name if name == families::SQS.name => MESSAGES.to_vec(),
+            _ => Vec::new(),
+        };
+        for name in names {
+            if second.is_empty() {
+                series.insert((family.name, vec![name.clone()]));
+            }
+            series.extend(
+                second
+                    .iter()
+                    .map(|value| (family.name, vec![name.clone(), (*value).to_owned()])),
+            );
+        }
+    }
+    series
+}
+
+/// Whether an update in a plan can have this as its main reason.
+pub(super) const fn decides(because: &Because) -> bool {
+    match because {
+        Because::Waiting(_)
+        | Because::Messages(_)
+        | Because::Arriving(_)
+        | Because::Headroom(_)
+        | Because::RecentlyUsed(_)
+        | Because::Fallback(..)
+        | Because::Served
+        | Because::LessWanted(_)
+        | Because::Drought(_)
+        | Because::Probing(_)
+        | Because::Blind(..)
+        | Because::HeldInVain
+        | Because::MovesOn
+        | Because::MaxRestored
+        | Because::Ordered(..) => true,
+        Because::Scheduled(_)
+        | Because::Recovered
+        | Because::Limit(..)
+        | Because::Patience(_)
+        | Because::Hold(..)
+        | Because::NotDemand(..)
+        | Because::Unfit(_)
+        | Because::WrongShape(_)
+        | Because::Stalled(_)
+        | Because::NotPlaced
+        | Because::DoubleLaunch(_)
+        // The controller restores by itself, beside every plan.
+        | Because::LeaseExpired => false,
+    }
+}
