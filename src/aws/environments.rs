@@ -1,12 +1,10 @@
 //! Compute environments and job queues as they stand.
 
-use std::sync::PoisonError;
-
 use aws_sdk_batch::types::{CeState, CeStatus, ComputeEnvironmentDetail, JobQueueDetail};
 
 use crate::aws::Aws;
 use crate::aws::errors::unread;
-use crate::daemon::cloud::{EnvironmentRead, QueueRead, Read, Tagged};
+use crate::daemon::cloud::{EnvironmentRead, QueueRead, Read};
 use crate::observation::EnvironmentNow;
 use crate::units::{Span, Vcpus};
 
@@ -46,9 +44,6 @@ impl Aws {
         let mut details = Vec::new();
         while let Some(detail) = pages.next().await {
             let detail = detail.map_err(|e| unread("batch:DescribeComputeEnvironments", &e))?;
-            if let (Some(name), Some(arn)) = (&detail.compute_environment_name, &detail.compute_environment_arn) {
-                self.remember_arn(&Tagged::Environment(name.clone()), arn);
-            }
             details.push(detail);
         }
         Ok(details)
@@ -62,29 +57,9 @@ impl Aws {
         let mut details = Vec::new();
         while let Some(detail) = pages.next().await {
             let detail = detail.map_err(|e| unread("batch:DescribeJobQueues", &e))?;
-            if let (Some(name), Some(arn)) = (&detail.job_queue_name, &detail.job_queue_arn) {
-                self.remember_arn(&Tagged::Queue(name.clone()), arn);
-            }
             details.push(detail);
         }
         Ok(details)
-    }
-
-    pub(super) fn known_arn(&self, subject: &Tagged) -> Option<String> {
-        let arns = self.arns.lock().unwrap_or_else(PoisonError::into_inner);
-        arns.get(&key(subject)).cloned()
-    }
-
-    fn remember_arn(&self, subject: &Tagged, arn: &str) {
-        let mut arns = self.arns.lock().unwrap_or_else(PoisonError::into_inner);
-        arns.insert(key(subject), arn.to_owned());
-    }
-}
-
-fn key(subject: &Tagged) -> (u8, String) {
-    match subject {
-        Tagged::Environment(name) => (0, name.clone()),
-        Tagged::Queue(name) => (1, name.clone()),
     }
 }
 

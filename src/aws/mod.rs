@@ -100,8 +100,6 @@ pub struct Aws {
     calls: Calls,
     /// Where the time comes from: metrics are asked for up to now.
     clock: Clock,
-    /// ARNs of environments and queues: they never change while the thing exists.
-    arns: Mutex<BTreeMap<(u8, String), String>>,
     /// URLs of SQS queues by name.
     sqs_urls: Mutex<BTreeMap<String, String>>,
 }
@@ -162,7 +160,6 @@ impl Aws {
             sts: client!(aws_sdk_sts, &sdk, calls),
             calls,
             clock: Clock::Wall,
-            arns: Mutex::default(),
             sqs_urls: Mutex::default(),
         })
     }

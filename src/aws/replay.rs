@@ -30,6 +30,8 @@ pub(super) struct Asked {
 pub(super) enum Reply {
     /// A file of `tests/aws/replies`.
     File(&'static str),
+    /// A body as it is, for the services that speak XML.
+    Text(&'static str),
     /// An error: HTTP status, code, message.
     Error(u16, &'static str, &'static str),
     /// The connection breaks.
@@ -96,6 +98,7 @@ fn encode(reply: &Reply) -> Encoded {
             };
             Some((200, String::new(), bytes))
         }
+        Reply::Text(text) => Some((200, String::new(), text.as_bytes().to_vec())),
         Reply::Error(status, code, message) => {
             let body = serde_json::json!({"__type": code, "message": message});
             Some((*status, (*code).to_owned(), body.to_string().into_bytes()))

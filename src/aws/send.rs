@@ -1,11 +1,14 @@
 //! The one call that changes capacity, and tags.
 
+use std::fmt::Write as _;
+
 use aws_sdk_batch::types::ComputeResourceUpdate;
 
 use crate::aws::Aws;
-use crate::aws::errors::{failed, unread, update_refused};
+use crate::aws::errors::{unread, update_refused};
 use crate::control::Outcome;
 use crate::daemon::cloud::{Answer, Read, Tagged};
+use crate::observation::GapReason;
 use crate::planner::plan::Change;
 use crate::units::Vcpus;
 
@@ -43,34 +46,36 @@ impl Aws {
         }
     }
 
-    /// Sets or removes a tag.
+    /// Sets or removes a tag. Needs no permission but for that: the ARN is made of what everybody may ask.
     pub(super) async fn set_tag(&self, subject: &Tagged, key: &str, value: Option<&str>) -> Read<()> {
         let arn = self.arn_of(subject).await?;
-        if let Some(value) = value {
-            let call = self.batch.tag_resource().resource_arn(arn).tags(key, value);
-            call.send().await.map_err(|e| unread("batch:TagResource", &e))?;
+        let failed = if let Some(value) = value {
+            let call = self.batch.tag_resource().resource_arn(&arn).tags(key, value);
+            call.send().await.err().map(|e| unread("batch:TagResource", &e))
         } else {
-            let call = self.batch.untag_resource().resource_arn(arn).tag_keys(key);
-            call.send().await.map_err(|e| unread("batch:UntagResource", &e))?;
+            let call = self.batch.untag_resource().resource_arn(&arn).tag_keys(key);
+            call.send().await.err().map(|e| unread("batch:UntagResource", &e))
+        };
+        let Some(mut failed) = failed else {
+            return Ok(());
+        };
+        if failed.why == GapReason::Failed {
+            let _ = write!(failed.message, "; hint: is there a {arn}?");
         }
-        Ok(())
+        Err(failed)
     }
 
     async fn arn_of(&self, subject: &Tagged) -> Read<String> {
         let (kind, name) = match subject {
-            Tagged::Environment(name) => ("compute environment", name),
-            Tagged::Queue(name) => ("job queue", name),
+            Tagged::Environment(name) => ("compute-environment", name),
+            Tagged::Queue(name) => ("job-queue", name),
         };
-        if let Some(arn) = self.known_arn(subject) {
-            return Ok(arn);
-        }
-        let names = std::slice::from_ref(name);
-        match subject {
-            Tagged::Environment(_) => drop(self.describe_environments(names).await?),
-            Tagged::Queue(_) => drop(self.describe_queues(names).await?),
-        }
-        self.known_arn(subject)
-            .ok_or_else(|| failed(format!("there is no {kind} `{name}` in {}", self.region)))
+        let caller = self.sts.get_caller_identity().send().await;
+        let caller = caller.map_err(|e| unread("sts:GetCallerIdentity", &e))?;
+        // `aws`, or another in China and in the clouds of governments.
+        let partition = caller.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");
+        let account = caller.account().unwrap_or_default();
+        Ok(format!("arn:{partition}:batch:{}:{account}:{kind}/{name}", self.region))
     }
 }
 

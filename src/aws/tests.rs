@@ -381,22 +381,49 @@ async fn without_a_guard_configured_none_is_armed_and_none_is_there() {
 }
 
 #[tokio::test]
-async fn tags_go_to_the_arn_which_is_looked_up_once() {
+async fn tags_need_no_permission_but_for_tagging() {
+    let caller = Reply::Text(
+        "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>111122223333</Account>\
+         <Arn>arn:aws-cn:sts::111122223333:assumed-role/laptop/me</Arn></GetCallerIdentityResult></GetCallerIdentityResponse>",
+    );
+    let again = || {
+        Reply::Text(
+            "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>111122223333</Account>\
+             </GetCallerIdentityResult></GetCallerIdentityResponse>",
+        )
+    };
     let (aws, replay) = Replay::account(&[
-        Reply::File("describe-job-queues"),
+        caller,
         Reply::File("tag-resource"),
+        again(),
         Reply::File("untag-resource"),
-        Reply::File("describe-job-queues"),
+        again(),
+        Reply::Error(404, "ClientException", "Resource not found"),
     ]);
     let queue = Tagged::Queue("q".to_owned());
-    aws.tag(&queue, "autotune:pause", Some("2026")).await.unwrap();
-    aws.tag(&queue, "autotune:pause", None).await.unwrap();
-    let unknown = aws.tag(&Tagged::Queue("r".to_owned()), "k", None).await.unwrap_err();
-    assert!(unknown.message.contains("no job queue `r`"), "{unknown}");
+    aws.tag(&queue, "autotune:override", Some("pause")).await.unwrap();
+    aws.tag(&queue, "autotune:override", None).await.unwrap();
+    let environment = Tagged::Environment("r".to_owned());
+    let unknown = aws.tag(&environment, "k", None).await.unwrap_err();
+    assert!(
+        unknown.message.contains("111122223333:compute-environment/r?"),
+        "{unknown}"
+    );
     let asked = replay.asked();
-    assert_eq!(asked[1].body, json!({"tags": {"autotune:pause": "2026"}}));
-    assert_eq!((asked[2].method.as_str(), asked.len()), ("DELETE", 4));
-    assert!(asked[2].path.contains("tagKeys=autotune%3Apause"), "{}", asked[2].path);
+    assert_eq!(asked[1].body, json!({"tags": {"autotune:override": "pause"}}));
+    assert!(
+        asked[1]
+            .path
+            .contains("aws-cn%3Abatch%3Aeu-central-1%3A111122223333%3Ajob-queue%2Fq"),
+        "{}",
+        asked[1].path
+    );
+    assert_eq!((asked[3].method.as_str(), asked.len()), ("DELETE", 6));
+    assert!(
+        asked[3].path.contains("tagKeys=autotune%3Aoverride"),
+        "{}",
+        asked[3].path
+    );
 }
 
 #[tokio::test]

@@ -14,8 +14,9 @@ use crate::units::Time;
 
 /// Order something for a while, against or beside the policy.
 ///
-/// Needs no daemon beside it, only the permissions to describe and to tag (batch:TagResource): the order is a tag on the environment or queue: every daemon that steers it sees it within half a minute, it survives
-/// restarts, it always ends by itself, and a newer one replaces it. An environment's own override goes before those of its queues.
+/// Needs no daemon beside it and no permission but batch:TagResource (to clear, batch:UntagResource): the order is a tag on the
+/// environment or queue. Every daemon that steers it sees it within half a minute; it survives restarts, always ends by itself, and
+/// a newer one replaces it. An environment's own override goes before those of its queues.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -14,16 +14,18 @@ pub enum FileKind {
 }
 
 /// Keys by which settings are known. `account` is one where it is text: that of a policy is a table.
-pub const SETTINGS_KEYS: [&str; 14] = [
+pub const SETTINGS_KEYS: [&str; 16] = [
     "apply",
     "policies",
     "account",
     "region",
     "profile",
     "endpoint_url",
+    "clock_url",
     "tag",
     "events_queue_url",
     "guard",
+    "leadership",
     "unguarded_max_vcpus",
     "on_stop",
     "journal",
