@@ -8,7 +8,7 @@ use super::jobs::Status;
 use crate::catalog::Resources;
 use crate::ids::{EnvironmentIndex, JobIndex, QueueIndex};
 use crate::observation::Shape;
-use crate::simulate::ledger::Fate;
+use crate::simulate::ledger::{Fate, JobOutcome};
 use crate::trace::{Job, Trace};
 use crate::units::{Time, Vcpus, to_u32, to_usize};
 
@@ -152,6 +152,11 @@ impl World<'_> {
                 .filter(|_| started)
                 .map(|instance| (id.environment, instance.entity)),
         })
+    }
+
+    /// What has happened to each job so far, in the order of the trace.
+    pub fn outcomes(&self) -> impl Iterator<Item = &JobOutcome> {
+        self.jobs.states.iter().map(|state| &state.outcome)
     }
 
     /// The first RUNNABLE jobs of a queue that have no room yet, in the order in which they will be served.
