@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod control;
 pub mod daemon;
+pub mod demo;
 pub mod explain;
 pub mod files;
 pub mod forecast;

@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything about the work (progress, warnings, problems) to standard error.
 
 mod account;
+mod demo;
 mod explain;
 mod init;
 mod interrupt;
@@ -40,6 +41,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Arguments),
     #[cfg(feature = "aws")]
     Run(Box<run::Arguments>),
     #[cfg(feature = "aws")]
@@ -99,6 +101,7 @@ pub struct Failed {
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let result: Result<ExitStatus, Failed> = match arguments.command {
+        Command::Demo(arguments) => demo::run(&arguments),
         #[cfg(feature = "aws")]
         Command::Run(arguments) => run::run(&arguments),
         #[cfg(feature = "aws")]

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::reading::{Reading, load, say};
-use super::{ExitStatus, Failed, account, print, remark};
+use super::{ExitStatus, Failed, account, interrupt, print, remark};
 use crate::clock;
 use crate::input::render;
 use crate::input::values::{AccountId, Region};
@@ -56,7 +56,8 @@ pub(super) struct Arguments {
     reading: Reading,
 }
 
-fn loopback(text: &str) -> Result<SocketAddr, String> {
+/// An address that only this machine reaches.
+pub(super) fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text
         .parse()
         .map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:4566".to_owned())?;
@@ -104,7 +105,7 @@ async fn serve(arguments: &Arguments, options: Options) -> Result<(), Failed> {
         .map_err(|error| account::failure(error.to_string()))?;
     let token = sandbox::new_token().map_err(account::failure)?;
     let stop = CancellationToken::new();
-    tokio::spawn(listen_to_signals(stop.clone()));
+    tokio::spawn(interrupt::cancels(stop.clone()));
     let account = sandbox::Account::begin(options, arguments.speed).map_err(|problems| Failed {
         status: ExitStatus::BadInput,
         message: problems.join("\n"),
@@ -159,28 +160,6 @@ fn banner(arguments: &Arguments, address: SocketAddr, token: &str, now: Time) ->
         let _ = writeln!(text, "export {name}={value}");
     }
     text
-}
-
-#[cfg(unix)]
-async fn listen_to_signals(stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt()];
-    let [Ok(mut terminate), Ok(mut interrupt)] = kinds.map(signal) else {
-        remark("signals cannot be heard: end this process by SIGKILL only");
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    stop.cancel();
-}
-
-#[cfg(not(unix))]
-async fn listen_to_signals(stop: CancellationToken) {
-    if tokio::signal::ctrl_c().await.is_ok() {
-        stop.cancel();
-    }
 }
 
 #[cfg(test)]

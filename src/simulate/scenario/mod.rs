@@ -60,7 +60,10 @@ pub const SHIPPED: [(&str, &str); 5] = [
         "two-queues",
         include_str!("../../../policies/scenarios/two-queues.toml"),
     ),
-    ("demo-account", include_str!("../../../policies/scenarios/demo-account.toml")),
+    (
+        "demo-account",
+        include_str!("../../../policies/scenarios/demo-account.toml"),
+    ),
     ("folk-2020", include_str!("../../../policies/scenarios/folk-2020.toml")),
 ];
 

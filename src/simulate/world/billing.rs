@@ -64,7 +64,10 @@ impl Environment {
 
     /// What its instances have cost until now.
     fn cost(&self, now: Time) -> MicroUsd {
-        let running = self.instances.iter().filter(|i| i.stage != Stage::Gone && i.billed_from < now);
+        let running = self
+            .instances
+            .iter()
+            .filter(|i| i.stage != Stage::Gone && i.billed_from < now);
         let open: MicroUsd = running
             .filter_map(|instance| {
                 let offer = self.offers.get(to_usize(instance.offer))?;
