@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test binary: to panic is to fail")]
 
 mod daemon;
+mod demo;
 mod generate;
 mod inputs;
 #[cfg(unix)]
