@@ -75,7 +75,7 @@ pub struct Demo {
     stop: CancellationToken,
     stop_serving: CancellationToken,
     /// Holds journal and policy; removed with this.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Demo {
@@ -143,7 +143,7 @@ impl Demo {
             journal,
             stop,
             stop_serving,
-            _folder: folder,
+            folder,
         })
     }
 
@@ -216,6 +216,10 @@ impl Demo {
         if let Some(served) = clock::within(Span::from_seconds(2), self.serving).await {
             served??;
         }
+        drop(self.journal);
+        self.folder
+            .close()
+            .context("failed to remove the folder of the journal")?;
         Ok(tuned? == alone?)
     }
 }

@@ -39,7 +39,7 @@ async fn within_two_minutes_jobs_start_faster_than_in_the_twin() {
 #[tokio::test(start_paused = true)]
 async fn it_ends_when_it_is_asked_to_and_releases_what_it_has_raised() {
     let demo = begin(Span::from_minutes(60)).await;
-    let folder = demo._folder.path().to_owned();
+    let folder = demo.folder.path().to_owned();
     let stop = CancellationToken::new();
     let token = stop.clone();
     let mut shown = 0;
