@@ -30,6 +30,7 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use tokio::sync::Semaphore;
 
 use crate::account::Topology;
 use crate::clock::Clock;
@@ -52,6 +53,9 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 const OPERATION: Duration = Duration::from_secs(12);
 /// Attempts of everything but updates, within the SDK's own budget for retries.
 const ATTEMPTS: u32 = 3;
+
+/// Pages of jobs that are read at once, over all queues: a page of a thousand jobs takes megabytes while it is taken apart.
+const PAGES_AT_ONCE: usize = 2;
 
 /// What is needed to reach an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,6 +104,8 @@ pub struct Aws {
     calls: Calls,
     /// Where the time comes from: metrics are asked for up to now.
     clock: Clock,
+    /// Turns to read a page of jobs.
+    pages: Semaphore,
     /// URLs of SQS queues by name.
     sqs_urls: Mutex<BTreeMap<String, String>>,
 }
@@ -160,6 +166,7 @@ impl Aws {
             sts: client!(aws_sdk_sts, &sdk, calls),
             calls,
             clock: Clock::Wall,
+            pages: Semaphore::new(PAGES_AT_ONCE),
             sqs_urls: Mutex::default(),
         })
     }
@@ -215,11 +222,13 @@ impl Cloud for Aws {
     }
 
     async fn list_jobs(&self, queue: &str, status: JobStatus, page: Option<String>) -> Read<Page> {
+        let _turn = self.pages.acquire().await;
         let call = self.batch.list_jobs().job_queue(queue);
         jobs::list(call, status, page).await
     }
 
     async fn list_children(&self, parent: &str, status: JobStatus, page: Option<String>) -> Read<Page> {
+        let _turn = self.pages.acquire().await;
         let call = self.batch.list_jobs().array_job_id(parent);
         jobs::list(call, status, page).await
     }

@@ -5,6 +5,7 @@
 //! child is that of the parent as DescribeJobs tells it, never the parent's `capacityUsage`. What a listing does not tell of a
 //! job's size is asked once per job and remembered.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -172,23 +173,29 @@ pub(super) struct Listed {
     pub(super) short: bool,
     /// What could not be read beside the jobs themselves, and why.
     pub(super) trouble: Option<String>,
-    /// Every job that was listed.
+    /// Jobs that were listed, those that run first: [`TOLD_MOST`] at most.
     pub(super) jobs: Vec<JobSeen>,
     /// API calls that it took.
     pub(super) calls: u32,
     pub(super) book: Book,
 }
 
+/// A listing tells the ledger of so many jobs at most. Of larger queues events tell; a million jobs are counted, not kept.
+const TOLD_MOST: usize = 2_000;
+/// So many jobs are counted one by one, by a size of their own if it is known. The rest counts by kind.
+const ROWS_MOST: usize = 5_000;
+
 /// So many jobs alike: their status group, how many, and whose size they have.
 struct Row {
     place: Place,
     jobs: i64,
+    /// Empty for jobs that are only counted.
     id: String,
     kind: Kind,
     nodes: u32,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Runnable,
     Placed,
@@ -215,6 +222,9 @@ struct Lister<'a, C> {
     placed_at_least: bool,
     blocked_now: BTreeSet<String>,
     short_now: bool,
+    /// What jobs beyond the rows have in common: the first has a row of its own, to be asked for; all others share one.
+    alike: BTreeMap<(Kind, u32, Place), Option<usize>>,
+    arrays: BTreeSet<String>,
     /// Arrays of which no summary tells.
     untold: Vec<JobSeen>,
     found: Listed,
@@ -239,6 +249,8 @@ pub(super) async fn list<C: Cloud>(
         placed_at_least: false,
         blocked_now: BTreeSet::new(),
         short_now: false,
+        alike: BTreeMap::new(),
+        arrays: BTreeSet::new(),
         untold: Vec::new(),
         found: Listed {
             book,
@@ -264,7 +276,9 @@ impl<C: Cloud> Lister<'_, C> {
             let Page { jobs, next: after } = self.cloud.list_jobs(self.queue, status, next).await?;
             for job in jobs {
                 wanted += self.count(&job, status);
-                self.found.jobs.push(job);
+                if self.found.jobs.len() < TOLD_MOST {
+                    self.found.jobs.push(job);
+                }
             }
             next = after;
             if next.is_none() {
@@ -327,6 +341,7 @@ impl<C: Cloud> Lister<'_, C> {
             self.found.not_demand.pending += 1;
             return;
         };
+        self.arrays.insert(job.id.clone());
         self.short_now |= job.status_reason.starts_with("CAPACITY:");
         if array.summary.is_empty() && array.size > 0 {
             self.untold.push(job.clone());
@@ -395,16 +410,34 @@ impl<C: Cloud> Lister<'_, C> {
             return;
         }
         let prefix = job.name.find(|c: char| c.is_ascii_digit()).unwrap_or(job.name.len());
+        let kind = Kind {
+            definition: job.definition.clone(),
+            prefix: job.name.get(..prefix).unwrap_or_default().to_owned(),
+            vcpus: if job.array.is_some() { None } else { job.vcpus },
+        };
+        let nodes = job.nodes.max(1);
+        let mut id = job.id.clone();
+        if self.rows.len() >= ROWS_MOST && job.array.is_none() {
+            match self.alike.entry((kind.clone(), nodes, place)) {
+                Entry::Vacant(entry) => {
+                    entry.insert(None);
+                }
+                Entry::Occupied(mut entry) => {
+                    if let Some(row) = entry.get().and_then(|row| self.rows.get_mut(row)) {
+                        row.jobs += jobs;
+                        return;
+                    }
+                    entry.insert(Some(self.rows.len()));
+                    id.clear();
+                }
+            }
+        }
         self.rows.push(Row {
             place,
             jobs,
-            id: job.id.clone(),
-            kind: Kind {
-                definition: job.definition.clone(),
-                prefix: job.name.get(..prefix).unwrap_or_default().to_owned(),
-                vcpus: if job.array.is_some() { None } else { job.vcpus },
-            },
-            nodes: job.nodes.max(1),
+            id,
+            kind,
+            nodes,
         });
     }
 
@@ -487,11 +520,8 @@ impl<C: Cloud> Lister<'_, C> {
             }
         };
         self.found.book.blocked.retain(|id, _| self.blocked_now.contains(id));
-        let listed: BTreeSet<&str> = self.found.jobs.iter().map(|job| job.id.as_str()).collect();
-        self.found
-            .book
-            .told
-            .retain(|parent, _| listed.contains(parent.as_str()));
+        let arrays = &self.arrays;
+        self.found.book.told.retain(|parent, _| arrays.contains(parent));
         Ok(self.found)
     }
 
@@ -506,6 +536,9 @@ impl<C: Cloud> Lister<'_, C> {
         let all = unknown.len() <= ASKED_MOST;
         let mut taken: BTreeMap<&Kind, usize> = BTreeMap::new();
         for row in unknown {
+            if row.id.is_empty() {
+                continue;
+            }
             let taken = taken.entry(&row.kind).or_default();
             *taken += 1;
             if (all || *taken <= SAMPLE) && ids.len() < SAMPLED_MOST && !ids.contains(&row.id) {

@@ -159,3 +159,26 @@ async fn a_lack_of_capacity_is_believed_after_a_minute_and_forgotten_at_once() {
     let found = listed(&waits, START + Span::from_seconds(120), book).await;
     assert!(!found.short, "from the start again");
 }
+
+/// A queue may hold more jobs than memory should.
+#[tokio::test(start_paused = true)]
+async fn of_a_huge_queue_all_jobs_are_counted_and_few_are_kept() {
+    let mut jobs: Vec<JobSeen> = (0..12_000)
+        .map(|n| job(&format!("j{n}"), JobStatus::Runnable))
+        .collect();
+    for late in jobs.iter_mut().skip(9_000) {
+        late.definition = "late:1".to_owned();
+    }
+    let account = account(jobs);
+    account.with(|state| {
+        for (_, shape) in state.jobs.iter_mut().skip(9_000) {
+            shape.resources.vcpus = Vcpus::new(8);
+        }
+    });
+    let found = listed(&account, START, Book::default()).await;
+    assert_eq!(jobs_in(&found.runnable), 12_000);
+    assert_eq!(vcpus_in(&found.runnable), Vcpus::new(9_000 * 4 + 3_000 * 8));
+    assert!(found.sampled && found.runnable.is_exact());
+    assert_eq!(found.jobs.len(), TOLD_MOST);
+    assert!(account.with(|state| state.reads["describe_jobs"]) <= 2);
+}
