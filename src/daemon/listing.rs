@@ -181,9 +181,9 @@ pub(super) struct Listed {
 }
 
 /// A listing tells the ledger of so many jobs at most. Of larger queues events tell; a million jobs are counted, not kept.
-const TOLD_MOST: usize = 2_000;
+const TOLD_MOST: usize = 1_000;
 /// So many jobs are counted one by one, by a size of their own if it is known. The rest counts by kind.
-const ROWS_MOST: usize = 5_000;
+const ROWS_MOST: usize = 2_000;
 
 /// So many jobs alike: their status group, how many, and whose size they have.
 struct Row {
