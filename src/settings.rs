@@ -37,7 +37,6 @@ pub struct Settings {
     pub endpoint_url: Option<String>,
     /// Where a simulated account tells its time (`autotune sandbox` prints it). Only together with an `endpoint_url`, and only if both
     /// are on this machine: nobody's real account runs by another clock. Not set: the time of this machine.
-    #[schemars(example = "http://127.0.0.1:5000/_autotune/clock")]
     pub clock_url: Option<String>,
     /// An environment is written only if it carries this tag, besides being covered by a policy.
     pub tag: Tag,

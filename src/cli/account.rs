@@ -177,7 +177,8 @@ mod real {
 
     /// A call that told nothing.
     pub(in crate::cli) fn unread(error: Unread) -> Failed {
-        failure(error.message.replace("; hint: ", "\nhint: "))
+        let Unread { message, .. } = error;
+        failure(message.replace("; hint: ", "\nhint: "))
     }
 
     /// What must hold before an environment is written to.
