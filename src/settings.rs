@@ -35,8 +35,10 @@ pub struct Settings {
     /// Another endpoint for all services, for example of a simulated account on this machine. Not set: those of AWS.
     #[schemars(example = "http://127.0.0.1:5000")]
     pub endpoint_url: Option<String>,
-    /// Where a simulated account tells its time (`autotune sandbox` prints it). Only together with an `endpoint_url`, and only if both
-    /// are on this machine: nobody's real account runs by another clock. Not set: the time of this machine.
+    /// Where a simulated account tells its time (`autotune sandbox` prints it). Only together with an `endpoint_url`, without
+    /// `leadership`, and only if every URL is one of this machine: nobody's real account runs by another clock. Not set: the time
+    /// of this machine.
+    #[schemars(example = "http://127.0.0.1:5000/_autotune/clock")]
     pub clock_url: Option<String>,
     /// An environment is written only if it carries this tag, besides being covered by a policy.
     pub tag: Tag,

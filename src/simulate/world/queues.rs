@@ -111,9 +111,9 @@ impl Waiting {
         jobs.into_iter().take(most).map(|(_, job)| job).collect()
     }
 
-    /// The front of a line.
-    pub(crate) fn front(&self, shape: ShapeIndex) -> Option<JobIndex> {
-        self.lines.get(shape.position())?.front().map(|(_, job)| *job)
+    /// A line from its front on: place in the queue and job.
+    pub(crate) fn line(&self, shape: ShapeIndex) -> impl Iterator<Item = (i64, JobIndex)> {
+        self.lines.get(shape.position()).into_iter().flatten().copied()
     }
 
     /// Sizes with waiting jobs and how many, in the order of their fronts.
