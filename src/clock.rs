@@ -48,6 +48,16 @@ impl Clock {
         }
     }
 
+    /// Whether it is that of a simulated account.
+    pub const fn is_simulated(self) -> bool {
+        match self {
+            Self::Scaled(_) => true,
+            Self::Wall | Self::Paced(..) => false,
+            #[cfg(test)]
+            Self::Set(..) => false,
+        }
+    }
+
     /// A clock that goes as the runtime's timers do and can be set: by so many milliseconds from now on.
     #[cfg(test)]
     pub(crate) fn to_be_set(from: Time) -> (Self, impl Fn(Span)) {

@@ -6,18 +6,18 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{ExitStatus, Failed, account, interrupt, print, sandbox};
+use super::{ExitStatus, Failed, account, interrupt, print, sandbox, try_print};
 use crate::demo::{self, Demo, Look, Options};
 use crate::input::values::Duration;
-use crate::units::Span;
+use crate::units::{Span, Time};
 
 /// How often a terminal is drawn, and how often a line is written elsewhere.
 const DRAWN: Span = Span::from_millis(500);
 const LINE: Span = Span::from_seconds(10);
 /// The longest demo.
 const LONGEST: Span = Span::from_minutes(60);
-/// Columns of what says nothing of its own.
-const WIDTH: u16 = 80;
+/// Columns and lines of what says nothing of its own.
+const SIZE: (u16, u16) = (80, 24);
 
 /// Watch autotune at work: a simulated account that it steers, beside a twin that AWS Batch runs alone.
 ///
@@ -69,34 +69,43 @@ async fn play(arguments: &Arguments) -> Result<(), Failed> {
     print(&banner(arguments, &demo));
     let mut screen = Screen::of(&demo);
     let every = if screen.drawn { DRAWN } else { LINE };
-    let last = demo
-        .play(every, &stop, |look| screen.show(look))
-        .await
-        .map_err(failed)?;
+    let show = |look: &Look| {
+        // Nobody reads any more.
+        if screen.show(look).is_err() {
+            stop.cancel();
+        }
+    };
+    let last = demo.play(every, &stop, show).await.map_err(failed)?;
     screen.finish(&last);
     let model = demo.model().to_owned();
     let released = demo.end().await.map_err(failed)?;
     print(&demo::summary(&last, &model));
     print(if released {
-        "autotune has stopped; every minvCpus is back at its base. Nothing of this is kept.\n"
+        "autotune has stopped; every minvCpus is back at its base. Nothing is kept.\n"
     } else {
-        "autotune has stopped; a raised minvCpus was left to its guard. Nothing of this is kept.\n"
+        "autotune has stopped; a raised minvCpus was left to its guard. Nothing is kept.\n"
     });
     Ok(())
 }
 
 fn banner(arguments: &Arguments, demo: &Demo) -> String {
     let url = format!("http://{}", demo.address());
+    // As it was called, so that the commands work where this one did.
+    let program = std::env::args().next().unwrap_or_else(|| "autotune".to_owned());
+    let began = Time::from_seconds(demo.began().millis().div_euclid(1_000));
     format!(
         "SIMULATION: nothing here is AWS, nothing is billed, jobs only pretend to run.\n\
-         Two accounts with the same jobs and the same luck: autotune steers one, AWS Batch is alone in the other.\n\
-         Model `{}` of AWS Batch, assumed until calibrated; seed {}; {} simulated seconds in one, from {}.\n\
+         Two accounts with the same jobs and the same luck: autotune steers one, AWS\n\
+         Batch is alone in the other. Scenario `{}`, policy `{}` (both in\n\
+         policies/), seed {}; model `{}` of AWS Batch, assumed until calibrated.\n\
+         {} simulated seconds in one, from {began}.\n\
          It ends after {}, or with Ctrl-C. Meanwhile, in another terminal:\n\
-         \n  autotune status --url {url}\n  autotune explain --url {url} --last 20\n  curl {url}/metrics\n\n",
-        demo.model(),
+         \n  {program} status --url {url}\n  {program} explain --url {url} --last 20\n  curl {url}/metrics\n\n",
+        demo::SCENARIO,
+        demo::POLICY,
         arguments.seed,
+        demo.model(),
         arguments.speed,
-        demo.began(),
         arguments.lasts
     )
 }
@@ -118,28 +127,30 @@ impl Screen {
         }
     }
 
-    fn show(&mut self, look: &Look) {
+    fn show(&mut self, look: &Look) -> std::io::Result<()> {
         if !self.drawn {
-            print(&demo::line(look));
-            return;
+            return try_print(&demo::line(look));
         }
-        // The width of the terminal, which people change meanwhile.
-        let width = comfy_table::Table::new().width().unwrap_or(WIDTH);
+        // The size of the terminal, which people change meanwhile.
+        let size = terminal_size::terminal_size().map(|(width, height)| (width.0, height.0));
+        let (width, height) = size.unwrap_or(SIZE);
         let text = demo::screen(look, &self.model, usize::from(width));
+        // What scrolls away cannot be drawn anew: the first lines stay.
+        let most = usize::from(height).saturating_sub(1).max(1);
+        let lines: Vec<&str> = text.lines().take(most).collect();
         // Up to where the last one began, and everything below is cleared.
         let back = if self.lines > 0 {
             format!("\u{1b}[{}A\r\u{1b}[J", self.lines)
         } else {
             String::new()
         };
-        self.lines = text.lines().count();
-        print(&(back + &text));
+        self.lines = lines.len();
+        try_print(&format!("{back}{}\n", lines.join("\n")))
     }
 
     /// The last look stays on the terminal, above the summary.
     fn finish(&mut self, look: &Look) {
-        if self.drawn {
-            self.show(look);
+        if self.drawn && self.show(look).is_ok() {
             print("\n");
         }
     }

@@ -131,9 +131,14 @@ pub fn run() -> ExitCode {
 
 /// Prints data on standard output. A closed pipe (`| head`) is not an error.
 pub(crate) fn print(text: &str) {
+    let _ = try_print(text);
+}
+
+/// Prints on standard output, for whoever goes on only while somebody reads.
+fn try_print(text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
 /// Prints a remark about the work on standard error.

@@ -59,6 +59,8 @@ pub struct Look {
     /// Mean waits of the jobs that became RUNNABLE in each of as many equal parts of the time; those that wait count with their
     /// wait so far. `None`: no job became RUNNABLE.
     pub curves: Pair<Vec<Option<Span>>>,
+    /// When Spot capacity is short, after the start.
+    pub short: Vec<(Span, Span)>,
     /// Updates that the steered account has accepted.
     pub updates: u64,
     /// The latest decision as a sentence, and when it was made.
@@ -82,6 +84,7 @@ impl Look {
                 mean: [of_both(|pair| pair.0), of_both(|pair| pair.1)],
             },
             curves: [curve(tuned, begin, lasts), curve(alone, begin, lasts)],
+            short: Vec::new(),
             updates: 0,
             latest: None,
         }

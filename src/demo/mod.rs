@@ -39,9 +39,10 @@ use figures::Seen;
 pub use figures::{Both, Look, Pair, Standing};
 pub use view::{line, screen, summary};
 
-/// The policy and the scenario, by their names.
-const POLICY: &str = "demo";
-const SCENARIO: &str = "demo-account";
+/// The policy, by its name.
+pub const POLICY: &str = "demo";
+/// The scenario, by its name.
+pub const SCENARIO: &str = "demo-account";
 const ACCOUNT: &str = "111122223333";
 const REGION: &str = "eu-central-1";
 /// A day of simulated time.
@@ -68,6 +69,8 @@ pub struct Demo {
     model: String,
     address: SocketAddr,
     begin: Time,
+    /// When Spot capacity is short, after `begin`.
+    short: Vec<(Span, Span)>,
     snapshot: watch::Receiver<Snapshot>,
     journal: Journal,
     steering: JoinHandle<anyhow::Result<()>>,
@@ -93,6 +96,7 @@ impl Demo {
         let [tuned, _] = &accounts;
         let clock = tuned.clock();
         let begin = clock.now();
+        let short = droughts(tuned, begin).await?;
         let metrics = Arc::new(Metrics::new());
         let (told, snapshot) = watch::channel(Snapshot {
             at: begin,
@@ -139,6 +143,7 @@ impl Demo {
             model,
             address,
             begin,
+            short,
             snapshot,
             journal,
             stop,
@@ -190,6 +195,8 @@ impl Demo {
         let (tuned, alone) = tokio::join!(seen(tuned, self.environments), seen(alone, self.environments));
         let lasts = self.options.lasts.times(i64::from(self.options.speed));
         let mut look = Look::of(&[tuned?, alone?], self.begin, lasts);
+        look.short.clone_from(&self.short);
+        look.short.retain(|(from, _)| *from < lasts);
         look.updates = self.snapshot.borrow().environments.iter().map(|row| row.accepted).sum();
         let journal = self.journal.clone();
         let asked = Asked {
@@ -253,6 +260,16 @@ async fn accounts(options: Options, scenario: &Scenario) -> anyhow::Result<Pair<
     let (first, second) = tokio::join!(tuned.set_speed(options.speed), alone.set_speed(options.speed));
     first.and(second).map_err(|refused| gone(&refused))?;
     Ok([tuned, alone])
+}
+
+/// When Spot capacity is short, after `begin`.
+async fn droughts(account: &Account, begin: Time) -> anyhow::Result<Vec<(Span, Span)>> {
+    let known = account.with_world(|world| world.droughts()).await;
+    let known = known.map_err(|refused| gone(&refused))?;
+    Ok(known
+        .into_iter()
+        .map(|(from, until)| (from.since(begin), until.since(begin)))
+        .collect())
 }
 
 fn gone(refused: &Refused) -> anyhow::Error {

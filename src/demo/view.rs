@@ -3,22 +3,24 @@
 use std::fmt::Write as _;
 
 use super::figures::{Look, Pair, Standing};
-use crate::units::{Span, i64_to_f64, to_usize};
+use crate::units::{Span, i64_to_f64, to_i64, to_usize};
 
 const NAMES: Pair<&str> = ["autotune", "AWS Batch alone"];
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Longer waits do not make a curve higher: else one drought would flatten all the rest.
-const HIGHEST: Span = Span::from_minutes(10);
+const HIGHEST: Span = Span::from_minutes(4);
 /// How many lines the latest decision may take.
 const DECISION_LINES: usize = 3;
 
 /// A screen of at most so many columns: headline, table, curves, the latest decision.
 pub fn screen(look: &Look, model: &str, width: usize) -> String {
     let mut text = format!(
-        "SIMULATED with model `{model}`: {} of {} hours\n\n  {}\n\n",
+        "SIMULATED with model `{model}`: {} of {} hours; {} jobs have started in both\n\n  {}\n  {}\n\n",
         hours(look.passed),
         hours(look.lasts),
-        headline(look)
+        look.both.jobs,
+        headline(look),
+        bill(look)
     );
     let _ = writeln!(
         text,
@@ -38,6 +40,18 @@ pub fn screen(look: &Look, model: &str, width: usize) -> String {
     for (name, curve) in NAMES.into_iter().zip(&look.curves) {
         let _ = writeln!(text, "  {name:<15} {}", spark(curve, top));
     }
+    if !look.short.is_empty() {
+        let _ = writeln!(text, "  {:<15} {}", "Spot runs dry", marks(look));
+    }
+    let half = look.lasts.scaled_down(1, 2);
+    let _ = writeln!(
+        text,
+        "  {:<15} {:<24}{:<20}{:>4}",
+        "",
+        hours(Span::ZERO),
+        hours(half),
+        hours(look.lasts)
+    );
     let _ = writeln!(text, "\n  {} updates sent.{}", look.updates, latest(look));
     wrapped(&text, width.max(20))
 }
@@ -46,10 +60,11 @@ pub fn screen(look: &Look, model: &str, width: usize) -> String {
 pub fn line(look: &Look) -> String {
     let [tuned, alone] = &look.standings;
     format!(
-        "simulated {} of {} hours: {} waiting now: {}, {} alone; {} updates sent\n",
+        "simulated {} of {} hours: {} {} Waiting now: {}, {} alone; {} updates sent\n",
         hours(look.passed),
         hours(look.lasts),
         headline(look),
+        bill(look),
         tuned.waiting,
         alone.waiting,
         look.updates
@@ -60,17 +75,16 @@ pub fn line(look: &Look) -> String {
 pub fn summary(look: &Look, model: &str) -> String {
     let [tuned, alone] = &look.standings;
     format!(
-        "SIMULATED with model `{model}`, assumed until calibrated: {} hours of two accounts.\n\
-         {}\n\
-         Jobs started: {} with autotune, {} with AWS Batch alone. Compared are the {} that both have started.\n\
-         Cost at list prices: {} with autotune, {} with AWS Batch alone. Updates sent: {}.\n",
+        "SIMULATED with model `{model}`, assumed until calibrated: {} hours.\n\
+         {}\n{}\n\
+         Jobs started: {} with autotune, {} alone; compared are the {} of both.\n\
+         Updates sent: {}.\n",
         hours(look.passed),
         headline(look),
+        bill(look),
         tuned.started,
         alone.started,
         look.both.jobs,
-        dollars(tuned),
-        dollars(alone),
         look.updates
     )
 }
@@ -92,6 +106,30 @@ fn headline(look: &Look) -> String {
         whole(tuned),
         whole(alone)
     )
+}
+
+/// What the first number costs.
+fn bill(look: &Look) -> String {
+    let [tuned, alone] = &look.standings;
+    let both = format!("at list prices: {} and {}", dollars(tuned), dollars(alone));
+    let (paid, other) = (tuned.cost.usd(), alone.cost.usd());
+    if other > 0.0 {
+        format!("{both}, {:.1} times the cost.", paid / other)
+    } else {
+        format!("{both}.")
+    }
+}
+
+/// When Spot capacity is short.
+fn marks(look: &Look) -> String {
+    let steps = to_i64(look.curves.iter().map(Vec::len).max().unwrap_or_default());
+    let at = |step: i64| look.lasts.times(step).scaled_down(1, steps);
+    let hit = |step: i64| {
+        let mut short = look.short.iter();
+        short.any(|(from, until)| *from < at(step + 1) && at(step) < *until)
+    };
+    let text: String = (0..steps).map(|step| if hit(step) { '×' } else { ' ' }).collect();
+    text.trim_end().to_owned()
 }
 
 fn row(standing: &Standing) -> String {
@@ -198,6 +236,7 @@ mod tests {
                 vec![seconds(10), None, seconds(0), None],
                 vec![seconds(300), None, seconds(1_500), None],
             ],
+            short: vec![(Span::from_minutes(60), Span::from_minutes(120))],
             updates: 12,
             latest: Some((
                 Span::from_minutes(80),
@@ -210,12 +249,15 @@ mod tests {
     fn the_screen_shows_two_numbers_two_curves_and_that_it_is_simulated() {
         let text = screen(&look(), "recent", 100);
         for words in [
-            "SIMULATED with model `recent`: 1:25 of 4:00 hours",
+            "SIMULATED with model `recent`: 1:25 of 4:00 hours; 108 jobs have started in both",
             "jobs wait 10s with autotune, 3m 20s with AWS Batch alone: 21.1 times as fast.",
             "  autotune             120        4        10s         -      96     $2.34\n",
-            "full height 10m and more\n",
+            "  at list prices: $2.34 and $2.34, 1.0 times the cost.\n",
+            "full height 4m and more\n",
             "  autotune        ▁ ▁\n",
-            "  AWS Batch alone ▄ █\n",
+            "  AWS Batch alone █ █\n",
+            "  Spot runs dry    ×\n",
+            "                  0:00                    2:00                4:00\n",
             "12 updates sent. The latest, at 1:20: `spot` is asked",
         ] {
             assert!(text.contains(words), "`{words}` is missing in\n{text}");

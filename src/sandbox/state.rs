@@ -93,7 +93,7 @@ impl State {
             seed,
         };
         let sqs = Sqs::new(&trace.sqs_queues, start);
-        let mut world = World::owning(&scenario, trace, seed, options.idle_from)?;
+        let mut world = World::owning(&scenario, trace, seed, start)?;
         world.tell();
         let tags = scenario.environments.iter().map(|environment| {
             let arn = names.environment_arn(&environment.name);

@@ -8,6 +8,7 @@ fn a_demo_ends_by_itself_and_says_that_it_is_simulated() {
     ended.done(&[]);
     for words in [
         "SIMULATION: nothing here is AWS",
+        "Scenario `demo-account`, policy `demo`",
         "autotune status --url http://127.0.0.1:",
         "SIMULATED with model `recent`, assumed until calibrated: 0:20 hours",
         "autotune has stopped",
@@ -15,6 +16,24 @@ fn a_demo_ends_by_itself_and_says_that_it_is_simulated() {
         assert!(ended.out.contains(words), "`{words}` is missing in\n{}", ended.out);
     }
     assert!(!ended.out.contains('\u{1b}'), "no terminal, no control sequences");
+    let text = ended.out.lines().filter(|line| !line.starts_with("  "));
+    let wide: Vec<&str> = text.filter(|line| line.chars().count() > 80).collect();
+    assert!(wide.is_empty(), "wider than a terminal: {wide:#?}");
+}
+
+/// `autotune demo | head`: it does not go on for nobody.
+#[cfg(unix)]
+#[test]
+fn a_demo_that_nobody_reads_any_more_ends() {
+    use std::process::{Command, Stdio};
+
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin("autotune"));
+    command
+        .args(["demo", "--for", "1h", "--speed", "600"])
+        .stdout(Stdio::piped());
+    let mut demo = command.spawn().unwrap();
+    drop(demo.stdout.take());
+    assert!(demo.wait().unwrap().success());
 }
 
 #[test]

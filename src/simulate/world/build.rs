@@ -23,15 +23,16 @@ impl<'t> World<'t> {
     /// A world just before the first submission. `seed` decides everything that is left to chance. Fails with every
     /// contradiction of the scenario, and with jobs that wait for each other in a circle.
     pub fn new(scenario: &Scenario, trace: &'t Trace, seed: u64) -> Result<Self, Vec<String>> {
-        Self::build(scenario, Cow::Borrowed(trace), seed, Time::EPOCH)
+        Self::build(scenario, Cow::Borrowed(trace), seed, None)
     }
 
-    /// As [`World::new`], of a trace of its own, to which [`World::submit_now`] adds jobs. An empty one begins at `idle`.
-    pub fn owning(scenario: &Scenario, trace: Trace, seed: u64, idle: Time) -> Result<World<'static>, Vec<String>> {
-        World::build(scenario, Cow::Owned(trace), seed, idle)
+    /// As [`World::new`], of a trace of its own, to which [`World::submit_now`] adds jobs. It begins at `begin`, if that is not
+    /// after the first submission: what is done before the first job happens before it.
+    pub fn owning(scenario: &Scenario, trace: Trace, seed: u64, begin: Time) -> Result<World<'static>, Vec<String>> {
+        World::build(scenario, Cow::Owned(trace), seed, Some(begin))
     }
 
-    fn build(scenario: &Scenario, trace: Cow<'t, Trace>, seed: u64, idle: Time) -> Result<Self, Vec<String>> {
+    fn build(scenario: &Scenario, trace: Cow<'t, Trace>, seed: u64, begin: Option<Time>) -> Result<Self, Vec<String>> {
         let mut problems: Vec<String> = scenario.problems().iter().map(ToString::to_string).collect();
         if !fits_job_index(trace.jobs.len()) {
             problems.push(format!(
@@ -42,7 +43,8 @@ impl<'t> World<'t> {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let origin = origin(&trace).unwrap_or(idle);
+        let origin = origin(&trace).or(begin).unwrap_or(Time::EPOCH);
+        let begin = begin.map_or(origin, |begin| begin.min(origin));
         let model = scenario.batch_model();
         let quotas = quotas(scenario);
         let mut pools = Pools::new(seed, origin, &model, scenario.random_droughts.as_ref());
@@ -55,7 +57,7 @@ impl<'t> World<'t> {
         let queues: Vec<Queue> = scenario
             .queues
             .iter()
-            .map(|spec| queue(scenario, spec, &environments, &shapes, origin))
+            .map(|spec| queue(scenario, spec, &environments, &shapes, begin))
             .collect();
         let (queue_of, jobs_of_unknown_queues) = map_queues(scenario, &trace);
         let jobs = Jobs::new(&trace, &model, origin, &queue_of)?;
@@ -64,7 +66,7 @@ impl<'t> World<'t> {
             model,
             attempts: scenario.retries.attempts,
             origin,
-            now: origin,
+            now: begin,
             generations: Generations::default(),
             summary_lag: Span::ZERO,
             late_counts: VecDeque::new(),
@@ -151,7 +153,7 @@ fn quotas(scenario: &Scenario) -> Vec<Quota> {
     scenario.account.quotas.iter().map(quota).collect()
 }
 
-fn queue(scenario: &Scenario, spec: &QueueSpec, environments: &[Environment], shapes: &[Shape], origin: Time) -> Queue {
+fn queue(scenario: &Scenario, spec: &QueueSpec, environments: &[Environment], shapes: &[Shape], begin: Time) -> Queue {
     let index = |name: &String| {
         scenario
             .environments
@@ -170,7 +172,7 @@ fn queue(scenario: &Scenario, spec: &QueueSpec, environments: &[Environment], sh
         waiting: Waiting::with_shapes(shapes.len()),
         tried: vec![0; shapes.len()],
         saturated: false,
-        saturated_since: origin,
+        saturated_since: begin,
         saturated_before: Span::ZERO,
         runnable: Tally::default(),
         placed: Tally::default(),

@@ -186,6 +186,12 @@ impl World<'_> {
         ids.filter_map(|id| self.instance_now(id)).collect()
     }
 
+    /// When environments can launch nothing, as the scenario gives it.
+    pub fn droughts(&self) -> Vec<(Time, Time)> {
+        let all = self.environments.iter().flat_map(|place| &place.droughts);
+        all.map(|(_, _, from, until)| (*from, *until)).collect()
+    }
+
     /// vCPUs of instances that are launched and not gone, as a service quota counts them.
     pub fn live(&self, environment: EnvironmentIndex) -> Vcpus {
         let place = self.environments.get(environment.position());

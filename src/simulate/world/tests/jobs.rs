@@ -270,6 +270,29 @@ fn without_head_of_line_blocking_the_multi_node_job_that_is_ready_first_starts_f
     assert!(!waits.is_sorted(), "{waits:?}");
 }
 
+/// An account is there before its first job, and time passes in it: what is raised then boots then.
+#[test]
+fn what_is_done_before_the_first_job_happens_before_it() {
+    let delays = Overrides {
+        boot_on_demand: Some(seconds("100s")),
+        ..Overrides::default()
+    };
+    let scenario = scenario(&[environment("on-demand", Purchase::OnDemand, 64)], delays);
+    let jobs = Jobs::of(&[(1_000, 10, 1)]);
+    let begin = Time::from_seconds(700);
+    let mut world = World::owning(&scenario, jobs.trace.clone(), 1, begin).unwrap();
+    assert_eq!(world.now(), begin);
+    let change = Change {
+        min: Some(Vcpus::new(2)),
+        ..Change::default()
+    };
+    world.update_compute_environment(ENVIRONMENT, &change).unwrap();
+    world.advance(Time::from_seconds(900));
+    assert_eq!(world.there(ENVIRONMENT), Vcpus::new(2));
+    world.run_to_end();
+    assert_eq!(waits(&world.into_result()), [0]);
+}
+
 #[test]
 fn higher_priority_takes_the_room_first() {
     let mut scenario = fixed(1);
