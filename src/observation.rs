@@ -185,6 +185,21 @@ pub struct Observation {
     pub arrivals: Vec<Arrival>,
 }
 
+impl Observation {
+    /// Marks every part that was read as read again at `now`, and the same.
+    pub fn refresh(&mut self, now: Time) {
+        self.environments.iter_mut().for_each(|part| part.refresh(now));
+        self.instances.iter_mut().for_each(|part| part.refresh(now));
+        self.quotas.iter_mut().for_each(|part| part.refresh(now));
+        self.sqs.iter_mut().for_each(|part| part.refresh(now));
+        for queue in &mut self.queues {
+            queue.runnable.refresh(now);
+            queue.placed.refresh(now);
+            queue.head.refresh(now);
+        }
+    }
+}
+
 /// A compute environment's scaling parameters and state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentNow {

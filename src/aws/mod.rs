@@ -28,6 +28,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_smithy_http_client::ConnectorBuilder;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use tokio::sync::Semaphore;
@@ -124,7 +130,9 @@ macro_rules! client {
 impl Aws {
     /// Reads the configuration and the credentials' whereabouts; makes no call yet. Fails where no region is named.
     pub async fn connect(settings: &AwsSettings) -> Read<Self> {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).retry_config(retries());
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .retry_config(retries())
+            .http_client(http_client());
         if let Some(region) = &settings.region {
             loader = loader.region(Region::new(region.clone()));
         }
@@ -197,6 +205,18 @@ impl Aws {
             region: self.region.clone(),
         })
     }
+}
+
+/// One for all services: each client would otherwise hold connections and a store of root certificates of its own. Proxies are
+/// those of the process environment, as in the SDK's own.
+fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().build_with_connector_fn(|settings, components| {
+        let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        connector.set_proxy_config(Some(ProxyConfig::from_env()));
+        connector.build()
+    })
 }
 
 /// Named here and not left to the profile: the deadlines above count on it.

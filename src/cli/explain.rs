@@ -3,13 +3,12 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::account::{self, Config};
 use super::remote::{self, address, ask, escaped};
-use super::{ExitStatus, Failed, print};
+use super::{ExitStatus, Failed, Output, print, print_json, time};
 use crate::control::Outcome;
 use crate::explain::printable;
 use crate::journal::{Asked, Decision, Journal, Said, Tick};
@@ -18,8 +17,8 @@ use crate::units::Time;
 /// Tell what was decided, why, and how it ended, newest last.
 ///
 /// Reads the journal, also while a daemon writes it, or asks a daemon elsewhere with --url. A line with `*` is an update of an
-/// environment with its outcome in brackets; the others are the reasons of that moment, one for each rejected option, also those for doing nothing. Of a queue,
-/// those of its environments and SQS sources are told too.
+/// environment with its outcome in brackets; the others are the reasons of that moment, one for each rejected option, also those
+/// for doing nothing. Of a queue, those of its environments and SQS sources are told too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -50,18 +49,6 @@ pub(super) struct Arguments {
     /// For people or for machines.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Output {
-    /// Sentences.
-    Table,
-    /// One JSON document.
-    Json,
-}
-
-fn time(text: &str) -> Result<Time, String> {
-    Time::parse(text).ok_or_else(|| "expected a time such as 2026-03-28T09:00:00Z".to_owned())
 }
 
 /// What is told, oldest first: version 1 of the JSON document.
@@ -96,10 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     let story = story(arguments)?;
     match arguments.output {
         Output::Table => print(&text(&story)),
-        Output::Json => {
-            let text = serde_json::to_string_pretty(&story).map_err(|error| account::failure(error.to_string()))?;
-            print(&(text + "\n"));
-        }
+        Output::Json => print_json(&story)?,
     }
     Ok(ExitStatus::Done)
 }

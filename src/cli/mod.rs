@@ -29,7 +29,10 @@ mod validate;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use crate::units::Time;
 
 /// Makes AWS Batch start jobs in seconds instead of minutes, at about the same bill.
 #[derive(Debug, Parser)]
@@ -127,6 +130,27 @@ pub fn run() -> ExitCode {
             failed.status.into()
         }
     }
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// One JSON document, for machines.
+    Json,
+}
+
+/// A time, as an argument.
+fn time(text: &str) -> Result<Time, String> {
+    Time::parse(text).ok_or_else(|| "expected a time such as 2026-03-28T09:00:00Z".to_owned())
+}
+
+/// Prints one JSON document.
+fn print_json(document: &impl Serialize) -> Result<(), Failed> {
+    let text = serde_json::to_string_pretty(document).map_err(|error| account::failure(error.to_string()))?;
+    print(&(text + "\n"));
+    Ok(())
 }
 
 /// Prints data on standard output. A closed pipe (`| head`) is not an error.

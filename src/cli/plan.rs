@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
-use clap::ValueEnum;
 use serde::Serialize;
 
 use super::account::{self, Account, Policies};
-use super::{ExitStatus, Failed, print, remark};
+use super::{ExitStatus, Failed, Output, print, print_json, remark};
 use crate::daemon::outlook::{Step, outlook};
 use crate::daemon::{Looked, look_once};
 use crate::explain::{self, printable};
@@ -14,7 +13,8 @@ use crate::explain::{self, printable};
 /// Look at the account once and print what would be done and why; changes nothing.
 ///
 /// Exit code 0: nothing would be done, 2: something would. Every update is shown as levels from -> to with its main reason, followed
-/// by the other reasons of the moment, one line per rejected option. Where the plan only waits for a moment (AWS Batch may act first), it also tells what follows if nothing else changes.
+/// by the other reasons of the moment, one line per rejected option. Where the plan only waits for a moment (AWS Batch may act
+/// first), it also tells what follows if nothing else changes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,14 +28,6 @@ pub(super) struct Arguments {
     /// For people or for machines.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Output {
-    /// Sentences.
-    Table,
-    /// One JSON document.
-    Json,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
@@ -54,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     }
     match arguments.output {
         Output::Table => print(&text(&looked, &steps)),
-        Output::Json => print(&json(&looked, &steps)?),
+        Output::Json => print_json(&document(&looked, &steps))?,
     }
     Ok(if steps.iter().any(|step| !step.actions.is_empty()) {
         ExitStatus::Changes
@@ -127,7 +119,7 @@ struct ReasonDocument {
     sentence: String,
 }
 
-fn json(looked: &Looked, steps: &[Step]) -> Result<String, Failed> {
+fn document<'a>(looked: &'a Looked, steps: &[Step]) -> Document<'a> {
     let setup = &looked.setup;
     let steps = steps.iter().map(|step| StepDocument {
         at: step.at,
@@ -150,14 +142,12 @@ fn json(looked: &Looked, steps: &[Step]) -> Result<String, Failed> {
             })
             .collect(),
     });
-    let document = Document {
+    Document {
         version: 1,
         account: &looked.identity.account,
         region: &looked.identity.region,
         looked_at: looked.at,
         notes: &looked.notes,
         steps: steps.collect(),
-    };
-    let text = serde_json::to_string_pretty(&document).map_err(|error| account::failure(error.to_string()))?;
-    Ok(text + "\n")
+    }
 }

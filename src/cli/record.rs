@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::account::{self, Config};
 use super::interrupt;
 use super::remote::{self, address, escaped, stream};
-use super::{ExitStatus, Failed, remark};
+use super::{ExitStatus, Failed, Output, print_json, remark, time};
 use crate::journal::Journal;
 use crate::settings::Settings;
 use crate::trace::{self, LeftOut, ReadOptions, Remark, Trace, native};
@@ -46,14 +48,13 @@ pub(super) struct Arguments {
     /// Ask a daemon elsewhere instead of reading its journal, for example http://127.0.0.1:9464.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-}
-
-fn time(text: &str) -> Result<Time, String> {
-    Time::parse(text).ok_or_else(|| "expected a time such as 2026-03-28T09:00:00Z".to_owned())
+    /// How to say what was written and what was left out.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
 }
 
 /// What was written.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Written {
     pub(super) jobs: usize,
     pub(super) left_out: LeftOut,
@@ -63,6 +64,27 @@ pub(super) struct Written {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     interrupt::removes_partial_files()?;
     let written = write(arguments)?;
+    match arguments.output {
+        Output::Table => say(&arguments.out, &written),
+        Output::Json => print_json(&Document {
+            version: 1,
+            file: &arguments.out.to_string_lossy(),
+            written,
+        })?,
+    }
+    Ok(ExitStatus::Done)
+}
+
+/// Version 1 of the JSON document.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    version: u32,
+    file: &'a str,
+    #[serde(flatten)]
+    written: Written,
+}
+
+fn say(out: &Path, written: &Written) {
     let left = written.left_out;
     let counts = [
         (left.unseen, "children of arrays that were never seen"),
@@ -72,7 +94,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
         (left.never_ran, "jobs that never ran"),
         (left.dependencies, "dependencies on jobs that are not there"),
     ];
-    remark(&format!("{}: {} jobs", arguments.out.display(), written.jobs));
+    remark(&format!("{}: {} jobs", out.display(), written.jobs));
     for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
         remark(&format!("left out: {count} {what}"));
     }
@@ -82,7 +104,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
             written.without_size
         ));
     }
-    Ok(ExitStatus::Done)
 }
 
 /// Writes the file.

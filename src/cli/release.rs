@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::account::{self, Account};
-use super::{ExitStatus, Failed, print, remark};
+use super::{ExitStatus, Failed, Output, print, print_json, remark};
 use crate::clock::Clock;
-use crate::control::Outcome;
-use crate::daemon::cloud::{Cloud, EnvironmentRead, NamedGuard};
+use crate::daemon::cloud::{Cloud, NamedGuard};
+use crate::daemon::release::{Restored, restored};
 use crate::explain::printable;
 use crate::input::values::Cpus;
-use crate::planner::plan::Change;
 
 /// Put back by hand what a daemon has raised.
 ///
-/// Restores the levels that the guards in the account name. Can be repeated, and needs only credentials. Stop the daemon first, or pause the environments: it would raise again.
+/// Restores the levels that the guards in the account name. Can be repeated, and needs only credentials. Stop the daemon first,
+/// or pause the environments: it would raise again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,6 +30,9 @@ pub(super) struct Arguments {
     /// Without a guard: the minvCpus to restore.
     #[arg(long, value_name = "N", requires = "environment", value_parser = account::value::<Cpus>)]
     min_vcpus: Option<Cpus>,
+    /// For people or for machines.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
@@ -56,14 +61,23 @@ async fn release<C: Cloud>(cloud: &Arc<C>, arguments: &Arguments, clock: Clock) 
         remark(
             "no guard is armed, so nothing is known to be raised; --environment NAME --min-vcpus N restores by hand",
         );
-        return Ok(ExitStatus::Done);
     }
-    let names: Vec<String> = guards.iter().map(|guard| guard.environment.clone()).collect();
-    let environments = cloud.environments(&names).await.map_err(account::unread)?;
-    let mut well = true;
-    for guard in &guards {
-        let seen = environments.iter().find(|read| read.name == guard.environment);
-        well &= restore(cloud, guard, seen).await?;
+    let rows = restored(&**cloud, &guards).await.map_err(account::unread)?;
+    let well = rows.iter().all(|row| row.restored);
+    match arguments.output {
+        Output::Table => {
+            for row in rows {
+                print(&format!(
+                    "{}: {}\n",
+                    printable(&row.environment),
+                    printable(&row.message)
+                ));
+            }
+        }
+        Output::Json => print_json(&Document {
+            version: 1,
+            environments: rows,
+        })?,
     }
     if well {
         return Ok(ExitStatus::Done);
@@ -73,30 +87,9 @@ async fn release<C: Cloud>(cloud: &Arc<C>, arguments: &Arguments, clock: Clock) 
     ))
 }
 
-/// Restores one environment; says whether base stands there now.
-async fn restore<C: Cloud>(cloud: &Arc<C>, guard: &NamedGuard, seen: Option<&EnvironmentRead>) -> Result<bool, Failed> {
-    let name = printable(&guard.environment);
-    let Some(seen) = seen else {
-        print(&format!("{name}: is gone, and so is its guard\n"));
-        cloud.disarm(&guard.environment).await.map_err(account::unread)?;
-        return Ok(true);
-    };
-    let change = Change {
-        min_vcpus: (seen.now.min_vcpus != guard.min_vcpus).then_some(guard.min_vcpus),
-        desired_vcpus: None,
-        max_vcpus: guard.max_vcpus.filter(|max| *max != seen.now.max_vcpus),
-    };
-    if change != Change::default() {
-        let answer = cloud.send(&guard.environment, &change).await;
-        if answer.outcome != Outcome::Accepted {
-            remark(&format!("{name}: {}", printable(&answer.message)));
-            return Ok(false);
-        }
-    }
-    cloud.disarm(&guard.environment).await.map_err(account::unread)?;
-    print(&format!(
-        "{name}: min {} vCPUs, no guard any more\n",
-        guard.min_vcpus.get()
-    ));
-    Ok(true)
+/// Version 1 of the JSON document.
+#[derive(Debug, Serialize)]
+struct Document {
+    version: u32,
+    environments: Vec<Restored>,
 }

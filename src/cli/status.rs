@@ -1,10 +1,8 @@
 //! `autotune status`: how a running daemon stands.
 
-use clap::ValueEnum;
-
 use super::account::Config;
 use super::remote::{self, address, ask};
-use super::{ExitStatus, Failed, print};
+use super::{ExitStatus, Failed, Output, print};
 use crate::daemon::snapshot::Snapshot;
 use crate::report;
 
@@ -22,14 +20,6 @@ pub(super) struct Arguments {
     /// For people or for machines.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Output {
-    /// Tables and sentences.
-    Table,
-    /// One JSON document, as /api/v1/status serves it.
-    Json,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::reading::{Reading, load, say};
-use super::{ExitStatus, Failed, interrupt, print, remark};
+use super::{ExitStatus, Failed, Output, interrupt, print, print_json, remark};
 use crate::trace::generate::{self, Days, Generator};
 use crate::trace::{self, Limits, Quantiles, ReadOptions, ReadReport, Summary, Trace};
 use crate::units::{Span, Time};
@@ -45,13 +45,6 @@ enum Command {
     },
     /// Make up a recording: the same for the same seed, on every machine.
     Generate(Generate),
-}
-
-/// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Table,
-    Json,
 }
 
 #[derive(Debug, Args)]
@@ -184,18 +177,10 @@ fn info(paths: &[PathBuf], reading: &Reading, output: Output) -> Result<ExitStat
             print(&table(&summary, &loaded.report));
             say(&loaded.report);
         }
-        Output::Json => {
-            let info = Info {
-                summary: &summary,
-                report: &loaded.report,
-            };
-            let mut text = serde_json::to_string_pretty(&info).map_err(|error| Failed {
-                status: ExitStatus::Failure,
-                message: format!("failed to write JSON: {error}"),
-            })?;
-            text.push('\n');
-            print(&text);
-        }
+        Output::Json => print_json(&Info {
+            summary: &summary,
+            report: &loaded.report,
+        })?,
     }
     Ok(ExitStatus::Done)
 }

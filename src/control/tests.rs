@@ -98,7 +98,7 @@ impl<D: Decide> Desk<D> {
     /// Time passes and everything is read again.
     fn read(&mut self, seconds: i64) -> &mut Self {
         self.pass(seconds);
-        worlds::refresh(&mut self.observation, self.now);
+        self.observation.refresh(self.now);
         self.step(Input::Observed)
     }
 

@@ -14,6 +14,7 @@ mod listing;
 mod orders;
 pub mod outlook;
 mod reading;
+pub mod release;
 mod reload;
 mod sight;
 pub mod snapshot;

@@ -13,8 +13,6 @@ use crate::planner::plan;
 pub(super) struct Orders {
     /// By name; `None` inside: there is no order, and the controller knows.
     told: BTreeMap<Subject, Option<Ordered>>,
-    /// Tags that were no orders.
-    pub(super) malformed: u64,
 }
 
 /// What carries the tag.
@@ -32,9 +30,6 @@ impl Orders {
         let ordered = value.and_then(|value| Ordered::parse(value));
         if self.told.get(&subject) == Some(&ordered) {
             return None;
-        }
-        if let (Some(_), None) = (value, &ordered) {
-            self.malformed += 1;
         }
         let (Subject::Environment(name) | Subject::Queue(name)) = &subject;
         let name = crate::explain::printable(name);
@@ -103,11 +98,10 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_is_no_order_is_ignored_and_counted_once() {
+    fn a_tag_that_is_no_order_is_ignored_and_told_once() {
         let mut orders = Orders::default();
         let spot = || Subject::Environment("spot".to_owned());
         assert_eq!(orders.read(spot(), &tags("boost:all your=base")), Some(None));
         assert_eq!(orders.read(spot(), &tags("boost:all your=base")), None);
-        assert_eq!(orders.malformed, 1);
     }
 }

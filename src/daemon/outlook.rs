@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::Looked;
-use crate::observation::Observation;
 use crate::planner::plan::{Action, Plan, Reason};
 use crate::planner::{self, Inputs};
 use crate::units::{Span, Time};
@@ -59,20 +58,7 @@ pub fn outlook(looked: &Looked) -> Vec<Step> {
             break;
         }
         at = plan.look_again_at;
-        refresh(&mut observation, at);
+        observation.refresh(at);
     }
     steps
-}
-
-/// Everything is as it was, and was read again.
-fn refresh(observation: &mut Observation, at: Time) {
-    observation.environments.iter_mut().for_each(|part| part.refresh(at));
-    observation.instances.iter_mut().for_each(|part| part.refresh(at));
-    observation.quotas.iter_mut().for_each(|part| part.refresh(at));
-    observation.sqs.iter_mut().for_each(|part| part.refresh(at));
-    for queue in &mut observation.queues {
-        queue.runnable.refresh(at);
-        queue.placed.refresh(at);
-        queue.head.refresh(at);
-    }
 }

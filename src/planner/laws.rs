@@ -8,7 +8,7 @@ use crate::observation::{Gap, GapReason, Observation, Seen, Tally};
 use crate::overrides::{Order, Override};
 use crate::planner::memory::{Memory, Raised};
 use crate::planner::plan::{Because, Plan};
-use crate::planner::worlds::{NOW, any_world, apply, refresh};
+use crate::planner::worlds::{NOW, any_world, apply};
 use crate::planner::{self, Inputs, worlds};
 use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus};
@@ -37,7 +37,7 @@ fn settled(setup: &Setup, observation: &mut Observation) -> (Memory, Plan, Time)
             environment.updated = None;
         }
         now = now + Span::from_seconds(65);
-        refresh(observation, now);
+        observation.refresh(now);
     }
     let plan = decide(setup, observation, &memory, now);
     (memory, plan, now)
@@ -257,7 +257,7 @@ fn what_was_counted_only_in_part_may_raise_but_never_lower() {
     let mut memory = Memory::new(&setup, NOW - Span::from_minutes(60));
     for minute in 0..10 {
         let now = NOW + Span::from_minutes(minute);
-        refresh(&mut observation, now);
+        observation.refresh(now);
         let plan = decide(&setup, &observation, &memory, now);
         memory.fold(&plan.notes);
         assert!(plan.actions.is_empty(), "{:?}", plan.actions);
@@ -296,7 +296,7 @@ fn room_held_in_vain_is_let_go_although_demand_was_counted_only_in_part() {
     let mut released_after = None;
     for second in (0..600).step_by(15) {
         let now = NOW + Span::from_seconds(second);
-        refresh(&mut observation, now);
+        observation.refresh(now);
         let plan = decide(&setup, &observation, &memory, now);
         memory.fold(&plan.notes);
         if let Some(action) = plan.actions.iter().find(|action| action.to().min_vcpus.is_zero()) {
@@ -322,7 +322,7 @@ fn room_that_the_head_of_the_queue_cannot_use_is_let_go_at_once() {
         observation.queues[0].head = Seen::Exactly(NOW, Some(head));
         let mut memory = Memory::new(&setup, NOW - Span::from_minutes(60));
         (0..600).step_by(15).map(Span::from_seconds).find(|after| {
-            refresh(&mut observation, NOW + *after);
+            observation.refresh(NOW + *after);
             let plan = decide(&setup, &observation, &memory, NOW + *after);
             memory.fold(&plan.notes);
             plan.actions
@@ -372,7 +372,7 @@ fn room_wanted_ahead_yields_to_jobs_that_wait_for_another_shape() {
     let mut released = false;
     for second in (0..300).step_by(15) {
         let now = NOW + Span::from_seconds(second);
-        refresh(&mut observation, now);
+        observation.refresh(now);
         let plan = decide(&setup, &observation, &memory, now);
         memory.fold(&plan.notes);
         released |= plan
@@ -396,7 +396,7 @@ fn learned(used: i64, there: i64, idle: i64, before: Span, minutes: i64) -> Span
         asked: Vcpus::new(64),
     });
     let later = NOW + Span::from_minutes(minutes);
-    refresh(&mut observation, later);
+    observation.refresh(later);
     let levels = observation.environments[0].value_mut().unwrap();
     (levels.max_vcpus, levels.desired_vcpus) = (Vcpus::new(10_000), Vcpus::new(there));
     let instances = observation.instances[0].value_mut().unwrap();
@@ -444,7 +444,7 @@ fn raises_that_follow_each_other_are_watched_together() {
     for (second, jobs) in [(0, 16), (20, 0), (60, 0), (120, 16)] {
         worlds::add_runnable(&mut observation, 0, worlds::shape(4), jobs);
         let now = NOW + Span::from_seconds(second);
-        refresh(&mut observation, now);
+        observation.refresh(now);
         let plan = decide(&setup, &observation, &memory, now);
         memory.fold(&plan.notes);
         watched.push(memory.environments[0].raised.map(|raised| raised.asked.get()));
@@ -467,7 +467,7 @@ fn a_release_refused_in_an_overshoot_lifts_max_and_puts_it_back() {
     let act_within_two_minutes = |observation: &mut Observation, memory: &mut Memory, from: Time| {
         for second in (0..120).step_by(15) {
             let now = from + Span::from_seconds(second);
-            refresh(observation, now);
+            observation.refresh(now);
             let plan = decide(&setup, observation, memory, now);
             memory.fold(&plan.notes);
             if let Some(action) = plan.actions.first() {

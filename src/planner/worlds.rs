@@ -127,19 +127,6 @@ pub(crate) fn add_runnable(observation: &mut Observation, queue: usize, shape: S
     observation.generation += 1;
 }
 
-/// Marks every part as read again at `at`.
-pub(crate) fn refresh(observation: &mut Observation, at: Time) {
-    observation.environments.iter_mut().for_each(|part| part.refresh(at));
-    observation.instances.iter_mut().for_each(|part| part.refresh(at));
-    observation.quotas.iter_mut().for_each(|part| part.refresh(at));
-    observation.sqs.iter_mut().for_each(|part| part.refresh(at));
-    for queue in &mut observation.queues {
-        queue.runnable.refresh(at);
-        queue.placed.refresh(at);
-        queue.head.refresh(at);
-    }
-}
-
 /// Puts a plan's actions into effect in what is observed.
 pub(crate) fn apply(observation: &mut Observation, actions: &[crate::planner::plan::Action]) {
     for action in actions {

@@ -148,8 +148,14 @@ fn what_is_raised_is_guarded_survives_a_kill_and_can_be_released_by_hand_or_take
         "nothing tidies up after SIGKILL but the guard itself"
     );
 
-    let (code, told, errors) = ran(autotune(&["release"], &settings));
-    assert!(code == 0 && told.contains("steered"), "{told}{errors}");
+    let (code, told, errors) = ran(autotune(&["release", "--output", "json"], &settings));
+    assert_eq!(code, 0, "{told}{errors}");
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let steered = &told["environments"][0];
+    assert!(
+        steered["environment"] == "steered" && steered["restored"] == true && steered["min_vcpus"] == 0,
+        "{told}"
+    );
     assert_eq!(guards(), []);
     let (code, told, errors) = ran(autotune(&["release"], &settings));
     assert_eq!(code, 0, "{told}{errors}");
@@ -191,11 +197,14 @@ fn wake_ups_become_a_recording_that_replays(daemon: Daemon, settings: &Path, fol
     ));
     assert!(code == 0 && story.contains("steered: min 0 -> 8"), "{story}{errors}");
     let recording = folder.join("recording.jsonl");
-    let (code, _, errors) = ran(autotune(
-        &["record", "--keep-names", "--out", recording.to_str().unwrap()],
+    let file = recording.to_str().unwrap();
+    let (code, told, errors) = ran(autotune(
+        &["record", "--keep-names", "--output", "json", "--out", file],
         settings,
     ));
     assert_eq!(code, 0, "{errors}");
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert!(told["file"] == file && told["jobs"] == 1, "{told}");
     let job = std::fs::read_to_string(&recording).unwrap();
     assert!(job.contains("urgent") && job.lines().count() == 2, "{job}");
     let replay = [

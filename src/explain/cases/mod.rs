@@ -122,7 +122,7 @@ impl Story {
     /// Lets time pass without a plan. Everything is read again.
     fn wait(&mut self, seconds: i64) -> &mut Self {
         self.now = self.now + Span::from_seconds(seconds);
-        worlds::refresh(&mut self.observation, self.now);
+        self.observation.refresh(self.now);
         self
     }
 
