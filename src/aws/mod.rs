@@ -28,6 +28,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
 use aws_smithy_http_client::ConnectorBuilder;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
@@ -70,6 +71,8 @@ pub struct AwsSettings {
     pub region: Option<String>,
     /// The profile of the shared configuration; `None`: the default chain of credentials.
     pub profile: Option<String>,
+    /// Key id and secret of a simulated account, instead of any other credentials.
+    pub simulated_keys: Option<(&'static str, &'static str)>,
     /// Where all services are found instead, for a simulated account.
     pub endpoint_url: Option<String>,
     /// The account that the credentials must belong to, twelve digits; [`Cloud::identity`] fails for any other.
@@ -138,6 +141,9 @@ impl Aws {
         }
         if let Some(profile) = &settings.profile {
             loader = loader.profile_name(profile);
+        }
+        if let Some((id, secret)) = settings.simulated_keys {
+            loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "simulated"));
         }
         if let Some(url) = &settings.endpoint_url {
             loader = loader.endpoint_url(url);

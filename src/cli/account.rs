@@ -85,10 +85,11 @@ pub(super) fn value<T: Readable>(text: &str) -> Result<T, String> {
     T::read(scalar).map_err(|_| format!("expected {}, for example {}", T::EXPECTED, T::EXAMPLE))
 }
 
-/// Runs a future to its end.
+/// Runs a future to its end. One thread beside this one is plenty for what mostly waits, and every further one keeps megabytes of
+/// heap of its own.
 pub(super) fn block_on<F: Future>(future: F) -> Result<F::Output, Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| failure(format!("failed to begin: {error}")))?;
@@ -165,6 +166,7 @@ mod real {
         let aws = AwsSettings {
             region: settings.region.as_ref().map(|region| region.0.clone()),
             profile: settings.profile.clone(),
+            simulated_keys: None,
             endpoint_url: settings.endpoint_url.clone(),
             account: settings.account.as_ref().map(|account| account.0.clone()),
             events_queue_url: settings.events_queue_url.clone(),

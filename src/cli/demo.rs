@@ -7,8 +7,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{ExitStatus, Failed, account, interrupt, print, sandbox, try_print};
+#[cfg(feature = "aws")]
+use crate::aws::{Aws, AwsSettings, GuardSettings};
 use crate::demo::{self, Demo, Look, Options};
 use crate::input::values::Duration;
+use crate::sandbox::Account;
 use crate::units::{Span, Time};
 
 /// How often a terminal is drawn, and how often a line is written elsewhere.
@@ -38,6 +41,10 @@ pub(super) struct Arguments {
     /// Decides everything that is left to chance, in both accounts alike.
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
+    /// Put the AWS SDK and the protocols of AWS between the daemon and its account, as `autotune sandbox` speaks them.
+    #[cfg(feature = "aws")]
+    #[arg(long)]
+    wire: bool,
 }
 
 fn lasts(text: &str) -> Result<Span, String> {
@@ -65,7 +72,15 @@ async fn play(arguments: &Arguments) -> Result<(), Failed> {
         seed: arguments.seed,
         lasts: arguments.lasts,
     };
-    let demo = Demo::begin(options, listener).await.map_err(failed)?;
+    #[cfg(feature = "aws")]
+    let demo = if arguments.wire {
+        Demo::begin(options, listener, wire).await
+    } else {
+        Demo::begin(options, listener, in_process).await
+    };
+    #[cfg(not(feature = "aws"))]
+    let demo = Demo::begin(options, listener, in_process).await;
+    let demo = demo.map_err(failed)?;
     print(&banner(arguments, &demo));
     let mut screen = Screen::of(&demo);
     let every = if screen.drawn { DRAWN } else { LINE };
@@ -86,6 +101,36 @@ async fn play(arguments: &Arguments) -> Result<(), Failed> {
         "autotune has stopped; a raised minvCpus was left to its guard. Nothing is kept.\n"
     });
     Ok(())
+}
+
+async fn in_process(account: Account) -> anyhow::Result<Account> {
+    Ok(account)
+}
+
+/// A client of the account, which is served on a port of the loopback for as long as this process lives.
+#[cfg(feature = "aws")]
+async fn wire(account: Account) -> anyhow::Result<Aws> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let clock = account.clock();
+    let token = crate::sandbox::new_token().map_err(anyhow::Error::msg)?;
+    tokio::spawn(async move { crate::sandbox::serve(listener, account, &token, CancellationToken::new()).await });
+    let settings = AwsSettings {
+        region: Some(demo::REGION.to_owned()),
+        simulated_keys: Some((crate::sandbox::ACCESS_KEY_ID, crate::sandbox::SECRET_ACCESS_KEY)),
+        account: Some(demo::ACCOUNT.to_owned()),
+        events_queue_url: Some(format!("{url}/{}/{}", demo::ACCOUNT, crate::sandbox::EVENTS_QUEUE)),
+        guard: Some(GuardSettings {
+            group: crate::sandbox::GUARD_GROUP.to_owned(),
+            role_arn: format!("arn:aws:iam::{}:role/autotune-guard", demo::ACCOUNT),
+        }),
+        endpoint_url: Some(url),
+        ..AwsSettings::default()
+    };
+    let aws = Aws::connect(&settings)
+        .await
+        .map_err(|unread| anyhow::anyhow!(unread.message))?;
+    Ok(aws.with_clock(clock))
 }
 
 fn banner(arguments: &Arguments, demo: &Demo) -> String {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Stopwatch};
 use crate::daemon::cadence::Periods;
-use crate::daemon::cloud::Cloud as _;
+use crate::daemon::cloud::Cloud;
 use crate::daemon::snapshot::Snapshot;
 use crate::daemon::store::{Retention, Store};
 use crate::daemon::{self, OnStop};
@@ -43,8 +43,10 @@ pub use view::{line, screen, summary};
 pub const POLICY: &str = "demo";
 /// The scenario, by its name.
 pub const SCENARIO: &str = "demo-account";
-const ACCOUNT: &str = "111122223333";
-const REGION: &str = "eu-central-1";
+/// The number of both accounts.
+pub const ACCOUNT: &str = "111122223333";
+/// Their region.
+pub const REGION: &str = "eu-central-1";
 /// A day of simulated time.
 const DAY: Span = Span::from_minutes(24 * 60);
 
@@ -82,8 +84,13 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Begins both accounts and the daemon, which answers there. Needs a running tokio.
-    pub async fn begin(options: Options, listener: TcpListener) -> anyhow::Result<Self> {
+    /// Begins both accounts and the daemon, which answers there. `reach` makes what the daemon sees its account through: the
+    /// account itself, or a client of it. Needs a running tokio.
+    pub async fn begin<C: Cloud>(
+        options: Options,
+        listener: TcpListener,
+        reach: impl AsyncFnOnce(Account) -> anyhow::Result<C>,
+    ) -> anyhow::Result<Self> {
         let text = shipped(&scenario::SHIPPED, SCENARIO)?;
         let scenario = Scenario::from_toml(SCENARIO, text).map_err(|problems| anyhow!("{problems:?}"))?;
         let model = scenario.batch_model().name.to_owned();
@@ -124,6 +131,7 @@ impl Demo {
             metrics: Arc::clone(&metrics),
             snapshot: told,
         };
+        let cloud = reach(tuned.clone()).await?;
         let address = listener.local_addr()?;
         let shared = Shared {
             metrics,
@@ -135,7 +143,7 @@ impl Demo {
         };
         let (stop, stop_serving) = (CancellationToken::new(), CancellationToken::new());
         Ok(Self {
-            steering: tokio::spawn(daemon::run(Arc::new(tuned.clone()), steered, stop.clone())),
+            steering: tokio::spawn(daemon::run(Arc::new(cloud), steered, stop.clone())),
             serving: tokio::spawn(server::serve(listener, shared, stop_serving.clone())),
             options,
             accounts,

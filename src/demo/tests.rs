@@ -13,7 +13,9 @@ async fn begin(lasts: Span) -> Demo {
         seed: 1,
         lasts,
     };
-    Demo::begin(options, listener).await.unwrap()
+    Demo::begin(options, listener, async |account| Ok(account))
+        .await
+        .unwrap()
 }
 
 /// What README promises: within the two minutes of the default, jobs start faster than in the twin.
