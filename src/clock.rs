@@ -1,6 +1,9 @@
 //! The only reader of real time, and the only place that waits. Everything else takes the time as an argument.
 
 use std::future::Future;
+use std::sync::{PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
 
 use crate::units::{Span, Time};
 
@@ -18,6 +21,8 @@ pub enum Clock {
     Wall,
     /// Began at this time, and goes on as the runtime's timers do: in tests these stand still until everybody waits.
     Paced(Time, tokio::time::Instant),
+    /// The clock of a simulated account, which goes faster.
+    Scaled(&'static Pacer),
     /// As [`Clock::Paced`], so many milliseconds ahead: somebody sets it, or the machine was suspended.
     #[cfg(test)]
     Set(Time, tokio::time::Instant, &'static std::sync::atomic::AtomicI64),
@@ -39,6 +44,17 @@ impl Clock {
                 let ahead = ahead.load(std::sync::atomic::Ordering::SeqCst);
                 Self::Paced(from, began).now() + Span::from_millis(ahead)
             }
+            Self::Scaled(pacer) => pacer.pace().now(),
+        }
+    }
+
+    /// Whether it is that of a simulated account.
+    pub const fn is_simulated(self) -> bool {
+        match self {
+            Self::Scaled(_) => true,
+            Self::Wall | Self::Paced(..) => false,
+            #[cfg(test)]
+            Self::Set(..) => false,
         }
     }
 
@@ -50,6 +66,114 @@ impl Clock {
             ahead.fetch_add(by.millis(), std::sync::atomic::Ordering::SeqCst);
         };
         (Self::Set(from, tokio::time::Instant::now(), ahead), set)
+    }
+
+    /// Waits for this long by this clock; not at all for nothing or less.
+    pub async fn wait(self, span: Span) {
+        match self {
+            Self::Wall | Self::Paced(..) => wait(span).await,
+            #[cfg(test)]
+            Self::Set(..) => wait(span).await,
+            Self::Scaled(pacer) => {
+                let pace = pacer.pace();
+                pace.until(pace.now() + span).await;
+            }
+        }
+    }
+}
+
+/// How fast a simulated time goes: from that moment on, `factor` seconds in one second of ours. Zero: it stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    from: Time,
+    began: tokio::time::Instant,
+    factor: u32,
+}
+
+/// The longest wait in one piece: longer ones are looked at again.
+const WAIT_MOST: Span = Span::from_minutes(24 * 60);
+
+impl Pace {
+    /// Now is `from`.
+    pub fn new(from: Time, factor: u32) -> Self {
+        let began = tokio::time::Instant::now();
+        Self { from, began, factor }
+    }
+
+    /// Seconds of this time in one of ours.
+    pub const fn factor(self) -> u32 {
+        self.factor
+    }
+
+    /// The simulated time now.
+    pub fn now(self) -> Time {
+        let micros = i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX);
+        self.from + Span::from_millis(micros.saturating_mul(i64::from(self.factor)).div_euclid(1_000))
+    }
+
+    /// How much of our time a simulated span takes, rounded up; `None`: for ever.
+    pub fn real(self, span: Span) -> Option<Span> {
+        let factor = i64::from(self.factor);
+        (factor > 0).then(|| Span::from_millis(span.millis().max(0).saturating_add(factor - 1).div_euclid(factor)))
+    }
+
+    /// Waits until it is `at`, a millisecond of ours late at most.
+    pub async fn until(self, at: Time) {
+        loop {
+            let left = at.since(self.now());
+            if left <= Span::ZERO {
+                return;
+            }
+            match self.real(left) {
+                Some(real) => wait(real.max(Span::from_millis(1)).min(WAIT_MOST)).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// A pace as a simulated account tells it to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The simulated time, in milliseconds since 1970.
+    pub now_ms: i64,
+    /// Simulated seconds in one of ours; 0: it stands still.
+    pub factor: u32,
+}
+
+impl From<Pace> for Told {
+    fn from(pace: Pace) -> Self {
+        Self {
+            now_ms: pace.now().millis(),
+            factor: pace.factor(),
+        }
+    }
+}
+
+impl From<Told> for Pace {
+    fn from(told: Told) -> Self {
+        Self::new(Time::from_millis(told.now_ms), told.factor)
+    }
+}
+
+/// A pace that may change while many go by it.
+#[derive(Debug)]
+pub struct Pacer(RwLock<Pace>);
+
+impl Pacer {
+    /// One for the whole life of the process: clocks are passed around as plain values.
+    pub fn forever(pace: Pace) -> &'static Self {
+        Box::leak(Box::new(Self(RwLock::new(pace))))
+    }
+
+    /// How it goes now.
+    pub fn pace(&self) -> Pace {
+        *self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on it goes like this.
+    pub fn set(&self, pace: Pace) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = pace;
     }
 }
 
@@ -86,4 +210,24 @@ impl Stopwatch {
 
 fn duration(span: Span) -> std::time::Duration {
     std::time::Duration::from_millis(u64::try_from(span.millis()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn simulated_time_goes_by_its_factor_and_waits_shrink_with_it() {
+        let start = Time::from_seconds(1_000_000);
+        let pacer = Pacer::forever(Pace::new(start, 60));
+        let clock = Clock::Scaled(pacer);
+        let took = Stopwatch::start();
+        clock.wait(Span::from_minutes(10)).await;
+        assert!((10.0..10.1).contains(&took.seconds()), "{}", took.seconds());
+        assert!(clock.now() >= start + Span::from_minutes(10));
+        pacer.set(Pace::new(start, 0));
+        wait(Span::from_minutes(5)).await;
+        assert_eq!(clock.now(), start);
+        assert_eq!(pacer.pace().real(Span::from_seconds(1)), None);
+    }
 }

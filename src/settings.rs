@@ -35,6 +35,11 @@ pub struct Settings {
     /// Another endpoint for all services, for example of a simulated account on this machine. Not set: those of AWS.
     #[schemars(example = "http://127.0.0.1:5000")]
     pub endpoint_url: Option<String>,
+    /// Where a simulated account tells its time (`autotune sandbox` prints it). Only together with an `endpoint_url`, without
+    /// `leadership`, and only if every URL is one of this machine: nobody's real account runs by another clock. Not set: the time
+    /// of this machine.
+    #[schemars(example = "http://127.0.0.1:5000/_autotune/clock")]
+    pub clock_url: Option<String>,
     /// An environment is written only if it carries this tag, besides being covered by a policy.
     pub tag: Tag,
     /// The SQS queue to which EventBridge sends events (`autotune init --events`). Not set: queues are polled every minute.
@@ -146,6 +151,7 @@ impl Default for Settings {
             region: None,
             profile: None,
             endpoint_url: None,
+            clock_url: None,
             tag: Tag::default(),
             events_queue_url: None,
             guard: None,
@@ -312,10 +318,42 @@ fn contradictions(document: &Document<Settings>) -> Vec<Problem> {
             }
         }
     }
+    if let Some(clock) = &settings.clock_url {
+        let others = [settings.endpoint_url.as_ref(), settings.events_queue_url.as_ref()];
+        let local = |url: &String| is_of_this_machine(url);
+        if settings.endpoint_url.is_none() || !others.into_iter().flatten().chain([clock]).all(local) {
+            problems.push(
+                document
+                    .problem(
+                        "clock_url",
+                        input::quoted(clock),
+                        "http:// and an address of this machine, as in `endpoint_url` and `events_queue_url`",
+                    )
+                    .with_hint("only a simulated account has a clock of its own; see `autotune sandbox`"),
+            );
+        }
+    }
+    if settings.clock_url.is_some() && settings.leadership.is_some() {
+        problems.push(
+            document
+                .problem("leadership", "a table", "none together with `clock_url`")
+                .with_hint("leases of that table go by the time of this machine"),
+        );
+    }
     if settings.tag.key.is_empty() {
         problems.push(document.problem("tag.key", "nothing", "the key of a tag"));
     }
     problems
+}
+
+/// Whether a URL can lead nowhere else than to this machine: by an address, because a name means what others say.
+fn is_of_this_machine(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("http://") else {
+        return false;
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let address: Result<std::net::SocketAddr, _> = authority.parse();
+    address.is_ok_and(|address| address.ip().is_loopback())
 }
 
 #[cfg(test)]
@@ -347,6 +385,41 @@ mod tests {
             [PathBuf::from("thrifty"), PathBuf::from("warm-hours")]
         );
         assert_eq!(settings.on_stop, OnStop::HandOver);
+    }
+
+    #[test]
+    fn another_clock_is_for_accounts_on_this_machine_only() {
+        let settings = |endpoint: &str, events: &str, clock: &str| {
+            let line = |key: &str, url: &str| {
+                if url.is_empty() {
+                    String::new()
+                } else {
+                    format!("{key} = {url:?}\n")
+                }
+            };
+            let lines = [
+                line("endpoint_url", endpoint),
+                line("events_queue_url", events),
+                line("clock_url", clock),
+            ];
+            with(&lines.concat(), &[])
+        };
+        let here = "http://127.0.0.1:4566";
+        assert!(settings(here, "", "http://127.0.0.1:4566/_autotune/clock").is_ok());
+        assert!(settings("http://[::1]:4566", "http://[::1]:4566/1/q", "http://[::1]:4566/c").is_ok());
+        assert!(settings("https://batch.example", "", "").is_ok());
+        for (endpoint, events, clock) in [
+            ("", "", here),
+            ("https://batch.eu-central-1.amazonaws.com", "", here),
+            (here, "https://sqs.eu-central-1.amazonaws.com/1/q", here),
+            (here, "", "http://10.0.0.1:4566/clock"),
+            (here, "", "http://localhost:4566/clock"),
+            (here, "", "http://127.0.0.1:80@evil.example/clock"),
+            ("http://127.0.0.1.evil.example:80", "", here),
+        ] {
+            let wrong = settings(endpoint, events, clock).unwrap_err();
+            assert!(wrong.contains("clock_url"), "{endpoint} {events} {clock}: {wrong}");
+        }
     }
 
     #[test]

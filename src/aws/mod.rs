@@ -29,6 +29,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
 use aws_smithy_http_client::ConnectorBuilder;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
@@ -41,6 +42,7 @@ use tokio::sync::Semaphore;
 
 use crate::account::Topology;
 use crate::account::survey::Survey;
+use crate::clock::Clock;
 use crate::daemon::cloud::{
     Answer, Cloud, EnvironmentRead, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged, Unread,
 };
@@ -71,6 +73,8 @@ pub struct AwsSettings {
     pub region: Option<String>,
     /// The profile of the shared configuration; `None`: the default chain of credentials.
     pub profile: Option<String>,
+    /// Key id and secret of a simulated account, instead of any other credentials.
+    pub simulated_keys: Option<(&'static str, &'static str)>,
     /// Where all services are found instead, for a simulated account.
     pub endpoint_url: Option<String>,
     /// The account that the credentials must belong to, twelve digits; [`Cloud::identity`] fails for any other.
@@ -111,6 +115,8 @@ pub struct Aws {
     sqs: aws_sdk_sqs::Client,
     sts: aws_sdk_sts::Client,
     calls: Calls,
+    /// Where the time comes from: metrics are asked for up to now.
+    clock: Clock,
     /// Turns to read a page of jobs.
     pages: Semaphore,
     /// URLs of SQS queues by name.
@@ -139,6 +145,9 @@ impl Aws {
         }
         if let Some(profile) = &settings.profile {
             loader = loader.profile_name(profile);
+        }
+        if let Some((id, secret)) = settings.simulated_keys {
+            loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "simulated"));
         }
         if let Some(url) = &settings.endpoint_url {
             loader = loader.endpoint_url(url);
@@ -176,9 +185,16 @@ impl Aws {
             sqs: client!(aws_sdk_sqs, &sdk, calls),
             sts: client!(aws_sdk_sts, &sdk, calls),
             calls,
+            clock: Clock::Wall,
             pages: Semaphore::new(PAGES_AT_ONCE),
             sqs_urls: Mutex::default(),
         })
+    }
+
+    /// As it is, by this clock: that of a simulated account. Signatures and deadlines stay with the time of this machine.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     async fn who(&self) -> Read<Identity> {

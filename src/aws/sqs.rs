@@ -9,7 +9,6 @@ use aws_smithy_types::DateTime;
 use crate::aws::Aws;
 use crate::aws::errors::{failed, unread};
 use crate::aws::topology::name_of;
-use crate::clock;
 use crate::daemon::cloud::Read;
 use crate::observation::SqsNow;
 use crate::units::Span;
@@ -53,7 +52,7 @@ impl Aws {
 
     /// The latest value of a metric within the last quarter of an hour.
     pub(super) async fn latest(&self, metric: Metric<'_>) -> Read<Option<f64>> {
-        let now = clock::now();
+        let now = self.clock.now();
         let dimensions = metric.dimensions.iter();
         let dimensions = dimensions.map(|(name, value)| Dimension::builder().name(*name).value(*value).build());
         let answer = self

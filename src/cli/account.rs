@@ -1,11 +1,13 @@
 //! Arguments of every command that concerns a real account, and how it is reached.
 
+use std::future::Future;
 use std::path::PathBuf;
 
 use super::{ExitStatus, Failed};
 use crate::input::render;
 #[cfg(feature = "aws")]
 use crate::input::values::Region;
+use crate::input::values::{Readable, Scalar};
 use crate::settings::{self, Settings};
 
 /// The settings file. Flags win over the environment (AUTOTUNE__...), that over the file, that over defaults.
@@ -74,6 +76,29 @@ impl Account {
     }
 }
 
+/// A value as policies and settings write it, as an argument.
+pub(super) fn value<T: Readable>(text: &str) -> Result<T, String> {
+    let scalar = match text.parse() {
+        Ok(number) if T::NUMBERS => Scalar::Integer(number),
+        Ok(_) | Err(_) => Scalar::Text(text),
+    };
+    T::read(scalar).map_err(|_| format!("expected {}, for example {}", T::EXPECTED, T::EXAMPLE))
+}
+
+/// Runs a future to its end. One thread beside this one is plenty for what mostly waits, and every further one keeps megabytes of
+/// heap of its own.
+pub(super) fn block_on<F: Future>(future: F) -> Result<F::Output, Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| failure(format!("failed to begin: {error}")))?;
+    let output = runtime.block_on(future);
+    // What nobody waits for any more, such as an answer that is being put together, does not hold up the end.
+    runtime.shutdown_background();
+    Ok(output)
+}
+
 /// The outside world failed.
 pub(super) fn failure(message: impl Into<String>) -> Failed {
     Failed {
@@ -84,45 +109,56 @@ pub(super) fn failure(message: impl Into<String>) -> Failed {
 
 #[cfg(feature = "aws")]
 mod real {
-    use std::future::Future;
     use std::path::Path;
     use std::sync::Arc;
 
     use super::{Failed, failure};
     use crate::aws::{Aws, AwsSettings, GuardSettings};
     use crate::cli::ExitStatus;
+    use crate::clock::{self, Clock, Pace, Pacer, Told};
     use crate::daemon::Keys;
     use crate::daemon::cloud::Unread;
     use crate::input::render;
-    use crate::input::values::{Readable, Scalar};
     use crate::policy::{self, Policy};
     use crate::settings::Settings;
+    use crate::units::Span;
 
-    /// A value as policies and settings write it, as an argument.
-    pub(in crate::cli) fn value<T: Readable>(text: &str) -> Result<T, String> {
-        let scalar = match text.parse() {
-            Ok(number) if T::NUMBERS => Scalar::Integer(number),
-            Ok(_) | Err(_) => Scalar::Text(text),
+    /// How often the clock of a simulated account is read again: somebody may have set it.
+    const READ_AGAIN: Span = Span::from_seconds(1);
+
+    /// The clock of the account: that of this machine, but for a simulated one.
+    pub(in crate::cli) async fn clock(settings: &Settings) -> Result<Clock, Failed> {
+        let Some(url) = settings.clock_url.clone() else {
+            return Ok(Clock::Wall);
         };
-        T::read(scalar).map_err(|_| format!("expected {}, for example {}", T::EXPECTED, T::EXAMPLE))
+        let pacer = Pacer::forever(read_clock(&url).await?);
+        tokio::spawn(async move {
+            loop {
+                clock::wait(READ_AGAIN).await;
+                if let Ok(pace) = read_clock(&url).await {
+                    pacer.set(pace);
+                }
+            }
+        });
+        Ok(Clock::Scaled(pacer))
     }
 
-    /// Runs a future to its end. One thread beside this one is plenty for what mostly waits, and every further one keeps
-    /// megabytes of heap of its own.
-    pub(in crate::cli) fn block_on<F: Future>(future: F) -> Result<F::Output, Failed> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build();
-        let runtime = runtime.map_err(|error| failure(format!("failed to begin: {error}")))?;
-        let output = runtime.block_on(future);
-        // What nobody waits for any more, such as an answer that is being put together, does not hold up the end.
-        runtime.shutdown_background();
-        Ok(output)
+    async fn read_clock(url: &str) -> Result<Pace, Failed> {
+        let asked = url.to_owned();
+        let text = tokio::task::spawn_blocking(move || crate::cli::remote::ask(&asked)).await;
+        let text = text.map_err(|error| failure(error.to_string()))?;
+        let text = text.map_err(|_| {
+            failure(format!(
+                "no simulated account answers at {url}\nhint: is it running? `autotune sandbox` prints its `clock_url`"
+            ))
+        })?;
+        let told: Result<Told, _> = serde_json::from_str(&text);
+        let told = told.map_err(|error| failure(format!("{url} tells no time: {error}")))?;
+        Ok(told.into())
     }
 
     /// The account that the settings name.
-    pub(in crate::cli) async fn connect(settings: &Settings) -> Result<Arc<Aws>, Failed> {
+    pub(in crate::cli) async fn connect(settings: &Settings, clock: Clock) -> Result<Arc<Aws>, Failed> {
         let guard = settings.guard.as_ref().map(|guard| GuardSettings {
             group: guard.group.clone(),
             role_arn: guard.role_arn.clone(),
@@ -130,13 +166,15 @@ mod real {
         let aws = AwsSettings {
             region: settings.region.as_ref().map(|region| region.0.clone()),
             profile: settings.profile.clone(),
+            simulated_keys: None,
             endpoint_url: settings.endpoint_url.clone(),
             account: settings.account.as_ref().map(|account| account.0.clone()),
             events_queue_url: settings.events_queue_url.clone(),
             guard,
             leadership_table: settings.leadership.as_ref().map(|leadership| leadership.table.clone()),
         };
-        Aws::connect(&aws).await.map(Arc::new).map_err(unread)
+        let aws = Aws::connect(&aws).await.map_err(unread)?;
+        Ok(Arc::new(aws.with_clock(clock)))
     }
 
     /// A call that told nothing.
@@ -167,4 +205,4 @@ mod real {
 }
 
 #[cfg(feature = "aws")]
-pub(super) use real::{block_on, connect, keys, policy, unread, value};
+pub(super) use real::{clock, connect, keys, policy, unread};

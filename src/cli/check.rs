@@ -11,6 +11,8 @@ use super::account::{self, Account};
 use super::{ExitStatus, Failed, Output, print, print_json, remark};
 use crate::account::survey::{self, Survey};
 use crate::check::{self, Format, Inputs, Need, Needs, Rule};
+#[cfg(feature = "aws")]
+use crate::clock::Clock;
 use crate::files::Partial;
 use crate::input::{did_you_mean, quoted, render};
 use crate::policy::{self, Policy};
@@ -218,7 +220,7 @@ fn live(arguments: &Arguments, policy: Option<Policy>) -> Result<(Survey, Option
     };
     let sqs: Vec<String> = policy.sqs_queues().into_iter().collect();
     let survey = account::block_on(async {
-        let cloud = account::connect(&settings).await?;
+        let cloud = account::connect(&settings, Clock::Wall).await?;
         cloud.survey(&sqs).await.map_err(account::unread)
     })??;
     Ok((survey, Some(policy)))

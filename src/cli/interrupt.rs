@@ -1,4 +1,6 @@
-//! Ctrl-C and its like: what was begun is removed, then the process ends.
+//! Ctrl-C and its like: what was begun is removed or put back, then the process ends.
+
+use tokio_util::sync::CancellationToken;
 
 /// From here on SIGINT (Ctrl-C) and SIGTERM remove unfinished files and end the process with 130 or 143, as a shell expects.
 /// For commands that write files; SIGHUP is left alone, so that `nohup` keeps working.
@@ -9,6 +11,30 @@ pub(super) fn removes_partial_files() -> Result<(), super::Failed> {
         message: format!("failed to listen for signals: {error}"),
     })?;
     Ok(())
+}
+
+/// Cancels the token at the first of them. For commands that end by themselves when they are asked to.
+#[cfg(unix)]
+pub(super) async fn cancels(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt()];
+    let [Ok(mut terminate), Ok(mut interrupt)] = kinds.map(signal) else {
+        super::remark("signals cannot be heard: end this process by SIGKILL only");
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    stop.cancel();
+}
+
+/// Cancels the token at Ctrl-C. For commands that end by themselves when they are asked to.
+#[cfg(not(unix))]
+pub(super) async fn cancels(stop: CancellationToken) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        stop.cancel();
+    }
 }
 
 #[cfg(unix)]

@@ -4,6 +4,7 @@
 
 mod account;
 mod check;
+mod demo;
 mod explain;
 mod init;
 mod interrupt;
@@ -18,6 +19,7 @@ mod release;
 mod remote;
 #[cfg(feature = "aws")]
 mod run;
+mod sandbox;
 mod schema;
 mod simulate;
 mod status;
@@ -43,6 +45,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Arguments),
     #[cfg(feature = "aws")]
     Run(Box<run::Arguments>),
     #[cfg(feature = "aws")]
@@ -58,6 +61,7 @@ enum Command {
     Init(init::Arguments),
     Validate(validate::Arguments),
     Schema(schema::Arguments),
+    Sandbox(Box<sandbox::Arguments>),
     Simulate(simulate::Arguments),
     /// Look at recordings of jobs, convert them, or make some up.
     Trace(trace::Arguments),
@@ -102,6 +106,7 @@ pub struct Failed {
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let result: Result<ExitStatus, Failed> = match arguments.command {
+        Command::Demo(arguments) => demo::run(&arguments),
         #[cfg(feature = "aws")]
         Command::Run(arguments) => run::run(&arguments),
         #[cfg(feature = "aws")]
@@ -117,6 +122,7 @@ pub fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
     };
@@ -152,9 +158,14 @@ fn print_json(document: &impl Serialize) -> Result<(), Failed> {
 
 /// Prints data on standard output. A closed pipe (`| head`) is not an error.
 pub(crate) fn print(text: &str) {
+    let _ = try_print(text);
+}
+
+/// Prints on standard output, for whoever goes on only while somebody reads.
+fn try_print(text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
 /// Prints a remark about the work on standard error.

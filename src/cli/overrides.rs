@@ -6,11 +6,11 @@ use clap::Subcommand;
 
 use super::account::{self, Account};
 use super::{ExitStatus, Failed, print};
-use crate::clock;
 use crate::daemon::cloud::{Cloud, Tagged};
 use crate::explain::printable;
 use crate::input::values::{Cpus, Duration};
 use crate::overrides::{LONGEST, Order, Ordered, Override, TAG};
+use crate::units::Time;
 
 /// Order something for a while, against or beside the policy.
 ///
@@ -93,12 +93,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
         What::Drain(timed) => (Some((Order::Drain, timed)), &timed.whom),
         What::Clear(whom) => (None, whom),
     };
-    let value = order.map(|(order, timed)| tag(order, timed)).transpose()?;
+    if let Some((_, timed)) = &order {
+        not_too_long(timed)?;
+    }
     let settings = whom.account.settings()?;
     let subject = whom.subject.tagged();
-    account::block_on(async {
-        let cloud = account::connect(&settings).await?;
-        write(&cloud, &subject, value.as_deref()).await
+    let value = account::block_on(async {
+        let clock = account::clock(&settings).await?;
+        let cloud = account::connect(&settings, clock).await?;
+        let value = order.map(|(order, timed)| tag(order, timed, clock.now()));
+        write(&cloud, &subject, value.as_deref()).await?;
+        Ok(value)
     })??;
     let (Tagged::Environment(name) | Tagged::Queue(name)) = &subject;
     let done = value.unwrap_or_else(|| "no override any more".to_owned());
@@ -110,8 +115,7 @@ async fn write<C: Cloud>(cloud: &Arc<C>, subject: &Tagged, value: Option<&str>) 
     cloud.tag(subject, TAG, value).await.map_err(account::unread)
 }
 
-/// The value of the tag.
-fn tag(order: Order, timed: &Timed) -> Result<String, Failed> {
+fn not_too_long(timed: &Timed) -> Result<(), Failed> {
     if timed.length.0 > LONGEST {
         return Err(Failed {
             status: ExitStatus::BadInput,
@@ -121,7 +125,11 @@ fn tag(order: Order, timed: &Timed) -> Result<String, Failed> {
             ),
         });
     }
-    let since = clock::now();
+    Ok(())
+}
+
+/// The value of the tag.
+fn tag(order: Order, timed: &Timed, since: Time) -> String {
     let ordered = Ordered {
         order: Override {
             order,
@@ -130,5 +138,5 @@ fn tag(order: Order, timed: &Timed) -> Result<String, Failed> {
         },
         by: timed.by.clone(),
     };
-    Ok(ordered.format())
+    ordered.format()
 }

@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::account::{self, Account, Policies};
 use super::{ExitStatus, Failed, Output, print, print_json, remark};
-use crate::clock::Clock;
 use crate::daemon::outlook::{Step, outlook};
 use crate::daemon::{Looked, look_once};
 use crate::explain::{self, printable};
@@ -36,8 +35,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     arguments.policies.over(&mut settings);
     let policy = account::policy(&settings)?;
     let looked = account::block_on(async {
-        let cloud = account::connect(&settings).await?;
-        let looked = look_once(cloud, &policy, &account::keys(&settings), Clock::Wall).await;
+        let clock = account::clock(&settings).await?;
+        let cloud = account::connect(&settings, clock).await?;
+        let looked = look_once(cloud, &policy, &account::keys(&settings), clock).await;
         looked.map_err(|error| account::failure(format!("{error:#}")))
     })??;
     let steps = outlook(&looked);

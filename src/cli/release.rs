@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::account::{self, Account};
 use super::{ExitStatus, Failed, Output, print, print_json, remark};
+use crate::clock::Clock;
 use crate::daemon::cloud::{Cloud, NamedGuard};
 use crate::daemon::release::{Restored, restored};
 use crate::explain::printable;
@@ -37,19 +38,20 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     let settings = arguments.account.settings()?;
     account::block_on(async {
-        let cloud = account::connect(&settings).await?;
-        release(&cloud, arguments).await
+        let clock = account::clock(&settings).await?;
+        let cloud = account::connect(&settings, clock).await?;
+        release(&cloud, arguments, clock).await
     })?
 }
 
-async fn release<C: Cloud>(cloud: &Arc<C>, arguments: &Arguments) -> Result<ExitStatus, Failed> {
+async fn release<C: Cloud>(cloud: &Arc<C>, arguments: &Arguments, clock: Clock) -> Result<ExitStatus, Failed> {
     let mut guards = cloud.guards().await.map_err(account::unread)?;
     if let Some(name) = &arguments.environment {
         guards.retain(|guard| guard.environment == *name);
         if let (true, Some(min)) = (guards.is_empty(), arguments.min_vcpus) {
             guards.push(NamedGuard {
                 environment: name.clone(),
-                fires: crate::clock::now(),
+                fires: clock.now(),
                 min_vcpus: min.0,
                 max_vcpus: None,
             });

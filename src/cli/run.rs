@@ -74,7 +74,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
 
 async fn daemon(settings: Settings) -> Result<(), Failed> {
     // What the settings lack is told before anything is left behind.
-    let cloud = account::connect(&settings).await?;
+    let account_clock = account::clock(&settings).await?;
+    let cloud = account::connect(&settings, account_clock).await?;
     let stop = CancellationToken::new();
     let (reload, reloads) = watch::channel(0);
     tokio::spawn(listen_to_signals(stop.clone(), reload.clone()));
@@ -85,14 +86,14 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         tracing::warn!("What was remembered is forgotten: {why}");
     }
     let metrics = Arc::new(Metrics::new());
-    let now = clock::now();
+    let now = account_clock.now();
     let (snapshot, snapshots) = watch::channel(Snapshot {
         at: now,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         dry_run: !settings.apply,
         ..Snapshot::default()
     });
-    let serving = serve(&settings, &metrics, snapshots, &journal, stop.clone()).await?;
+    let serving = serve(&settings, (&metrics, account_clock), snapshots, &journal, stop.clone()).await?;
     let resign = CancellationToken::new();
     let (leads, elector) = elect(&settings, &cloud, &resign)?.unzip();
     let options = Options {
@@ -117,7 +118,7 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         periods: daemon::cadence::Periods::default(),
         events: settings.events_queue_url.is_some(),
         leads,
-        clock: Clock::Wall,
+        clock: account_clock,
         metrics,
         snapshot,
     };
@@ -163,7 +164,7 @@ fn elect(
 /// Serves, if an address is set. Fails if it cannot be bound: nobody would notice later.
 async fn serve(
     settings: &Settings,
-    metrics: &Arc<Metrics>,
+    (metrics, clock): (&Arc<Metrics>, Clock),
     snapshot: watch::Receiver<Snapshot>,
     journal: &Journal,
     stop: CancellationToken,
@@ -183,7 +184,7 @@ async fn serve(
         snapshot,
         journal: Some(journal.clone()),
         recording: Arc::new(Semaphore::new(1)),
-        clock: Clock::Wall,
+        clock,
         only_this_machine: bound.ip().is_loopback(),
     };
     Ok(Some(tokio::spawn(async move {

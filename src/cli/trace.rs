@@ -103,6 +103,13 @@ enum Kind {
         #[command(flatten)]
         kind: generate::Diurnal,
     },
+    /// The load of `autotune demo`: rounds of four hours with bursts, graphs, small jobs and a quiet stretch.
+    Demo {
+        #[command(flatten)]
+        making: Making,
+        #[command(flatten)]
+        kind: generate::Demo,
+    },
 }
 
 /// Runs `autotune trace`.
@@ -122,6 +129,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
                 Kind::Trickle { making, kind } => (making, kind),
                 Kind::Nightly { making, kind } => (making, kind),
                 Kind::Diurnal { making, kind } => (making, kind),
+                Kind::Demo { making, kind } => (making, kind),
             };
             make(making, generator)
         }
@@ -334,7 +342,7 @@ mod tests {
 
     #[test]
     fn every_situation_can_be_made_with_its_defaults() {
-        for kind in ["sqs-array", "object-created", "trickle", "nightly", "diurnal"] {
+        for kind in ["sqs-array", "object-created", "trickle", "nightly", "diurnal", "demo"] {
             let words = format!("autotune trace generate {kind} --seed 1 --out file");
             assert!(cli::Arguments::try_parse_from(words.split(' ')).is_ok(), "{kind}");
         }

@@ -234,7 +234,7 @@ impl<C: Cloud> Driver<C> {
                     self.lead(until);
                     let _ = leads.send(listens(&self));
                 }
-                () = clock::wait(sleep) => {
+                () = self.options.clock.wait(sleep) => {
                     if self.wake_at <= self.now() {
                         self.step(Input::Observed);
                     }
@@ -259,18 +259,17 @@ impl<C: Cloud> Driver<C> {
 
     /// Hands over or restores; what is being sent may still be answered. Out within ten seconds.
     async fn stop(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) {
-        let began = self.now();
-        let deadline = began + STOP_MOST;
+        // Whoever wants us gone waits by the time of this machine, whatever the account's clock does.
+        let took = clock::Stopwatch::start();
         let restore = self.options.on_stop == OnStop::Restore || !self.options.guard;
         let input = if restore { Input::Restore } else { Input::Stop };
         self.step(input.clone());
         loop {
-            let now = self.now();
             let sending = (0..self.controller.setup().environments.len())
                 .map(EnvironmentIndex::at)
                 .any(|environment| self.controller.is_sending(environment));
             let restoring = restore && self.leads() && !self.leases().is_empty();
-            if now >= deadline || !(sending || restoring || self.actuator.is_busy()) {
+            if took.seconds() >= STOP_MOST.seconds_f64() || !(sending || restoring || self.actuator.is_busy()) {
                 break;
             }
             match clock::within(STOP_STEP, inbox.recv()).await {

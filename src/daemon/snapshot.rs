@@ -13,6 +13,9 @@ pub struct Snapshot {
     pub at: Time,
     /// The version of the program.
     pub version: String,
+    /// The account is simulated: nothing of this is AWS.
+    #[serde(default)]
+    pub simulated: bool,
     /// Account id, twelve digits.
     pub account: String,
     /// Region.

@@ -189,6 +189,7 @@ pub(super) fn snapshot<C: Cloud>(driver: &Driver<C>, now: Time) -> Snapshot {
     Snapshot {
         at: now,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        simulated: driver.options.clock.is_simulated(),
         account: driver.kit.identity.account.clone(),
         region: driver.kit.identity.region.clone(),
         dry_run: !driver.options.apply,

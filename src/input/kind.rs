@@ -14,13 +14,14 @@ pub enum FileKind {
 }
 
 /// Keys by which settings are known. `account` is one where it is text: that of a policy is a table.
-pub const SETTINGS_KEYS: [&str; 15] = [
+pub const SETTINGS_KEYS: [&str; 16] = [
     "apply",
     "policies",
     "account",
     "region",
     "profile",
     "endpoint_url",
+    "clock_url",
     "tag",
     "events_queue_url",
     "guard",

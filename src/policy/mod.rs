@@ -47,13 +47,14 @@ impl Policy {
 }
 
 /// The policies that come with the program: name and text.
-pub const SHIPPED: [(&str, &str); 6] = [
+pub const SHIPPED: [(&str, &str); 7] = [
     ("reactive", include_str!("../../policies/reactive.toml")),
     ("warm-hours", include_str!("../../policies/warm-hours.toml")),
     ("spot-first", include_str!("../../policies/spot-first.toml")),
     ("thrifty", include_str!("../../policies/thrifty.toml")),
     ("latency-first", include_str!("../../policies/latency-first.toml")),
     ("sqs-ahead", include_str!("../../policies/sqs-ahead.toml")),
+    ("demo", include_str!("../../policies/demo.toml")),
 ];
 
 /// Reads one text as a whole policy. `name` is what problems call it. Fails with every problem of the text.

@@ -79,6 +79,9 @@ fn head(snapshot: &Snapshot) -> String {
         plain(&snapshot.region),
         snapshot.at
     );
+    if snapshot.simulated {
+        text.push_str("SIMULATED account: nothing of this is AWS\n");
+    }
     if snapshot.dry_run {
         text.push_str("dry run: nothing is changed until `apply = true`\n");
     } else if !snapshot.leads {

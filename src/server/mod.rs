@@ -92,7 +92,7 @@ async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Re
 }
 
 /// Whether a Host header names this machine, whatever the port.
-fn is_this_machine(host: &str) -> bool {
+pub(crate) fn is_this_machine(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split_once(']').map_or("", |(name, _)| name),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),

@@ -43,6 +43,8 @@ pub enum Cause {
     Hint,
     /// By how much an approximate count of messages is wrong.
     SqsCount,
+    /// Whether trouble on demand hits a request.
+    Fault,
 }
 
 impl Cause {
@@ -67,6 +69,7 @@ impl Cause {
             Self::PollPhase => 16,
             Self::Hint => 17,
             Self::SqsCount => 18,
+            Self::Fault => 19,
         }
     }
 }

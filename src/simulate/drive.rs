@@ -13,7 +13,7 @@ use crate::setup::Compiled;
 use crate::simulate::ledger::RunResult;
 use crate::simulate::scenario::Scenario;
 use crate::simulate::view::{Part, Parts, View, ViewModel};
-use crate::simulate::world::{Change, Refusal, RefusalKind, World};
+use crate::simulate::world::{Change, Refusal, World};
 use crate::trace::Trace;
 use crate::units::{Span, Time};
 
@@ -432,17 +432,13 @@ impl<D: Decide> Driver<'_, '_, D> {
         let answer = self.world.update_compute_environment(action.environment(), &change);
         self.steering.updates.push((self.world.now(), action, answer.is_ok()));
         let at = self.world.now() + self.drive.view.sending;
-        self.at(at, Due::Finished(action.environment(), outcome(answer)));
+        self.at(
+            at,
+            Due::Finished(
+                action.environment(),
+                answer.map_or_else(Refusal::outcome, |()| Outcome::Accepted),
+            ),
+        );
         self.notice();
-    }
-}
-
-/// How a refusal is told to the controller, as the daemon classifies the texts of the service.
-fn outcome(answer: Result<(), Refusal>) -> Outcome {
-    match answer.map_err(|refusal| refusal.kind) {
-        Ok(()) => Outcome::Accepted,
-        Err(RefusalKind::BeingModified | RefusalKind::Lowering) => Outcome::Raced,
-        Err(RefusalKind::DesiredOutOfRange | RefusalKind::MaxBelowMin) => Outcome::Overshoot,
-        Err(RefusalKind::Empty | RefusalKind::NotApplicable) => Outcome::Failed,
     }
 }

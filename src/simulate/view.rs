@@ -81,6 +81,18 @@ impl ViewModel {
     }
 }
 
+impl ViewModel {
+    /// Approximate counts of SQS: wrong by a share that belongs to the true count, so that reading twice tells the same.
+    pub fn approximate(&self, seed: u64, source: usize, truth: SqsNow) -> SqsNow {
+        let entity = u64::try_from(source).unwrap_or(u64::MAX);
+        let visible = u64::try_from(truth.visible).unwrap_or(0);
+        let luck = fraction(draw(seed, Cause::SqsCount, entity, visible));
+        let share = i64_to_f64(self.sqs_error_permille) / 1000.0 * (2.0 * luck - 1.0);
+        let visible = f64_to_i64((i64_to_f64(truth.visible) * (1.0 + share)).round()).max(i64::from(truth.visible > 0));
+        SqsNow { visible, ..truth }
+    }
+}
+
 /// What is read together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -407,8 +419,9 @@ impl View {
     fn read_sqs(&mut self, world: &World<'_>) -> bool {
         let mut changed = false;
         for position in 0..self.sources.len() {
-            let mut counts =
-                self.sources[position].map_or(SqsNow::default(), |source| self.blurred(source, world.sqs(source)));
+            let mut counts = self.sources[position].map_or(SqsNow::default(), |source| {
+                self.model.approximate(self.seed, source, world.sqs(source))
+            });
             changed |= take_over(&mut self.observation.sqs[position], &mut counts, true, world.now());
         }
         changed
@@ -424,20 +437,6 @@ impl View {
             changed |= take_over(part, &mut seen, true, world.now());
         }
         changed
-    }
-
-    /// Approximate counts: wrong by a share that belongs to the true count, so that reading twice tells the same.
-    fn blurred(&self, source: usize, truth: SqsNow) -> SqsNow {
-        let entity = u64::try_from(source).unwrap_or(u64::MAX);
-        let luck = fraction(draw(
-            self.seed,
-            Cause::SqsCount,
-            entity,
-            u64::try_from(truth.visible).unwrap_or(0),
-        ));
-        let share = i64_to_f64(self.model.sqs_error_permille) / 1000.0 * (2.0 * luck - 1.0);
-        let visible = f64_to_i64((i64_to_f64(truth.visible) * (1.0 + share)).round()).max(i64::from(truth.visible > 0));
-        SqsNow { visible, ..truth }
     }
 }
 

@@ -30,9 +30,10 @@ fn shipped_policies_are_valid() {
         "thrifty",
         "latency-first",
         "sqs-ahead",
+        "demo",
     ]);
     ended.done(&[]);
-    assert_eq!(ended.out.lines().filter(|line| line.ends_with(": ok")).count(), 6);
+    assert_eq!(ended.out.lines().filter(|line| line.ends_with(": ok")).count(), 7);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod check;
 mod daemon;
+mod demo;
 mod generate;
 mod inputs;
 #[cfg(unix)]

@@ -126,7 +126,7 @@ fn every_problem_of_policies_and_scenarios_is_told_at_once() {
 #[test]
 fn what_is_shown_of_a_shipped_scenario_replays_like_it() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["spot-128", "folk-2020", "two-queues", "on-demand-500"] {
+    for name in ["spot-128", "folk-2020", "two-queues", "on-demand-500", "demo-account"] {
         let (code, shown, err) = autotune(&["validate", name, "--show-effective"]);
         assert_eq!((code, err.as_str()), (Some(0), ""));
         assert!(

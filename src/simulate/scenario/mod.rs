@@ -50,7 +50,7 @@ pub struct Scenario {
 }
 
 /// The scenarios that come with the program: name and text.
-pub const SHIPPED: [(&str, &str); 4] = [
+pub const SHIPPED: [(&str, &str); 5] = [
     (
         "on-demand-500",
         include_str!("../../../policies/scenarios/on-demand-500.toml"),
@@ -59,6 +59,10 @@ pub const SHIPPED: [(&str, &str); 4] = [
     (
         "two-queues",
         include_str!("../../../policies/scenarios/two-queues.toml"),
+    ),
+    (
+        "demo-account",
+        include_str!("../../../policies/scenarios/demo-account.toml"),
     ),
     ("folk-2020", include_str!("../../../policies/scenarios/folk-2020.toml")),
 ];

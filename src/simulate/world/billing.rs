@@ -6,7 +6,7 @@ use super::instances::{Instance, Stage};
 use super::jobs::Status;
 use crate::ids::JobIndex;
 use crate::simulate::ledger::held;
-use crate::units::{Span, Time, to_usize};
+use crate::units::{MicroUsd, Span, Time, to_usize};
 
 /// The least that EC2 bills for a Linux instance (Amazon EC2 user guide, On-Demand Instances).
 const LEAST_BILLED: Span = Span::from_seconds(60);
@@ -14,6 +14,11 @@ const LEAST_BILLED: Span = Span::from_seconds(60);
 const FREE_IF_INTERRUPTED: Span = Span::from_minutes(60);
 
 impl World<'_> {
+    /// What all instances have cost until now.
+    pub fn cost(&self) -> MicroUsd {
+        self.environments.iter().map(|place| place.cost(self.now)).sum()
+    }
+
     /// Bills what still runs, until now.
     pub(super) fn close_books(&mut self) {
         let now = self.now;
@@ -54,11 +59,30 @@ impl Environment {
             return;
         }
         self.totals.booting += held(size, registered.since(instance.billed_from));
-        let span = until.since(instance.billed_from);
-        if by_ec2 && span < FREE_IF_INTERRUPTED {
-            return;
-        }
-        let seconds = Span::from_seconds(span.scaled_up(1, 1_000).get());
-        self.totals.cost += offer.per_hour.per_hour_for(seconds.max(LEAST_BILLED));
+        self.totals.cost += price(offer.per_hour, until.since(instance.billed_from), by_ec2);
     }
+
+    /// What its instances have cost until now.
+    fn cost(&self, now: Time) -> MicroUsd {
+        let running = self
+            .instances
+            .iter()
+            .filter(|i| i.stage != Stage::Gone && i.billed_from < now);
+        let open: MicroUsd = running
+            .filter_map(|instance| {
+                let offer = self.offers.get(to_usize(instance.offer))?;
+                Some(price(offer.per_hour, now.since(instance.billed_from), false))
+            })
+            .sum();
+        self.totals.cost + open
+    }
+}
+
+/// What is billed for an instance that has run this long.
+fn price(per_hour: MicroUsd, span: Span, by_ec2: bool) -> MicroUsd {
+    if by_ec2 && span < FREE_IF_INTERRUPTED {
+        return MicroUsd::ZERO;
+    }
+    let seconds = Span::from_seconds(span.scaled_up(1, 1_000).get());
+    per_hour.per_hour_for(seconds.max(LEAST_BILLED))
 }

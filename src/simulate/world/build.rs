@@ -1,9 +1,10 @@
 //! From scenario and trace to a world at its first moment.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::environment::Environment;
-use super::events::Events;
+use super::events::{Events, What};
 use super::jobs::Jobs;
 use super::progress::Progress;
 use super::queues::Waiting;
@@ -22,6 +23,16 @@ impl<'t> World<'t> {
     /// A world just before the first submission. `seed` decides everything that is left to chance. Fails with every
     /// contradiction of the scenario, and with jobs that wait for each other in a circle.
     pub fn new(scenario: &Scenario, trace: &'t Trace, seed: u64) -> Result<Self, Vec<String>> {
+        Self::build(scenario, Cow::Borrowed(trace), seed, None)
+    }
+
+    /// As [`World::new`], of a trace of its own, to which [`World::submit_now`] adds jobs. It begins at `begin`, if that is not
+    /// after the first submission: what is done before the first job happens before it.
+    pub fn owning(scenario: &Scenario, trace: Trace, seed: u64, begin: Time) -> Result<World<'static>, Vec<String>> {
+        World::build(scenario, Cow::Owned(trace), seed, Some(begin))
+    }
+
+    fn build(scenario: &Scenario, trace: Cow<'t, Trace>, seed: u64, begin: Option<Time>) -> Result<Self, Vec<String>> {
         let mut problems: Vec<String> = scenario.problems().iter().map(ToString::to_string).collect();
         if !fits_job_index(trace.jobs.len()) {
             problems.push(format!(
@@ -32,7 +43,8 @@ impl<'t> World<'t> {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let origin = origin(trace);
+        let origin = origin(&trace).or(begin).unwrap_or(Time::EPOCH);
+        let begin = begin.map_or(origin, |begin| begin.min(origin));
         let model = scenario.batch_model();
         let quotas = quotas(scenario);
         let mut pools = Pools::new(seed, origin, &model, scenario.random_droughts.as_ref());
@@ -45,23 +57,22 @@ impl<'t> World<'t> {
         let queues: Vec<Queue> = scenario
             .queues
             .iter()
-            .map(|spec| queue(scenario, spec, &environments, &shapes, origin))
+            .map(|spec| queue(scenario, spec, &environments, &shapes, begin))
             .collect();
-        let (queue_of, jobs_of_unknown_queues) = map_queues(scenario, trace);
-        let jobs = Jobs::new(trace, &model, origin, &queue_of)?;
+        let (queue_of, jobs_of_unknown_queues) = map_queues(scenario, &trace);
+        let jobs = Jobs::new(&trace, &model, origin, &queue_of)?;
         let mut world = Self {
-            trace,
             seed,
             model,
             attempts: scenario.retries.attempts,
             origin,
-            now: origin,
+            now: begin,
             generations: Generations::default(),
             summary_lag: Span::ZERO,
             late_counts: VecDeque::new(),
             events: Events::default(),
             next_job: 0,
-            messages: messages(trace),
+            messages: messages(&trace),
             next_message: 0,
             sqs: vec![SqsNow::default(); trace.sqs_queues.len()],
             shapes,
@@ -81,6 +92,8 @@ impl<'t> World<'t> {
             jobs_of_unknown_queues,
             releases: Vec::new(),
             progress: Progress::default(),
+            told: None,
+            trace,
         };
         world.begin(scenario);
         Ok(world)
@@ -94,7 +107,12 @@ impl<'t> World<'t> {
             for (offer, own) in spec.own_instances.iter().enumerate() {
                 (0..own.count).for_each(|_| self.add_own_instance(environment, offer));
             }
-            self.answer_min(environment);
+            // Base is launched at the first submission also where others may act before it, so that starts are the same.
+            if self.now < self.origin && spec.min_vcpus > 0 {
+                self.events.plan(self.origin, What::MinRaise(environment));
+            } else {
+                self.answer_min(environment);
+            }
         }
         self.plan_rootless_spawns();
         self.refresh_saturation();
@@ -111,17 +129,16 @@ fn serve_order(scenario: &Scenario) -> Vec<QueueIndex> {
     order.into_iter().map(|(_, _, queue)| queue).collect()
 }
 
-fn origin(trace: &Trace) -> Time {
+fn origin(trace: &Trace) -> Option<Time> {
     trace
         .jobs
         .iter()
         .filter(|job| !job.is_spawned())
         .map(|job| job.submit)
         .min()
-        .unwrap_or(Time::EPOCH)
 }
 
-fn placed_as(shape: Shape) -> Shape {
+pub(super) fn placed_as(shape: Shape) -> Shape {
     Shape {
         resources: Resources {
             vcpus: shape.resources.vcpus.max(Vcpus::new(1)),
@@ -141,7 +158,7 @@ fn quotas(scenario: &Scenario) -> Vec<Quota> {
     scenario.account.quotas.iter().map(quota).collect()
 }
 
-fn queue(scenario: &Scenario, spec: &QueueSpec, environments: &[Environment], shapes: &[Shape], origin: Time) -> Queue {
+fn queue(scenario: &Scenario, spec: &QueueSpec, environments: &[Environment], shapes: &[Shape], begin: Time) -> Queue {
     let index = |name: &String| {
         scenario
             .environments
@@ -151,10 +168,7 @@ fn queue(scenario: &Scenario, spec: &QueueSpec, environments: &[Environment], sh
     };
     let order: Vec<EnvironmentIndex> = spec.environments.iter().filter_map(index).collect();
     let share_permille = share_permille(spec);
-    let fits = |shape: &Shape| {
-        let mut candidates = order.iter().filter_map(|e| environments.get(e.position()));
-        candidates.any(|environment| can_ever_hold(environment, shape, share_permille))
-    };
+    let fits = |shape: &Shape| fits(&order, environments, shape, share_permille);
     Queue {
         name: spec.name.clone(),
         share_permille,
@@ -163,7 +177,7 @@ fn queue(scenario: &Scenario, spec: &QueueSpec, environments: &[Environment], sh
         waiting: Waiting::with_shapes(shapes.len()),
         tried: vec![0; shapes.len()],
         saturated: false,
-        saturated_since: origin,
+        saturated_since: begin,
         saturated_before: Span::ZERO,
         runnable: Tally::default(),
         placed: Tally::default(),
@@ -184,6 +198,17 @@ fn share_permille(spec: &QueueSpec) -> i64 {
         kept * i64::from(spec.reservation_percent) / 100
     });
     (1_000_000 - kept) / 1_000
+}
+
+/// Whether some environment of a queue could hold a job if it were empty.
+pub(super) fn fits(
+    order: &[EnvironmentIndex],
+    environments: &[Environment],
+    shape: &Shape,
+    share_permille: i64,
+) -> bool {
+    let mut candidates = order.iter().filter_map(|e| environments.get(e.position()));
+    candidates.any(|environment| can_ever_hold(environment, shape, share_permille))
 }
 
 /// Whether an environment could hold a job if it were empty. A multi-node job needs whole On-Demand instances of one type.

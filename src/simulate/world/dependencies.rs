@@ -1,5 +1,7 @@
 //! Who submits whom and who waits for whom: dependencies on jobs and on whole arrays, and the order of sequential arrays.
 
+use std::collections::BTreeMap;
+
 use super::events::What;
 use super::jobs::{Jobs, Status};
 use super::{Span, World};
@@ -20,7 +22,9 @@ pub(crate) struct Follower {
 #[derive(Debug, Default)]
 pub(super) struct Followers {
     starts: Vec<u32>,
-    followers: Vec<Follower>,
+    all: Vec<Follower>,
+    /// Nodes that got followers while the world went on, with all of theirs.
+    later: BTreeMap<usize, Vec<Follower>>,
 }
 
 impl Followers {
@@ -32,13 +36,24 @@ impl Followers {
         let starts = (0..=count)
             .map(|node| to_u32(pairs.partition_point(|pair| pair.0 < node)))
             .collect();
-        let followers = pairs.into_iter().map(|pair| pair.1).collect();
-        Self { starts, followers }
+        let all = pairs.into_iter().map(|pair| pair.1).collect();
+        let later = BTreeMap::new();
+        Self { starts, all, later }
+    }
+
+    /// One more, while the world goes on.
+    pub(super) fn add(&mut self, node: usize, follower: Follower) {
+        let mut all = self.of(node).to_vec();
+        all.push(follower);
+        self.later.insert(node, all);
     }
 
     pub(super) fn of(&self, node: usize) -> &[Follower] {
+        if let Some(all) = self.later.get(&node) {
+            return all;
+        }
         match (self.starts.get(node), self.starts.get(node + 1)) {
-            (Some(start), Some(end)) => self.followers.get(to_usize(*start)..to_usize(*end)).unwrap_or(&[]),
+            (Some(start), Some(end)) => self.all.get(to_usize(*start)..to_usize(*end)).unwrap_or(&[]),
             _ => &[],
         }
     }

@@ -1,10 +1,12 @@
 //! Placing RUNNABLE jobs on instances with room, and how long each queue could not grow.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::environment::Environment;
 use super::events::InstanceId;
 use super::instances::Stage;
+use super::launches::Order;
 use super::{Queue, World, types};
-use crate::catalog::Purchase;
 use crate::ids::{EnvironmentIndex, JobIndex, QueueIndex, ShapeIndex};
 use crate::units::{Span, Time, Vcpus, to_i64, to_u32, to_usize};
 
@@ -108,13 +110,12 @@ impl World<'_> {
     fn place_what_fits(&mut self, queue: QueueIndex) {
         let mut place = i64::MIN;
         while let Some((front, shape)) = self.queues[queue.position()].waiting.line_after(place) {
-            place = front;
             let stamp = self.room_stamp;
             if self.queues[queue.position()].tried[shape.position()] == stamp {
-                continue;
-            }
-            if !self.place_first(queue, shape) {
+                place = front;
+            } else if !self.place_first(queue, shape) {
                 self.queues[queue.position()].tried[shape.position()] = stamp;
+                place = front;
             }
         }
     }
@@ -172,35 +173,15 @@ impl World<'_> {
             && !self.is_passed_over(environment)
     }
 
-    /// Starts a multi-node job if all the instances that were launched for it have registered.
+    /// Starts a multi-node job of this size if all the instances that were launched for it have registered.
     fn place_multi_node(&mut self, queue: QueueIndex, shape: ShapeIndex, environment: EnvironmentIndex) -> bool {
-        let size = self.shapes[shape.position()];
-        let Some(job) = self.queues[queue.position()].waiting.front(shape) else {
+        let Some((job, nodes)) = self.ready_multi_node(queue, shape, environment) else {
             return false;
         };
-        let place = &self.environments[environment.position()];
-        if place.purchase == Purchase::Spot {
-            return false;
-        }
-        let ready: Vec<u32> = place
-            .instances
-            .iter()
-            .enumerate()
-            .filter(|(_, instance)| instance.reserved_for == Some(job) && instance.stage == Stage::Active)
-            .map(|(position, _)| to_u32(position))
-            .collect();
-        let Some(main) = ready
-            .first()
-            .copied()
-            .filter(|_| to_i64(ready.len()) >= i64::from(size.nodes))
-        else {
+        let Some(main) = nodes.first().map(|id| id.position) else {
             return false;
         };
-        self.queues[queue.position()].waiting.pop(shape);
-        let nodes: Vec<InstanceId> = ready
-            .into_iter()
-            .map(|position| InstanceId { environment, position })
-            .collect();
+        self.queues[queue.position()].waiting.remove(shape, job);
         for id in &nodes {
             let place = &self.environments[environment.position()];
             let whole = place.resources(&place.instances[to_usize(id.position)]);
@@ -211,15 +192,46 @@ impl World<'_> {
         true
     }
 
-    /// Whether instances are there, coming or asked for on behalf of a multi-node job.
-    pub(super) fn is_gathering(&self, job: JobIndex) -> bool {
-        let held = |place: &Environment| {
-            let mut instances = place.instances.iter();
-            instances.any(|instance| instance.reserved_for == Some(job) && instance.stage != Stage::Gone)
+    /// The first multi-node job of a size that has all its instances, with them. Where the first in line holds all behind it, only
+    /// that one.
+    fn ready_multi_node(
+        &self,
+        queue: QueueIndex,
+        shape: ShapeIndex,
+        environment: EnvironmentIndex,
+    ) -> Option<(JobIndex, Vec<InstanceId>)> {
+        let place = &self.environments[environment.position()];
+        let mut ready: BTreeMap<JobIndex, Vec<InstanceId>> = BTreeMap::new();
+        for (position, instance) in place.instances.iter().enumerate() {
+            if let Some(job) = instance.reserved_for.filter(|_| instance.stage == Stage::Active) {
+                let position = to_u32(position);
+                ready.entry(job).or_default().push(InstanceId { environment, position });
+            }
+        }
+        let most = if self.model.head_of_line_blocking {
+            1
+        } else {
+            usize::MAX
         };
-        self.environments
-            .iter()
-            .any(|place| held(place) || place.orders.iter().any(|order| order.is_for(job)))
+        let nodes = i64::from(self.shapes[shape.position()].nodes);
+        let mut line = self.queues[queue.position()].waiting.line(shape).take(most);
+        line.find_map(|(_, job)| {
+            let there = ready.remove(&job)?;
+            (to_i64(there.len()) >= nodes).then_some((job, there))
+        })
+    }
+
+    /// Multi-node jobs for which instances are there, coming or asked for.
+    pub(super) fn gathering(&self) -> BTreeSet<JobIndex> {
+        let held = |place: &Environment| -> Vec<JobIndex> {
+            let there = place.instances.iter().filter(|instance| instance.stage != Stage::Gone);
+            let orders = place.orders.iter().filter_map(Order::reserved_for);
+            there
+                .filter_map(|instance| instance.reserved_for)
+                .chain(orders)
+                .collect()
+        };
+        self.environments.iter().flat_map(held).collect()
     }
 
     /// Computes anew which queues could not grow: every environment unusable, at maxvCpus, or at its quota, counting what is

@@ -160,6 +160,7 @@ impl World<'_> {
         self.capacity_changed = true;
         self.unsettled = true;
         self.generations.instances += 1;
+        self.tell_of_instance(id, false);
         self.become_idle(id);
         self.release_held(id.environment);
     }
@@ -269,6 +270,7 @@ impl World<'_> {
         instance.images.clear();
         place.instances[to_usize(id.position)] = instance;
         place.vacant.insert(id.position);
+        self.tell_of_instance(id, false);
         self.capacity_changed = true;
         self.unsettled = true;
         self.generations.environments += 1;
@@ -340,7 +342,7 @@ impl World<'_> {
         place.assigned += ask.vcpus;
     }
 
-    fn give_back(&mut self, id: InstanceId, job: JobIndex, ask: &Resources) {
+    pub(super) fn give_back(&mut self, id: InstanceId, job: JobIndex, ask: &Resources) {
         let place = &mut self.environments[id.environment.position()];
         let instance = &mut place.instances[to_usize(id.position)];
         instance.free = instance.free.plus(ask);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::dependencies::{Follower, Followers};
 use super::events::{InstanceId, What};
-use super::{Time, World};
+use super::{Phase, Time, World};
 use crate::ids::{ArrayIndex, EnvironmentIndex, JobIndex, QueueIndex};
 use crate::simulate::draws::{Cause, draw, key, key_of};
 use crate::simulate::ledger::{Fate, JobOutcome};
@@ -35,10 +35,35 @@ pub(crate) struct State {
     pub(crate) outcome: JobOutcome,
     /// When the current attempt became STARTING.
     pub(crate) since: Time,
+    /// When it became, or becomes, RUNNING.
+    pub(crate) running: Time,
     pub(crate) place: InstanceId,
     /// Rises with every assignment and every loss of it.
     pub(crate) epoch: u16,
     pub(crate) status: Status,
+}
+
+impl State {
+    /// A job of this queue that has not been submitted yet.
+    pub(super) fn of(queue: QueueIndex) -> Self {
+        Self {
+            outcome: JobOutcome {
+                ready: Time::FAR_FUTURE,
+                starting: Time::FAR_FUTURE,
+                running: Time::FAR_FUTURE,
+                ended: Time::FAR_FUTURE,
+                avoidable: Span::ZERO,
+                queue,
+                attempts: 0,
+                fate: Fate::Open,
+            },
+            since: Time::FAR_FUTURE,
+            running: Time::FAR_FUTURE,
+            place: InstanceId::default(),
+            epoch: 0,
+            status: Status::Unborn,
+        }
+    }
 }
 
 /// All jobs of the trace.
@@ -55,7 +80,7 @@ pub(crate) struct Jobs {
     /// Children that have not ended.
     pub(super) array_left: Vec<u32>,
     /// What draws know a job by; empty if nothing about jobs is left to chance.
-    identities: Vec<u64>,
+    pub(super) identities: Vec<u64>,
 }
 
 impl Jobs {
@@ -65,24 +90,8 @@ impl Jobs {
         origin: Time,
         queue_of: &[QueueIndex],
     ) -> Result<Self, Vec<String>> {
-        let state = |queue: QueueIndex| State {
-            outcome: JobOutcome {
-                ready: Time::FAR_FUTURE,
-                starting: Time::FAR_FUTURE,
-                running: Time::FAR_FUTURE,
-                ended: Time::FAR_FUTURE,
-                avoidable: Span::ZERO,
-                queue,
-                attempts: 0,
-                fate: Fate::Open,
-            },
-            since: Time::FAR_FUTURE,
-            place: InstanceId::default(),
-            epoch: 0,
-            status: Status::Unborn,
-        };
         let queue = |job: &crate::trace::Job| queue_of.get(to_usize(job.queue)).copied().unwrap_or_default();
-        let states = trace.jobs.iter().map(|job| state(queue(job))).collect();
+        let states = trace.jobs.iter().map(|job| State::of(queue(job))).collect();
         let mut jobs = Self {
             states,
             parents_left: Vec::new(),
@@ -179,7 +188,7 @@ impl World<'_> {
 
     /// Submits the jobs and counts the messages that are due.
     pub(super) fn arrive(&mut self) {
-        while let Some(job) = self.trace.jobs.get(self.next_job) {
+        while let Some(job) = self.trace.jobs.get(self.next_job).copied() {
             if !job.is_spawned() && job.submit > self.now {
                 break;
             }
@@ -224,6 +233,7 @@ impl World<'_> {
             let queue = state.outcome.queue;
             self.queues[queue.position()].not_demand.pending += 1;
             self.generations.jobs += 1;
+            self.tell_of(job, Phase::Pending);
         } else {
             self.make_runnable(job);
         }
@@ -246,11 +256,12 @@ impl World<'_> {
         queue.waiting.push_back(shape, job);
         self.count(job, 1, 0);
         self.unsettled = true;
+        self.tell_of(job, Phase::Runnable);
     }
 
     /// RUNNABLE to STARTING: from here on the room is seen as used.
     pub(super) fn start(&mut self, job: JobIndex) {
-        let recorded = &self.trace.jobs[job.position()];
+        let recorded = self.trace.jobs[job.position()];
         let shape = self.shapes[recorded.shape.position()];
         let now = self.now;
         let state = &mut self.jobs.states[job.position()];
@@ -280,9 +291,12 @@ impl World<'_> {
             starting += self.model.container_start.at(drawn);
         }
         let running = now + starting;
+        let state = &mut self.jobs.states[job.position()];
+        state.running = running;
         if first {
-            self.jobs.states[job.position()].outcome.running = running;
+            state.outcome.running = running;
         }
+        self.tell_of(job, Phase::Starting);
         self.events
             .plan(running + recorded.run.max(Span::ZERO), What::End(job, epoch));
     }
@@ -318,12 +332,13 @@ impl World<'_> {
         if was == Status::Placed {
             self.count(job, 1, 0);
             self.retries += 1;
+            self.tell_of(job, Phase::Runnable);
         }
         self.unsettled = true;
     }
 
     /// Takes a STARTING or RUNNING job out of the counts and off its instances.
-    fn leave(&mut self, job: JobIndex) {
+    pub(super) fn leave(&mut self, job: JobIndex) {
         let shape = self.trace.jobs[job.position()].shape;
         let state = self.jobs.states[job.position()];
         let size = self.shapes[shape.position()];
@@ -340,6 +355,16 @@ impl World<'_> {
         }
         self.open_jobs -= 1;
         self.progress.count();
+        if fate != Fate::NeverReady {
+            self.tell_of(
+                job,
+                if fate == Fate::NeverFits {
+                    Phase::Runnable
+                } else {
+                    Phase::Ended
+                },
+            );
+        }
     }
 
     /// Gives a job its room; it becomes STARTING after the dispatch delay.

@@ -22,9 +22,9 @@ impl Order {
         self.launch.offer
     }
 
-    /// Whether it is for this multi-node job.
-    pub(crate) fn is_for(&self, job: JobIndex) -> bool {
-        self.reserved_for == Some(job)
+    /// The multi-node job that it is for.
+    pub(crate) const fn reserved_for(&self) -> Option<JobIndex> {
+        self.reserved_for
     }
 
     /// What it will offer to jobs that are not its own.

@@ -13,6 +13,7 @@ mod events;
 mod instances;
 mod jobs;
 mod launches;
+mod live;
 mod observe;
 mod placement;
 mod progress;
@@ -21,12 +22,16 @@ mod scaler;
 mod spot;
 #[cfg(test)]
 mod tests;
+mod told;
 mod types;
 mod updates;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
+pub use live::Submission;
 pub use observe::Generations;
+pub use told::{InstanceNow, JobNow, Phase, Told};
 pub use updates::{Change, Refusal, RefusalKind};
 
 use self::environment::Environment;
@@ -44,7 +49,8 @@ use crate::units::{Span, Time, Vcpus};
 /// AWS Batch with its account, at one moment of a replay.
 #[derive(Debug)]
 pub struct World<'t> {
-    trace: &'t Trace,
+    /// Borrowed from whoever replays it; owned where jobs are added while the world goes on.
+    trace: Cow<'t, Trace>,
     seed: u64,
     model: BatchModel,
     attempts: u8,
@@ -85,6 +91,8 @@ pub struct World<'t> {
     jobs_of_unknown_queues: u64,
     releases: Vec<Release>,
     progress: Progress<'t>,
+    /// What has happened since it was last asked for; `None`: nobody asks.
+    told: Option<Vec<Told>>,
 }
 
 /// A job queue.
@@ -151,7 +159,7 @@ impl World<'_> {
     }
 
     /// How many jobs have ended or can never run.
-    pub const fn ended_jobs(&self) -> usize {
+    pub fn ended_jobs(&self) -> usize {
         self.trace.jobs.len().saturating_sub(self.open_jobs)
     }
 
@@ -250,7 +258,7 @@ impl World<'_> {
         RunResult {
             model: self.model.name.to_owned(),
             queues: self.queues.into_iter().map(|queue| queue.name).collect(),
-            makespans: ledger::makespans(self.trace, &jobs),
+            makespans: ledger::makespans(&self.trace, &jobs),
             jobs,
             environments: self
                 .environments

@@ -81,9 +81,39 @@ impl Waiting {
         Some(job)
     }
 
-    /// The front of a line.
-    pub(crate) fn front(&self, shape: ShapeIndex) -> Option<JobIndex> {
-        self.lines.get(shape.position())?.front().map(|(_, job)| *job)
+    /// Takes a job out, wherever it stands; whether it was there.
+    pub(crate) fn remove(&mut self, shape: ShapeIndex, job: JobIndex) -> bool {
+        let Some(line) = self.lines.get_mut(shape.position()) else {
+            return false;
+        };
+        let Some(found) = line.iter().position(|(_, waiting)| *waiting == job) else {
+            return false;
+        };
+        if found == 0 {
+            return self.pop(shape).is_some();
+        }
+        line.remove(found);
+        self.jobs -= 1;
+        true
+    }
+
+    /// Room for jobs of one more size.
+    pub(crate) fn add_shape(&mut self) {
+        self.lines.push(VecDeque::new());
+    }
+
+    /// The first jobs in line.
+    pub(crate) fn first(&self, most: usize) -> Vec<JobIndex> {
+        let mut jobs: Vec<(i64, JobIndex)> = (self.lines.iter())
+            .flat_map(|line| line.iter().take(most).copied())
+            .collect();
+        jobs.sort_unstable();
+        jobs.into_iter().take(most).map(|(_, job)| job).collect()
+    }
+
+    /// A line from its front on: place in the queue and job.
+    pub(crate) fn line(&self, shape: ShapeIndex) -> impl Iterator<Item = (i64, JobIndex)> {
+        self.lines.get(shape.position()).into_iter().flatten().copied()
     }
 
     /// Sizes with waiting jobs and how many, in the order of their fronts.

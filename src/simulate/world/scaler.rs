@@ -10,7 +10,7 @@ use super::instances::Stage;
 use super::types::{self, Launch, take};
 use super::{Time, World};
 use crate::catalog::{Purchase, Resources};
-use crate::ids::{EnvironmentIndex, JobIndex, QueueIndex};
+use crate::ids::{EnvironmentIndex, JobIndex, QueueIndex, ShapeIndex};
 use crate::simulate::draws::{Cause, draw};
 use crate::units::{Span, to_i64, to_usize};
 
@@ -105,48 +105,63 @@ impl World<'_> {
     /// Multi-node jobs get instances of their own, all of one type, launched together (AWS Batch user guide, multi-node
     /// parallel jobs).
     fn serve_multi_node(&mut self, queue: QueueIndex) {
-        let line = &self.queues[queue.position()].waiting;
-        let fronts: Vec<(JobIndex, Resources, u32)> = line
-            .rows()
-            .take(if self.model.head_of_line_blocking {
-                1
-            } else {
-                usize::MAX
-            })
-            .filter_map(|(shape, _)| {
-                let size = self.shapes[shape.position()];
-                (size.nodes > 1)
-                    .then(|| line.front(shape).map(|job| (job, size.resources, size.nodes)))
-                    .flatten()
-            })
-            .collect();
-        for (job, ask, nodes) in fronts {
-            if self.is_gathering(job) {
-                continue;
-            }
-            for order in 0..self.queues[queue.position()].environments.len() {
-                let environment = self.queues[queue.position()].environments[order];
-                let place = &self.environments[environment.position()];
-                if !place.usable() || !place.managed() || place.purchase == Purchase::Spot {
-                    continue;
-                }
-                let may_launch_at = self.may_launch_at(environment);
-                if may_launch_at > self.now {
-                    if may_launch_at < Time::FAR_FUTURE {
-                        self.plan_look(may_launch_at);
-                    }
-                    break;
-                }
-                let room = self.queues[queue.position()]
-                    .limit(place)
-                    .minus_or_zero(place.committed());
-                if let Some(offer) = types::for_nodes(place, &ask, nodes, room) {
-                    let launches = vec![Launch { offer, ask }; to_usize(nodes)];
-                    self.order(environment, &launches, false, Some(job));
-                    break;
-                }
+        let waiting = self.waiting_multi_node(queue);
+        if waiting.is_empty() {
+            return;
+        }
+        let gathering = self.gathering();
+        let mut refused: Vec<ShapeIndex> = Vec::new();
+        for (job, shape) in waiting {
+            // What cannot be launched for one job cannot be launched for others of its size.
+            if !gathering.contains(&job) && !refused.contains(&shape) && !self.launch_nodes(queue, job, shape) {
+                refused.push(shape);
             }
         }
+    }
+
+    /// The multi-node jobs that may have instances now, in the order of the queue.
+    fn waiting_multi_node(&self, queue: QueueIndex) -> Vec<(JobIndex, ShapeIndex)> {
+        let waiting = &self.queues[queue.position()].waiting;
+        let most = if self.model.head_of_line_blocking {
+            1
+        } else {
+            usize::MAX
+        };
+        let shapes = waiting.rows().take(most).map(|(shape, _)| shape);
+        let multi_node = shapes.filter(|shape| self.shapes[shape.position()].nodes > 1);
+        let line = |shape| waiting.line(shape).map(move |(place, job)| (place, job, shape));
+        let mut jobs: Vec<(i64, JobIndex, ShapeIndex)> = multi_node.flat_map(|shape| line(shape).take(most)).collect();
+        jobs.sort_unstable();
+        jobs.into_iter().map(|(_, job, shape)| (job, shape)).collect()
+    }
+
+    /// Asks for the instances of a multi-node job; whether some environment may have them.
+    fn launch_nodes(&mut self, queue: QueueIndex, job: JobIndex, shape: ShapeIndex) -> bool {
+        let size = self.shapes[shape.position()];
+        for order in 0..self.queues[queue.position()].environments.len() {
+            let environment = self.queues[queue.position()].environments[order];
+            let place = &self.environments[environment.position()];
+            if !place.usable() || !place.managed() || place.purchase == Purchase::Spot {
+                continue;
+            }
+            let may_launch_at = self.may_launch_at(environment);
+            if may_launch_at > self.now {
+                if may_launch_at < Time::FAR_FUTURE {
+                    self.plan_look(may_launch_at);
+                }
+                return false;
+            }
+            let room = self.queues[queue.position()]
+                .limit(place)
+                .minus_or_zero(place.committed());
+            if let Some(offer) = types::for_nodes(place, &size.resources, size.nodes, room) {
+                let ask = size.resources;
+                let launches = vec![Launch { offer, ask }; to_usize(size.nodes)];
+                self.order(environment, &launches, false, Some(job));
+                return true;
+            }
+        }
+        false
     }
 
     /// What is coming to an environment, as far as Batch counts it.

@@ -187,8 +187,9 @@ impl World<'_> {
         }
     }
 
-    fn drain_for_interruption(&mut self, id: InstanceId, at: Time) {
+    pub(super) fn drain_for_interruption(&mut self, id: InstanceId, at: Time) {
         self.drain(id);
+        self.tell_of_instance(id, true);
         let instance = &mut self.environments[id.environment.position()].instances[to_usize(id.position)];
         instance.epoch += 1;
         let epoch = instance.epoch;

@@ -5,6 +5,7 @@ use std::fmt;
 use super::World;
 use super::events::What;
 use crate::account::Platform;
+use crate::control::Outcome;
 use crate::ids::EnvironmentIndex;
 use crate::simulate::draws::{Cause, draw};
 use crate::units::Vcpus;
@@ -57,6 +58,15 @@ impl Refusal {
             RefusalKind::DesiredOutOfRange => "desiredvCpus should be between minvCpus and maxvCpus.",
             RefusalKind::MaxBelowMin => "maxvCpus should be greater than or equal to minvCpus.",
             RefusalKind::NotApplicable => "minvCpus is not applicable for Fargate",
+        }
+    }
+
+    /// What it means for the controller, as the daemon classifies the texts of the service.
+    pub const fn outcome(self) -> Outcome {
+        match self.kind {
+            RefusalKind::BeingModified | RefusalKind::Lowering => Outcome::Raced,
+            RefusalKind::DesiredOutOfRange | RefusalKind::MaxBelowMin => Outcome::Overshoot,
+            RefusalKind::Empty | RefusalKind::NotApplicable => Outcome::Failed,
         }
     }
 

@@ -3,12 +3,14 @@
 //! Every file says which situation it stands for and what its parameters mean. Sizes and rates are examples to be changed, not
 //! measurements. All begin on Monday, 2024-01-01 at 00:00 UTC. Recorded waits: none, as nothing ran.
 
+mod demo;
 mod diurnal;
 mod nightly;
 mod object_created;
 mod sqs_array;
 mod trickle;
 
+pub use self::demo::Demo;
 pub use self::diurnal::Diurnal;
 pub use self::nightly::Nightly;
 pub use self::object_created::ObjectCreated;
@@ -211,6 +213,7 @@ mod tests {
 
     fn all() -> Vec<(&'static str, Box<dyn Generator>)> {
         vec![
+            ("demo", Box::new(Demo::default())),
             ("sqs-array", Box::new(SqsArray::default())),
             ("object-created", Box::new(ObjectCreated::default())),
             ("trickle", Box::new(Trickle::default())),

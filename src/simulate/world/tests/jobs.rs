@@ -228,6 +228,71 @@ fn a_multi_node_job_gets_whole_instances_of_its_own_and_never_those_of_min() {
     assert_eq!(waits(&world.into_result()), [0]);
 }
 
+/// From a launch until its instance has registered it takes 26 seconds; the second is submitted while the first one waits.
+#[test]
+fn without_head_of_line_blocking_no_multi_node_job_waits_for_another_of_its_size() {
+    let delays = Overrides {
+        decision_delay: Some(seconds("10s")),
+        pending: Some(seconds("6s")),
+        boot_on_demand: Some(seconds("20s")),
+        ..Overrides::default()
+    };
+    let mut scenario = scenario(&[environment("on-demand", Purchase::OnDemand, 640)], delays);
+    let mut jobs = Jobs::default();
+    for submit in [0, 0, 16, 35] {
+        jobs.add_sized(submit, 100, shape(4, 1024, 0, 2), &[]);
+    }
+    scenario.model_overrides.head_of_line_blocking = Some(false);
+    let delays_only = waits(&run(&scenario, &jobs.trace, 1));
+    assert!(delays_only.iter().all(|wait| *wait <= 36), "{delays_only:?}");
+    scenario.model_overrides.head_of_line_blocking = Some(true);
+    let one_by_one = waits(&run(&scenario, &jobs.trace, 1));
+    assert!(
+        one_by_one[0] <= 36 && one_by_one[1..].iter().all(|wait| *wait > 36),
+        "{one_by_one:?}"
+    );
+}
+
+#[test]
+fn without_head_of_line_blocking_the_multi_node_job_that_is_ready_first_starts_first() {
+    let delays = Overrides {
+        boot_on_demand: Some(seconds("10s to 100s")),
+        head_of_line_blocking: Some(false),
+        ..Overrides::default()
+    };
+    let scenario = scenario(&[environment("on-demand", Purchase::OnDemand, 640)], delays);
+    let mut jobs = Jobs::default();
+    for _ in 0..10 {
+        jobs.add_sized(0, 1_000, shape(4, 1024, 0, 2), &[]);
+    }
+    let waits = waits(&run(&scenario, &jobs.trace, 1));
+    assert!(waits.iter().all(|wait| *wait <= 100), "{waits:?}");
+    assert!(!waits.is_sorted(), "{waits:?}");
+}
+
+/// An account is there before its first job, and time passes in it: what is raised then boots then.
+#[test]
+fn what_is_done_before_the_first_job_happens_before_it() {
+    let delays = Overrides {
+        boot_on_demand: Some(seconds("100s")),
+        ..Overrides::default()
+    };
+    let scenario = scenario(&[environment("on-demand", Purchase::OnDemand, 64)], delays);
+    let jobs = Jobs::of(&[(1_000, 10, 1)]);
+    let begin = Time::from_seconds(700);
+    let mut world = World::owning(&scenario, jobs.trace.clone(), 1, begin).unwrap();
+    assert_eq!(world.now(), begin);
+    let change = Change {
+        min: Some(Vcpus::new(2)),
+        ..Change::default()
+    };
+    world.update_compute_environment(ENVIRONMENT, &change).unwrap();
+    world.advance(Time::from_seconds(900));
+    assert!(world.there(ENVIRONMENT) >= Vcpus::new(2));
+    world.run_to_end();
+    assert_eq!(waits(&world.into_result()), [0]);
+}
+
 #[test]
 fn higher_priority_takes_the_room_first() {
     let mut scenario = fixed(1);

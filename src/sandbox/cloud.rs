@@ -1,0 +1,536 @@
+//! The account as the daemon sees one, without a wire in between: for a demo that needs no AWS crate, and for tests.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::account::Account;
+use super::describe::spelled;
+use super::ids::JobRef;
+use super::jobs::Seen;
+use super::refused::Refused;
+use super::schedules::GUARD_GROUP;
+use super::sqs::EVENTS_QUEUE;
+use super::state::State;
+use crate::account::Topology;
+use crate::account::survey::{self, Known, Survey};
+use crate::control::Outcome;
+use crate::daemon::cloud::{
+    Answer, Cloud, EnvironmentRead, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged, Unread,
+};
+use crate::ids::{EnvironmentIndex, QueueIndex};
+use crate::jobs::{ArraySeen, JobSeen, JobSize, JobStatus};
+use crate::observation::{GapReason, InstancesNow, QuotaNow, Room, SqsNow};
+use crate::planner::plan::Change;
+use crate::simulate::world;
+use crate::units::{Span, Time, Vcpus};
+
+/// Jobs of a page, as AWS Batch gives them.
+const PAGE: usize = 1_000;
+/// Messages that are taken at once, and how long is waited for the first.
+const HINTS_MOST: usize = 200;
+const WAIT: Span = Span::from_seconds(20);
+/// A guard's first firing and its last.
+const GUARDED_FOR: Span = Span::from_minutes(120);
+/// What stands for no quota.
+const UNLIMITED: Vcpus = Vcpus::new(1_000_000);
+
+fn unread(refused: &Refused) -> Unread {
+    Unread {
+        why: GapReason::Failed,
+        message: refused.to_string(),
+    }
+}
+
+impl Account {
+    async fn look<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut State) -> Result<R, Refused> + Send + 'static,
+    ) -> Read<R> {
+        self.ask(look).await.flatten().map_err(|refused| unread(&refused))
+    }
+}
+
+impl Cloud for Account {
+    async fn identity(&self) -> Read<Identity> {
+        let told = self.look(|state| {
+            Ok(Identity {
+                account: state.names.account.clone(),
+                region: state.names.region.clone(),
+            })
+        });
+        told.await
+    }
+
+    async fn topology(&self) -> Read<Topology> {
+        self.look(|state| Ok(state.topology_now())).await
+    }
+
+    async fn environments(&self, names: &[String]) -> Read<Vec<EnvironmentRead>> {
+        let names = names.to_vec();
+        let told = self.look(move |state| {
+            let wanted = |name: &String| names.is_empty() || names.contains(name);
+            let all = state.scenario.environments.iter().enumerate();
+            let all = all.filter(|(_, spec)| wanted(&spec.name));
+            Ok(all
+                .map(|(position, spec)| state.environment_read(EnvironmentIndex::at(position), &spec.name))
+                .collect())
+        });
+        told.await
+    }
+
+    async fn queues(&self, names: &[String]) -> Read<Vec<QueueRead>> {
+        let names = names.to_vec();
+        let told = self.look(move |state| {
+            let all = state.scenario.queues.iter();
+            let all = all.filter(|spec| names.is_empty() || names.contains(&spec.name));
+            Ok(all
+                .map(|spec| QueueRead {
+                    name: spec.name.clone(),
+                    tags: state.tags_of(&state.names.queue_arn(&spec.name)),
+                })
+                .collect())
+        });
+        told.await
+    }
+
+    async fn list_jobs(&self, queue: &str, status: JobStatus, page: Option<String>) -> Read<Page> {
+        let queue = queue.to_owned();
+        let told = self.look(move |state| {
+            let index = state.queue_or_refuse(&queue)?;
+            let all = state.book.of_queue(index).to_vec();
+            state.listed(&queue, &all, status, page.as_deref())
+        });
+        told.await
+    }
+
+    async fn list_children(&self, parent: &str, status: JobStatus, page: Option<String>) -> Read<Page> {
+        let parent = parent.to_owned();
+        let told = self.look(move |state| {
+            let job = state.names.job_ref(&parent);
+            let job = job.ok_or_else(|| Refused::client(format!("Job {parent} is not an array job")))?;
+            let children = state.children_of(job).into_iter();
+            let all: Vec<JobRef> = children.map(|child| state.ref_of(child)).collect();
+            state.listed(&parent, &all, status, page.as_deref())
+        });
+        told.await
+    }
+
+    async fn describe_jobs(&self, ids: &[String]) -> Read<Vec<JobSize>> {
+        let ids = ids.to_vec();
+        let told = self.look(move |state| {
+            let seen: Vec<Seen> = ids.iter().filter_map(|id| state.find(id)).collect();
+            Ok(seen.iter().map(|seen| state.size_of(seen)).collect())
+        });
+        told.await
+    }
+
+    async fn head(&self, queue: &str) -> Read<Option<Head>> {
+        let queue = queue.to_owned();
+        let told = self.look(move |state| {
+            let queue = state.queue_or_refuse(&queue)?;
+            let first = state.world.front(queue, 1).into_iter().next();
+            Ok(first.map(|job| Head {
+                job: state.names.job_id(state.ref_of(job)),
+                since: state.world.front_since(job),
+            }))
+        });
+        told.await
+    }
+
+    async fn instances(&self, environment: &EnvironmentRead) -> Read<InstancesNow> {
+        let name = environment.name.clone();
+        let told = self.look(move |state| {
+            let environment = state.environment(&name);
+            let environment = environment.ok_or_else(|| Refused::client(format!("{name} does not exist")))?;
+            Ok(state.instances_now(environment))
+        });
+        told.await
+    }
+
+    async fn messages(&self, sqs: &str) -> Read<SqsNow> {
+        let name = last_part(sqs).to_owned();
+        let told = self.look(move |state| {
+            let missing = || Refused::client(format!("there is no SQS queue `{name}`"));
+            state.sqs_counts(&name).ok_or_else(missing)
+        });
+        told.await
+    }
+
+    async fn oldest_message(&self, sqs: &str) -> Read<Option<Span>> {
+        let name = last_part(sqs).to_owned();
+        self.look(move |state| Ok(state.oldest_message(&name))).await
+    }
+
+    async fn quota(&self, code: &str) -> Read<QuotaNow> {
+        let code = code.to_owned();
+        let told = self.look(move |state| {
+            Ok(QuotaNow {
+                limit: state.world.quota(&code).map_or(UNLIMITED, |quota| quota.limit),
+                used_by_others: state.quota_use(&code),
+            })
+        });
+        told.await
+    }
+
+    async fn send(&self, environment: &str, change: &Change) -> Answer {
+        let change = world::Change {
+            min: change.min_vcpus,
+            desired: change.desired_vcpus,
+            max: change.max_vcpus,
+        };
+        let name = environment.to_owned();
+        let sent = self.ask(move |state| state.environment(&name).map(|found| state.scale(found, &change)));
+        let (outcome, message) = match sent.await {
+            Ok(Some(Ok(()))) => (Outcome::Accepted, String::new()),
+            Ok(Some(Err(refusal))) => (refusal.outcome(), refusal.text().to_owned()),
+            Ok(None) => (Outcome::Failed, format!("{environment} does not exist")),
+            Err(refused) => (Outcome::Failed, refused.to_string()),
+        };
+        Answer { outcome, message }
+    }
+
+    async fn arm(&self, guard: &NamedGuard) -> Read<()> {
+        let guard = guard.clone();
+        let told = self.look(move |state| {
+            let name = guard_name(&guard.environment);
+            let create = state.schedules.get(GUARD_GROUP, &name).is_err();
+            state.put_schedule(&name, &schedule(&guard), create).map(drop)
+        });
+        told.await
+    }
+
+    async fn disarm(&self, environment: &str) -> Read<()> {
+        let name = guard_name(environment);
+        let told = self.look(move |state| {
+            let _ = state.schedules.delete(GUARD_GROUP, &name);
+            Ok(())
+        });
+        told.await
+    }
+
+    async fn guards(&self) -> Read<Vec<NamedGuard>> {
+        let told = self.look(|state| {
+            let ours = state.schedules.all().filter(|schedule| schedule.group == GUARD_GROUP);
+            Ok(ours.filter_map(|schedule| guard_of(&schedule.sent)).collect())
+        });
+        told.await
+    }
+
+    async fn tag(&self, subject: &Tagged, key: &str, value: Option<&str>) -> Read<()> {
+        let (subject, key, value) = (subject.clone(), key.to_owned(), value.map(str::to_owned));
+        let told = self.look(move |state| {
+            let arn = match &subject {
+                Tagged::Environment(name) => state.names.environment_arn(name),
+                Tagged::Queue(name) => state.names.queue_arn(name),
+            };
+            let missing = || Refused::client(format!("{arn} does not exist"));
+            state.subject(&arn).ok_or_else(missing)?;
+            let tags = state.tags.entry(arn).or_default();
+            match value {
+                Some(value) => tags.insert(key, value),
+                None => tags.remove(&key),
+            };
+            Ok(())
+        });
+        told.await
+    }
+
+    /// Roles, disks and templates are not simulated: nothing of it can be looked at.
+    async fn survey(&self, _sqs_queues: &[String]) -> Read<Survey> {
+        let unread = Known::unread("the account is simulated and has no such thing");
+        let identity = self.identity().await?;
+        Ok(Survey {
+            version: survey::VERSION,
+            account: identity.account,
+            region: identity.region,
+            compute_environments: unread,
+            ..Survey::default()
+        })
+    }
+
+    async fn hints(&self) -> Read<Vec<Hint>> {
+        let told = self.ask_until(WAIT, |state| {
+            let messages = state.sqs.receive(EVENTS_QUEUE, HINTS_MOST, None, state.now);
+            for message in &messages {
+                state.sqs.delete(EVENTS_QUEUE, message.number);
+            }
+            let hints: Vec<Hint> = messages.iter().map(|message| state.hint_of(&message.body)).collect();
+            (!hints.is_empty()).then_some(hints)
+        });
+        let told = told.await.map_err(|refused| unread(&refused))?;
+        Ok(told.unwrap_or_default())
+    }
+}
+
+/// The name of an SQS queue that may be given by its URL.
+fn last_part(url: &str) -> &str {
+    url.rsplit('/').next().unwrap_or(url)
+}
+
+/// A schedule's name has 64 characters at most.
+fn guard_name(environment: &str) -> String {
+    format!("autotune-{environment}").chars().take(64).collect()
+}
+
+/// The schedule that the real guard makes.
+fn schedule(guard: &NamedGuard) -> Value {
+    let mut resources = json!({"MinvCpus": guard.min_vcpus});
+    if let Some(max) = guard.max_vcpus {
+        resources["MaxvCpus"] = json!(max);
+    }
+    let input = json!({"ComputeEnvironment": guard.environment, "ComputeResources": resources});
+    json!({
+        "GroupName": GUARD_GROUP,
+        "ScheduleExpression": "rate(5 minutes)",
+        "StartDate": guard.fires.since(Time::EPOCH).seconds_f64(),
+        "EndDate": (guard.fires + GUARDED_FOR).since(Time::EPOCH).seconds_f64(),
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "ActionAfterCompletion": "DELETE",
+        "Target": {
+            "Arn": "arn:aws:scheduler:::aws-sdk:batch:updateComputeEnvironment",
+            "RoleArn": "arn:aws:iam::111122223333:role/autotune-guard",
+            "Input": input.to_string(),
+            "RetryPolicy": {"MaximumRetryAttempts": 0},
+        },
+    })
+}
+
+fn guard_of(sent: &Value) -> Option<NamedGuard> {
+    let fires = Span::from_seconds_f64(sent.get("StartDate")?.as_f64()?)?;
+    let input: Value = serde_json::from_str(sent.get("Target")?.get("Input")?.as_str()?).ok()?;
+    let resources = input.get("ComputeResources")?;
+    Some(NamedGuard {
+        environment: input.get("ComputeEnvironment")?.as_str()?.to_owned(),
+        fires: Time::EPOCH + fires,
+        min_vcpus: Vcpus::new(resources.get("MinvCpus")?.as_i64()?),
+        max_vcpus: resources.get("MaxvCpus").and_then(Value::as_i64).map(Vcpus::new),
+    })
+}
+
+impl State {
+    /// The scenario's account with what has been changed since.
+    fn topology_now(&self) -> Topology {
+        let mut topology = self.scenario.topology();
+        for (position, environment) in topology.environments.iter_mut().enumerate() {
+            let now = self.world.environment(EnvironmentIndex::at(position));
+            environment.min_vcpus = now.min_vcpus;
+            environment.max_vcpus = now.max_vcpus;
+            environment.tags = self.tags_of(&self.names.environment_arn(&environment.name));
+        }
+        topology
+    }
+
+    fn environment_read(&self, environment: EnvironmentIndex, name: &str) -> EnvironmentRead {
+        let mut now = self.world.environment(environment);
+        // On the wire UPDATING stands where VALID would.
+        now.valid &= !now.updating;
+        EnvironmentRead {
+            status_reason: String::new(),
+            tags: self.tags_of(&self.names.environment_arn(name)),
+            cluster: Some(self.names.cluster_arn(name)),
+            name: name.to_owned(),
+            now,
+        }
+    }
+
+    fn instances_now(&self, environment: EnvironmentIndex) -> InstancesNow {
+        let mut now = InstancesNow::default();
+        let mut rooms = BTreeMap::new();
+        let active = self.world.instances_of(environment).into_iter();
+        for instance in active.filter(|instance| instance.active) {
+            now.there += instance.total.vcpus;
+            now.used += instance.total.less(&instance.free).vcpus;
+            now.registered = now.registered.max(Some(instance.registered));
+            if !instance.free.vcpus.is_zero() {
+                *rooms.entry(instance.free).or_insert(0) += 1;
+            }
+        }
+        let rooms = rooms.into_iter();
+        now.rooms = rooms.map(|(free, instances)| Room { free, instances }).collect();
+        now
+    }
+
+    fn listed(&mut self, of: &str, all: &[JobRef], status: JobStatus, page: Option<&str>) -> Result<Page, Refused> {
+        let of = format!("{} {of}", spelled(status));
+        let start = match page {
+            None => 0,
+            Some(token) => (self.names.position(&of, token))
+                .ok_or_else(|| Refused::client("The nextToken provided is not valid"))?,
+        };
+        let suits = |_: &Self, seen: &Seen| seen.status == status;
+        let (page, next) = self.page_of_jobs(all, (start, PAGE), Some(status), suits);
+        Ok(Page {
+            jobs: page.iter().map(|seen| self.job_seen(seen)).collect(),
+            next: next.map(|position| self.names.token(&of, position)),
+        })
+    }
+
+    fn job_seen(&self, seen: &Seen) -> JobSeen {
+        let begun = matches!(
+            seen.status,
+            JobStatus::Running | JobStatus::Succeeded | JobStatus::Failed
+        );
+        JobSeen {
+            id: self.names.job_id(seen.job),
+            name: seen.name().to_owned(),
+            definition: seen.definition(&self.names),
+            status: seen.status,
+            status_reason: seen.reason.clone().unwrap_or_default(),
+            created: Some(seen.created),
+            started: seen.now.attempt.filter(|_| begun).map(|(_, running)| running),
+            stopped: seen.now.ended,
+            vcpus: Some(seen.now.shape.resources.vcpus),
+            array: seen.array.as_ref().map(|(size, summary)| ArraySeen {
+                size: i64::from(*size),
+                summary: summary.counts.clone(),
+                updated: Some(summary.at),
+            }),
+            nodes: seen.now.shape.nodes,
+        }
+    }
+
+    fn size_of(&self, seen: &Seen) -> JobSize {
+        JobSize {
+            id: self.names.job_id(seen.job),
+            shape: seen.now.shape,
+            parents: self.parents_of(seen).into_iter().filter_map(|(id, _)| id).collect(),
+        }
+    }
+
+    /// What one of our own events says. How the job stood then is in it, what it asks for does not change.
+    fn hint_of(&mut self, body: &str) -> Hint {
+        self.understood(body).unwrap_or(Hint::Malformed)
+    }
+
+    fn understood(&mut self, body: &str) -> Option<Hint> {
+        let event: Value = serde_json::from_str(body).ok()?;
+        let detail = event.get("detail")?;
+        let text = |name: &str| Some(detail.get(name)?.as_str()?.to_owned());
+        match event.get("detail-type")?.as_str()? {
+            "Batch Job State Change" => {
+                let seen = self.find(&text("jobId")?)?;
+                let status = text("status")?;
+                let time = |name: &str| Some(Time::from_millis(detail.get(name)?.as_i64().filter(|at| *at > 0)?));
+                let queue: QueueIndex = seen.now.queue;
+                Some(Hint::Job {
+                    queue: self.queue_name(queue).to_owned(),
+                    shape: Some(seen.now.shape),
+                    at: Time::parse(event.get("time")?.as_str()?)?,
+                    job: JobSeen {
+                        status: serde_json::from_value(json!(status)).ok()?,
+                        started: time("startedAt"),
+                        stopped: time("stoppedAt"),
+                        ..self.job_seen(&seen)
+                    },
+                })
+            }
+            "ECS Container Instance State Change" => Some(Hint::Instance {
+                cluster: text("clusterArn")?,
+            }),
+            "EC2 Spot Instance Interruption Warning" => Some(Hint::Interruption {
+                instance: text("instance-id")?,
+            }),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::Options;
+    use crate::simulate::scenario::Scenario;
+    use crate::simulate::view::ViewModel;
+    use crate::trace::Trace;
+
+    fn account() -> Account {
+        let options = Options {
+            scenario: Scenario::load(std::path::Path::new("spot-128")).unwrap(),
+            trace: Trace::default(),
+            seed: 1,
+            account: "111122223333".to_owned(),
+            region: "eu-central-1".to_owned(),
+            view: ViewModel::perfect(),
+            idle_from: Time::from_seconds(1_767_258_000),
+        };
+        Account::begin(options, 0).unwrap()
+    }
+
+    async fn min(account: &Account) -> i64 {
+        let read = account.environments(&["on-demand".to_owned()]).await.unwrap();
+        read.first().unwrap().now.min_vcpus.get()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guards_are_moved_read_back_removed_and_fire() {
+        let account = account();
+        let now = account.clock().now();
+        let mut guard = NamedGuard {
+            environment: "on-demand".to_owned(),
+            fires: now + Span::from_minutes(5),
+            min_vcpus: Vcpus::new(2),
+            max_vcpus: Some(Vcpus::new(64)),
+        };
+        let raise = Change {
+            min_vcpus: Some(Vcpus::new(32)),
+            desired_vcpus: Some(Vcpus::new(32)),
+            max_vcpus: None,
+        };
+        account.arm(&guard).await.unwrap();
+        guard.fires = now + Span::from_minutes(10);
+        account.arm(&guard).await.unwrap();
+        assert_eq!(account.guards().await.unwrap(), [guard.clone()]);
+        assert_eq!(account.send("on-demand", &raise).await.outcome, Outcome::Accepted);
+        assert_eq!(account.send("on-demand", &raise).await.outcome, Outcome::Raced);
+        assert_eq!(account.send("nobody", &raise).await.outcome, Outcome::Failed);
+        account.skip(Span::from_minutes(9)).await.unwrap();
+        assert_eq!(min(&account).await, 32);
+        account.skip(Span::from_minutes(2)).await.unwrap();
+        assert_eq!(min(&account).await, 2);
+        account.disarm("on-demand").await.unwrap();
+        account.disarm("on-demand").await.unwrap();
+        assert_eq!(account.guards().await.unwrap(), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn jobs_are_listed_sized_and_told_of_as_they_change() {
+        let account = account();
+        let submit = |state: &mut State| {
+            let sent = json!({"jobName": "array", "jobQueue": "default", "jobDefinition": "sleep", "arrayProperties": {"size": 2}});
+            let input = crate::sandbox::input::Input::of(&sent).unwrap();
+            state.submit_job(input).unwrap()["jobId"].as_str().unwrap().to_owned()
+        };
+        let id = account.ask(submit).await.unwrap();
+        let page = account.list_jobs("default", JobStatus::Pending, None).await.unwrap();
+        assert_eq!((page.jobs.len(), page.jobs[0].array.as_ref().unwrap().size), (1, 2));
+        let children = account.list_children(&id, JobStatus::Runnable, None).await.unwrap();
+        assert_eq!(children.jobs[1].id, format!("{id}:1"));
+        let sizes = account
+            .describe_jobs(&[id.clone(), "made up".to_owned()])
+            .await
+            .unwrap();
+        assert_eq!((sizes.len(), sizes[0].shape.resources.vcpus), (1, Vcpus::new(1)));
+        assert_eq!(account.head("default").await.unwrap().unwrap().job, format!("{id}:0"));
+        account.skip(Span::from_minutes(30)).await.unwrap();
+        assert_eq!(
+            account
+                .list_jobs("default", JobStatus::Succeeded, None)
+                .await
+                .unwrap()
+                .jobs[0]
+                .id,
+            id
+        );
+        account.ask(submit).await.unwrap();
+        account.skip(Span::from_minutes(4)).await.unwrap();
+        let hints = account.hints().await.unwrap();
+        let job = hints.iter().find_map(|hint| match hint {
+            Hint::Job { job, queue, .. } => (job.status == JobStatus::Runnable).then(|| (job.clone(), queue.clone())),
+            Hint::Blocked { .. } | Hint::Instance { .. } | Hint::Interruption { .. } | Hint::Malformed => None,
+        });
+        let (job, queue) = job.unwrap();
+        assert_eq!((queue.as_str(), job.vcpus), ("default", Some(Vcpus::new(1))));
+        assert!(!hints.contains(&Hint::Malformed), "{hints:?}");
+    }
+}
