@@ -305,6 +305,8 @@ impl Metrics {
                 | Because::LessWanted(_)
                 | Because::Probing(_)
                 | Because::Recovered
+                | Because::BeyondQuota(..)
+                | Because::WithinQuota(..)
                 | Because::Patience(_)
                 | Because::Blind(..)
                 | Because::WrongShape(_)

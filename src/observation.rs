@@ -232,6 +232,9 @@ pub struct InstancesNow {
     pub capacity_error: Option<Time>,
     /// The latest registration of a new instance.
     pub registered: Option<Time>,
+    /// vCPUs of its ACTIVE instances by instance type, by name, as far as told: which service quota counts them.
+    #[serde(default)]
+    pub types: Vec<(String, Vcpus)>,
 }
 
 /// Instances with the same room left.

@@ -527,7 +527,7 @@ fn full_queues<'a>(
         };
         let at_quota = |reason: &Reason| {
             reason.subject == Subject::Environment(*index)
-                && matches!(reason.because, Because::Limit(Limit::Quota(_), _))
+                && matches!(reason.because, Because::Limit(Limit::Quota(..), _))
         };
         !now.valid
             || !now.enabled

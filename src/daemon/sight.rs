@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use super::cadence::Part;
 use super::cloud::{EnvironmentRead, Unread};
 use super::listing::Listed;
+use crate::catalog;
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::observation::{Gap, InstancesNow, NotDemand, Observation, QuotaNow, Seen, SqsNow, Tally};
-use crate::setup::Setup;
+use crate::setup::{EnvironmentSetup, Setup};
 use crate::units::{Span, Time, Vcpus};
 
 /// What is seen, and what only people want to know of it.
@@ -206,15 +207,9 @@ impl Sight {
 
     /// A quota. The service counts all of the account's use: what runs in the environments we steer is taken off here.
     pub(super) fn quota(&mut self, code: &str, began: Time, read: QuotaNow, setup: &Setup) {
-        let ours: Vcpus = setup
-            .environments
-            .iter()
-            .zip(&self.observation.instances)
-            .filter(|(environment, _)| {
-                let quota = environment.quota.and_then(|index| setup.quotas.get(index.position()));
-                quota.is_some_and(|quota| quota.code == code)
-            })
-            .filter_map(|(_, seen)| seen.value().map(|instances| instances.there))
+        let environments = setup.environments.iter().zip(&self.observation.instances);
+        let ours: Vcpus = environments
+            .filter_map(|(environment, seen)| Some(held_under(environment, seen.value()?, code, setup)))
             .sum();
         let read = QuotaNow {
             used_by_others: read.used_by_others.minus_or_zero(ours),
@@ -274,6 +269,20 @@ impl Sight {
         let now = self.observation.queues.get(queue.position())?;
         Some((&now.runnable, &now.placed))
     }
+}
+
+/// What of an environment's instances a quota counts. Where it may be several, only what is told by type.
+fn held_under(environment: &EnvironmentSetup, instances: &InstancesNow, code: &str, setup: &Setup) -> Vcpus {
+    let codes = || environment.quotas.iter().filter_map(|share| setup.quotas.get(share.quota.position()));
+    if !codes().any(|quota| quota.code == code) {
+        return Vcpus::ZERO;
+    }
+    if environment.quotas.len() == 1 {
+        return instances.there;
+    }
+    let counted = |name: &str| catalog::quota_code(name, environment.purchase) == Some(code);
+    let types = instances.types.iter().filter(|(name, _)| counted(name));
+    types.map(|(_, vcpus)| *vcpus).sum()
 }
 
 /// Replaces a part; says whether a plan could see a difference other than its age.
@@ -414,7 +423,7 @@ mod tests {
     #[test]
     fn our_own_instances_are_not_the_use_of_others() {
         let mut setup = spot_then_on_demand();
-        setup.environments[0].quota = Some(crate::ids::QuotaIndex(0));
+        setup.environments[0].quotas = vec![crate::planner::worlds::share(0, 4, 64)];
         setup.quotas = vec![crate::setup::QuotaSetup {
             code: "L-1".to_owned(),
             limit: None,

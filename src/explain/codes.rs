@@ -35,6 +35,8 @@ pub fn detail(because: &Because) -> Option<&'static str> {
         | Because::Drought(_)
         | Because::Probing(_)
         | Because::Recovered
+        | Because::BeyondQuota(..)
+        | Because::WithinQuota(..)
         | Because::Patience(_)
         | Because::Unfit(_)
         | Because::WrongShape(_)
@@ -64,6 +66,8 @@ impl Coded for Because {
             Self::Probing(_) => "probing",
             Self::Recovered => "recovered",
             Self::Limit(..) => "limit",
+            Self::BeyondQuota(..) => "beyond_quota",
+            Self::WithinQuota(..) => "within_quota",
             Self::Patience(_) => "patience",
             Self::Hold(..) => "hold",
             Self::Blind(..) => "blind",
@@ -89,7 +93,7 @@ impl Coded for Limit {
             Self::Cap => "cap",
             Self::AccountCap => "account_cap",
             Self::Step => "step",
-            Self::Quota(_) => "quota",
+            Self::Quota(..) => "quota",
             Self::Drought => "drought",
             Self::Override => "override",
             Self::NotSteerable => "not_steerable",
@@ -116,6 +120,7 @@ impl Coded for Hold {
             Self::Overshoot => "overshoot",
             Self::InFlight => "in_flight",
             Self::LowerLater => "lower_later",
+            Self::OtherHand => "other_hand",
             Self::QuietAfterStart => "quiet_after_start",
         }
     }

@@ -8,8 +8,8 @@ use crate::explain::{code, detail, sentence};
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
 use crate::observation::Shape;
 use crate::overrides::Order;
-use crate::planner::plan::{Because, Hold, Limit, NotDemandKind, Part, Reason, Subject};
-use crate::setup::{EnvironmentSetup, HandOff, QueueSetup, QuotaSetup, Setup, SqsSetup, Tempo};
+use crate::planner::plan::{Because, Hold, Limit, NotDemandKind, Part, QuotaPlan, Reason, Subject};
+use crate::setup::{EnvironmentSetup, HandOff, Limits, QueueSetup, QuotaSetup, Setup, SqsSetup, Tempo};
 use crate::units::{Span, Time, Vcpus};
 
 /// Every code with its details, what it is about and an example, as a Markdown table.
@@ -71,10 +71,14 @@ pub(crate) fn examples() -> Vec<Reason> {
         about_spot(Because::Recovered),
     ];
     examples.extend(limits().map(|limit| about_spot(Because::Limit(limit, many))));
-    examples.push(Reason {
-        subject: Subject::Environment(on_demand),
-        because: Because::Patience(later),
-    });
+    examples.extend([
+        about_spot(Because::BeyondQuota(QuotaIndex(0), example_row(), many)),
+        about_spot(Because::WithinQuota(QuotaIndex(0), example_row(), many)),
+        Reason {
+            subject: Subject::Environment(on_demand),
+            because: Because::Patience(later),
+        },
+    ]);
     examples.extend(holds().map(|hold| about_spot(Because::Hold(hold, later))));
     let age = Span::from_minutes(12);
     examples.extend([
@@ -101,13 +105,26 @@ pub(crate) fn examples() -> Vec<Reason> {
     examples
 }
 
+fn example_row() -> QuotaPlan {
+    QuotaPlan {
+        limit: Some(Vcpus::new(640)),
+        used_by_others: Some(Vcpus::new(96)),
+        held: Vcpus::new(320),
+        on_its_way: Vcpus::new(64),
+        reserve: Vcpus::ZERO,
+        overshoot: Vcpus::new(64),
+        granted: Vcpus::new(96),
+        left: Vcpus::ZERO,
+    }
+}
+
 fn limits() -> impl Iterator<Item = Limit> {
     [
         Limit::MaxVcpus,
         Limit::Cap,
         Limit::AccountCap,
         Limit::Step,
-        Limit::Quota(QuotaIndex(0)),
+        Limit::Quota(QuotaIndex(0), example_row()),
         Limit::Drought,
         Limit::Override,
         Limit::NotSteerable,
@@ -122,6 +139,7 @@ fn holds() -> impl Iterator<Item = Hold> {
         Hold::Updating,
         Hold::Overshoot,
         Hold::InFlight,
+        Hold::OtherHand,
         Hold::LowerLater,
         Hold::QuietAfterStart,
     ]
@@ -154,9 +172,9 @@ fn example_setup() -> Setup {
         without_job: Resources::default(),
         smallest: Vcpus::new(4),
         largest: Vcpus::new(64),
-        quota: Some(QuotaIndex(0)),
+        quotas: Vec::new(),
         launch_expected: Span::from_minutes(2),
-        enforce_max: false,
+        limits: Limits::Clamp,
     };
     Setup {
         environments: vec![
@@ -192,6 +210,7 @@ fn example_setup() -> Setup {
             reserve: Vcpus::ZERO,
         }],
         account_cap: Some(Vcpus::new(512)),
+        region: Some("eu-central-1".to_owned()),
         tempo: Tempo::default(),
     }
 }

@@ -86,12 +86,14 @@ pub(super) const fn decides(because: &Because) -> bool {
         | Because::Probing(_)
         | Because::Blind(..)
         | Because::HeldInVain
+        | Because::WithinQuota(..)
         | Because::MovesOn
         | Because::MaxRestored
         | Because::Ordered(..) => true,
         Because::Scheduled(_)
         | Because::Recovered
         | Because::Limit(..)
+        | Because::BeyondQuota(..)
         | Because::Patience(_)
         | Because::Hold(..)
         | Because::NotDemand(..)

@@ -37,9 +37,8 @@ fn environment(name: &str, purchase: Purchase, max: i64) -> ComputeEnvironment {
         types: vec![
             offered("c", resources(4, 8, 0)),
             offered("m", resources(8, 32, 0)),
-            offered("x", resources(8, 16, 0)),
+            offered("r", resources(8, 16, 0)),
         ],
-        quota_code: Some("L-34B43A08".to_owned()),
     }
 }
 
@@ -95,7 +94,7 @@ fn one(text: &str) -> Result<Compiled, String> {
 fn names_become_indices_and_defaults_are_filled_in() {
     let setup = one("[queues.\"*\"]\n").unwrap().setup;
     let spot = &setup.environments[0];
-    assert!(spot.covered && !spot.enforce_max && spot.cap.is_none());
+    assert!(spot.covered && !spot.enforces() && spot.cap.is_none());
     assert_eq!(spot.base, Vcpus::new(2), "the base is the operator's own minvCpus");
     assert_eq!(
         spot.fits,
@@ -107,7 +106,9 @@ fn names_become_indices_and_defaults_are_filled_in() {
         (4 * 1024 * 1024, Vcpus::ZERO)
     );
     assert_eq!((spot.smallest, spot.largest), (Vcpus::new(4), Vcpus::new(8)));
-    assert_eq!(spot.quota, Some(QuotaIndex::at(0)));
+    let quotas: Vec<QuotaIndex> = spot.quotas.iter().map(|share| share.quota).collect();
+    assert_eq!(quotas, [QuotaIndex::at(1)]);
+    assert_eq!(setup.quotas[1].code, "L-34B43A08");
     assert_eq!(
         setup.queues[1].environments,
         [EnvironmentIndex::at(0), EnvironmentIndex::at(1)]

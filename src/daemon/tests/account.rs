@@ -50,7 +50,6 @@ pub(crate) fn topology(min: i64) -> Topology {
             },
             per_hour: MicroUsd::new(768_000),
         }],
-        quota_code: None,
     };
     Topology {
         environments: vec![

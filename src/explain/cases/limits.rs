@@ -5,8 +5,9 @@ use insta::assert_snapshot;
 use super::{Story, environment, queue, spot_only};
 use crate::account::Platform;
 use crate::catalog::Purchase;
-use crate::ids::{QueueIndex, QuotaIndex};
+use crate::ids::QueueIndex;
 use crate::observation::{QuotaNow, Seen};
+use crate::planner::worlds::share;
 use crate::setup::{QuotaSetup, Setup};
 use crate::units::Vcpus;
 
@@ -39,7 +40,7 @@ fn each_limit_grants_what_it_can_and_is_named() {
     setup.account_cap = Some(Vcpus::new(90));
     tell(setup);
     let mut setup = spot_only();
-    setup.environments[0].quota = Some(QuotaIndex(0));
+    setup.environments[0].quotas = vec![share(0, 4, 64)];
     setup.quotas = vec![QuotaSetup {
         code: "L-34B43A08".to_owned(),
         limit: None,
