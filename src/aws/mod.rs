@@ -34,12 +34,12 @@ use tokio::sync::Semaphore;
 
 use crate::account::Topology;
 use crate::daemon::cloud::{
-    Answer, Cloud, EnvironmentRead, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged, Unread,
+    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged, Unread,
 };
 use crate::jobs::{JobSize, JobStatus};
 use crate::observation::{GapReason, InstancesNow, QuotaNow, SqsNow};
 use crate::planner::plan::Change;
-use crate::units::Span;
+use crate::units::{Span, Time};
 
 use calls::Calls;
 use errors::{failed, unread};
@@ -233,6 +233,11 @@ impl Cloud for Aws {
 
     async fn instances(&self, environment: &EnvironmentRead) -> Read<InstancesNow> {
         self.read_instances(environment).await
+    }
+
+    /// Not read yet: nothing is told, and nothing is taken for well.
+    async fn failed_launches(&self, _environment: &EnvironmentRead, _since: Time) -> Read<Vec<FailedLaunch>> {
+        Ok(Vec::new())
     }
 
     async fn messages(&self, sqs: &str) -> Read<SqsNow> {

@@ -4,13 +4,18 @@
 use std::collections::BTreeMap;
 
 use super::cadence::Part;
-use super::cloud::{EnvironmentRead, Unread};
+use super::cloud::{EnvironmentRead, FailedLaunch, Unread};
 use super::listing::Listed;
 use crate::catalog;
 use crate::ids::{EnvironmentIndex, QueueIndex};
-use crate::observation::{Gap, InstancesNow, NotDemand, Observation, QuotaNow, Seen, SqsNow, Tally};
+use crate::observation::{Gap, InstancesNow, NotDemand, Observation, QuotaNow, Refusal, Refused, Seen, SqsNow, Tally};
 use crate::setup::{EnvironmentSetup, Setup};
 use crate::units::{Span, Time, Vcpus};
+
+/// So many refused launches are kept per environment: enough to show what goes on, and to know those that are told twice.
+const REFUSED_MOST: usize = 20;
+/// Refused launches of before that are history.
+const REFUSED_FOR: Span = Span::from_minutes(60);
 
 /// What is seen, and what only people want to know of it.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +31,10 @@ pub(super) struct Sight {
     pub(super) queues_read: BTreeMap<String, QueueExtra>,
     /// When launches in an environment were last said to fail, by name. Not told by its instances.
     short: BTreeMap<String, Time>,
+    /// Launches that EC2 refused, latest last, by environment.
+    pub(super) refused: BTreeMap<String, Vec<FailedLaunch>>,
+    /// How many readings in a row have shown nothing new in an environment with an open raise, by name.
+    in_vain: BTreeMap<String, u32>,
     /// Tags of queues, by name.
     pub(super) queue_tags: BTreeMap<String, BTreeMap<String, String>>,
     /// Ages of oldest messages, by SQS source.
@@ -69,6 +78,8 @@ impl Sight {
         };
         self.read.retain(|name, _| environments.contains(name));
         self.short.retain(|name, _| environments.contains(name));
+        self.refused.retain(|name, _| environments.contains(name));
+        self.in_vain.retain(|name, _| environments.contains(name));
         self.queues_read.retain(|name, _| queues.contains(name));
         self.queue_tags.retain(|name, _| queues.contains(name));
         self.oldest.retain(|name, _| sqs.contains(name));
@@ -81,6 +92,7 @@ impl Sight {
     pub(super) fn parts(&self) -> Vec<Part> {
         let mut parts = vec![Part::Environments, Part::Queues, Part::Topology];
         parts.extend(self.environments.iter().cloned().map(Part::Instances));
+        parts.extend(self.environments.iter().cloned().map(Part::Launches));
         parts.extend(self.queues.iter().cloned().map(Part::Jobs));
         parts.extend(self.sqs.iter().cloned().map(Part::Messages));
         parts.extend(self.sqs.iter().cloned().map(Part::Oldest));
@@ -162,7 +174,7 @@ impl Sight {
             Part::Quota(code) => {
                 at(&self.quotas, &mut observation.quotas, code).is_some_and(|seen| open_gap(seen, gap))
             }
-            Part::Queues | Part::Oldest(_) | Part::Topology => false,
+            Part::Queues | Part::Launches(_) | Part::Oldest(_) | Part::Topology => false,
         };
         observation.generation += u64::from(changed);
         news
@@ -188,14 +200,65 @@ impl Sight {
     }
 
     pub(super) fn instances(&mut self, name: &str, began: Time, read: InstancesNow) {
+        let refused = self.last_refused(name);
         let read = InstancesNow {
             capacity_error: self.short.get(name).copied(),
+            refused,
             ..read
         };
-        let observation = &mut self.observation;
+        let (there, observation) = (read.there, &mut self.observation);
+        let mut grew = true;
         if let Some(seen) = at(&self.environments, &mut observation.instances, name) {
+            grew = seen.value().is_none_or(|before| there > before.there);
             observation.generation += u64::from(put(seen, Seen::Exactly(began, read)));
         }
+        let waits = self.environment(name).is_some_and(|environment| self.is_open(environment));
+        let in_vain = self.in_vain.entry(name.to_owned()).or_default();
+        *in_vain = if waits && !grew { in_vain.saturating_add(1) } else { 0 };
+    }
+
+    /// Launches that EC2 refused. Gives back those that were not known.
+    pub(super) fn launches(&mut self, name: &str, read: Vec<FailedLaunch>) -> Vec<FailedLaunch> {
+        let known = self.refused.entry(name.to_owned()).or_default();
+        let mut new: Vec<FailedLaunch> = read.into_iter().filter(|launch| !known.contains(launch)).collect();
+        new.sort_by_key(|launch| launch.at);
+        known.extend(new.iter().cloned());
+        known.sort_by_key(|launch| launch.at);
+        known.drain(..known.len().saturating_sub(REFUSED_MOST));
+        let shortage = known.iter().filter(|launch| kind(launch).is_shortage()).map(|launch| launch.at).max();
+        if let Some(latest) = shortage {
+            let short = self.short.entry(name.to_owned()).or_insert(latest);
+            *short = latest.max(*short);
+        }
+        let (refused, short) = (self.last_refused(name), self.short.get(name).copied());
+        let observation = &mut self.observation;
+        if let Some(instances) = at(&self.environments, &mut observation.instances, name).and_then(Seen::value_mut)
+            && (instances.refused, instances.capacity_error) != (refused, short)
+        {
+            (instances.refused, instances.capacity_error) = (refused, short);
+            observation.generation += 1;
+        }
+        new
+    }
+
+    /// From when on refused launches are of interest: those before are known, or were long ago.
+    pub(super) fn refused_since(&self, name: &str, now: Time) -> Time {
+        let last = self.refused.get(name).and_then(|known| known.last()).map(|launch| launch.at);
+        last.unwrap_or(Time::FAR_PAST).max(now - REFUSED_FOR)
+    }
+
+    fn last_refused(&self, name: &str) -> Option<Refused> {
+        let last = self.refused.get(name).and_then(|known| known.last());
+        last.map(|launch| Refused {
+            at: launch.at,
+            why: kind(launch),
+        })
+    }
+
+    /// Whether a raise is open and nothing comes: two readings have shown the same.
+    pub(super) fn is_stuck(&self, environment: EnvironmentIndex) -> bool {
+        let name = self.environments.get(environment.position());
+        self.is_open(environment) && name.and_then(|name| self.in_vain.get(name)).is_some_and(|times| *times >= 2)
     }
 
     pub(super) fn messages(&mut self, name: &str, began: Time, read: SqsNow) {
@@ -269,6 +332,11 @@ impl Sight {
         let now = self.observation.queues.get(queue.position())?;
         Some((&now.runnable, &now.placed))
     }
+}
+
+/// Why a launch was refused.
+pub(super) fn kind(launch: &FailedLaunch) -> Refusal {
+    Refusal::of(&launch.code, &launch.message)
 }
 
 /// What of an environment's instances a quota counts. Where it may be several, only what is told by type.

@@ -14,6 +14,7 @@ mod printable;
 mod table;
 
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
+use crate::observation::Refusal;
 use crate::overrides::Order;
 use crate::planner::plan::{Action, Because, Hold, Limit, NotDemandKind, Part, Plan, QuotaPlan, Reason, Subject};
 use crate::setup::Setup;
@@ -21,7 +22,7 @@ use crate::units::{Span, Time, Vcpus};
 
 pub use codes::{Coded, code, detail};
 pub use printable::{Printable, printable};
-pub(crate) use table::examples;
+pub(crate) use table::{examples, refusals};
 pub use table::reasons_table;
 
 /// An age beyond this means that the part was never read.
@@ -70,6 +71,7 @@ pub const fn precedence(because: &Because) -> u8 {
         | Because::WrongShape(_)
         | Because::Stalled(_)
         | Because::Drought(_)
+        | Because::LaunchRefused(..)
         | Because::DoubleLaunch(_) => 1,
         Because::Limit(..) | Because::BeyondQuota(..) | Because::WithinQuota(..) => 2,
         Because::Fallback(..)
@@ -144,6 +146,9 @@ fn because(setup: &Setup, subject: Subject, because: &Because) -> String {
                 "{vcpus} of what is asked for {go} beyond {}; limits = \"report\" lets that pass",
                 quota_row(setup, quota, &row)
             )
+        }
+        Because::LaunchRefused(why, time) => {
+            format!("EC2 refused a launch {}: {}", at(time), refused(setup, subject, why))
         }
         Because::WithinQuota(quota, row, max) => {
             format!("max is kept at {max} so that Batch stays within {}", quota_row(setup, quota, &row))
@@ -285,6 +290,31 @@ fn sqs_name(setup: &Setup, index: SqsIndex) -> String {
 fn quota_name(setup: &Setup, index: QuotaIndex) -> String {
     let code = setup.quotas.get(index.position()).map(|setup| &setup.code);
     code.map_or_else(|| format!("number {}", index.0), |code| printable(code).to_string())
+}
+
+/// Why EC2 refused a launch. Whose quota it was is known where the environment draws from one only.
+fn refused(setup: &Setup, subject: Subject, why: Refusal) -> String {
+    let environment = match subject {
+        Subject::Environment(index) => setup.environments.get(index.position()),
+        Subject::Queue(_) | Subject::Sqs(_) => None,
+    };
+    let shares = environment.map_or(&[][..], |environment| &environment.quotas);
+    let quota = |code: &str| match shares {
+        [one] => {
+            let (name, link) = (quota_name(setup, one.quota), quota_link(setup, one.quota));
+            format!("{code}, service quota {name} is used up; {link}")
+        }
+        _ => {
+            let names: Vec<String> = shares.iter().map(|share| quota_name(setup, share.quota)).collect();
+            format!("{code}, a service quota is used up: {}", names.join(" or "))
+        }
+    };
+    match why {
+        Refusal::VcpuLimit => quota("VcpuLimitExceeded"),
+        Refusal::SpotLimit => quota("MaxSpotInstanceCountExceeded"),
+        Refusal::Capacity => "it has no capacity there".to_owned(),
+        Refusal::Other => "for a reason that more capacity does not cure; `autotune status` has its words".to_owned(),
+    }
 }
 
 /// A service quota with its row of the ledger, and where to ask for more of it.

@@ -94,6 +94,7 @@ pub(super) const fn decides(because: &Because) -> bool {
         | Because::Recovered
         | Because::Limit(..)
         | Because::BeyondQuota(..)
+        | Because::LaunchRefused(..)
         | Because::Patience(_)
         | Because::Hold(..)
         | Because::NotDemand(..)

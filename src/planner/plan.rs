@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::forecast::ForecastName;
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
+use crate::observation::Refusal;
 use crate::overrides::Order;
 use crate::planner::Inputs;
 use crate::planner::memory::{EnvironmentMemory, QueueMemory, SqsMemory};
@@ -278,6 +279,8 @@ pub enum Because {
     Limit(Limit, Vcpus),
     /// This much of what is asked for goes beyond a service quota that is only reported.
     BeyondQuota(QuotaIndex, QuotaPlan, Vcpus),
+    /// EC2 refused a launch at this time, and nothing has come since.
+    LaunchRefused(Refusal, Time),
     /// maxvCpus is kept at this, below the operator's value, so that Batch itself stays within a service quota.
     WithinQuota(QuotaIndex, QuotaPlan, Vcpus),
     /// On-Demand is not paid for before this time.

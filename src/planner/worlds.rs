@@ -316,6 +316,7 @@ fn observe((setup, environments, queues, limits): Raw) -> (Setup, Observation) {
                 capacity_error: (ahead % 7 == 0).then_some(NOW - Span::from_seconds(30)),
                 registered: (ahead % 3 == 0).then_some(NOW - Span::from_seconds(90)),
                 types: types_of(&setup.environments[position], instances, ahead),
+                refused: None,
             },
         );
     }

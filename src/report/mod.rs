@@ -13,7 +13,7 @@ mod table;
 mod timeline;
 
 pub use json::schema;
-pub use status::status;
+pub use status::{quota_line, status};
 pub use timeline::Timeline;
 
 use crate::simulate::compare::Compared;

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::plain;
 use super::table::TABLE_WIDTH;
-use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus, Snapshot, SqsStatus};
+use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus, QuotaStatus, Snapshot, SqsStatus};
 use crate::overrides::{Order, Override};
 use crate::units::{Span, Time, Vcpus};
 
@@ -102,16 +102,19 @@ fn head(snapshot: &Snapshot) -> String {
         }
     }
     for quota in &snapshot.quotas {
-        let known = |vcpus: Option<Vcpus>| vcpus.map_or_else(|| "unknown".to_owned(), |vcpus| vcpus.to_string());
-        let _ = writeln!(
-            text,
-            "quota {}: limit {}, used by others {}",
-            plain(&quota.code),
-            known(quota.limit_vcpus),
-            known(quota.used_by_others_vcpus)
-        );
+        text.push_str(&quota_line(quota));
     }
     text
+}
+
+/// A row of the ledger of service quotas.
+pub fn quota_line(quota: &QuotaStatus) -> String {
+    let left = match quota.left_vcpus {
+        Some(left) => format!("; {} left", left.get()),
+        None => String::new(),
+    };
+    let (code, sentence, link) = (plain(&quota.code), plain(&quota.sentence), plain(&quota.link));
+    format!("quota {code}: {sentence} vCPUs{left} ({link})\n")
 }
 
 /// What people ordered, and for how much longer.
@@ -270,7 +273,7 @@ fn sheet(headings: &[&str], numbers: std::ops::Range<usize>, rows: Vec<Vec<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::snapshot::{QuotaStatus, Told};
+    use crate::daemon::snapshot::Told;
 
     const NOW: Time = Time::from_seconds(1_767_258_000);
 
@@ -348,7 +351,10 @@ mod tests {
             quotas: vec![QuotaStatus {
                 code: "L-34B43A08".to_owned(),
                 limit_vcpus: Some(Vcpus::new(5)),
-                used_by_others_vcpus: None,
+                left_vcpus: Some(Vcpus::new(1)),
+                sentence: "limit 5, the use of others unknown, our environments hold 2, 2 kept for overshoot".to_owned(),
+                link: "https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08".to_owned(),
+                ..QuotaStatus::default()
             }],
             leads: true,
             ..Snapshot::default()

@@ -10,7 +10,7 @@ use crate::catalog::{Purchase, Resources};
 use crate::clock::{self, Clock};
 use crate::control::Outcome;
 use crate::daemon::cloud::{
-    Answer, Cloud, EnvironmentRead, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged, Unread,
+    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged, Unread,
 };
 use crate::daemon::store::Kept;
 use crate::jobs::{JobSeen, JobSize, JobStatus};
@@ -86,6 +86,8 @@ pub(crate) struct State {
     pub(crate) log: Vec<String>,
     /// Reads by name of the call.
     pub(crate) reads: BTreeMap<String, u32>,
+    /// Launches that EC2 refused, by environment.
+    pub(crate) refused: BTreeMap<String, Vec<FailedLaunch>>,
     /// Calls that never answer, such as `instances spot`.
     pub(crate) hang: BTreeSet<String>,
     /// Calls that fail; `*` is every one.
@@ -129,6 +131,7 @@ impl Account {
             children: Vec::new(),
             log: Vec::new(),
             reads: BTreeMap::new(),
+            refused: BTreeMap::new(),
             hang: BTreeSet::new(),
             fail: BTreeSet::new(),
             panic: BTreeSet::new(),
@@ -396,6 +399,12 @@ impl Cloud for Account {
             },
             ..InstancesNow::default()
         })
+    }
+
+    async fn failed_launches(&self, environment: &EnvironmentRead, since: Time) -> Read<Vec<FailedLaunch>> {
+        self.read(&format!("launches {}", environment.name)).await?;
+        let failed = |state: &State| state.refused.get(&environment.name).cloned().unwrap_or_default();
+        Ok(self.with(|state| failed(state).into_iter().filter(|launch| launch.at > since).collect()))
     }
 
     async fn messages(&self, _sqs: &str) -> Read<SqsNow> {

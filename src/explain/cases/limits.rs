@@ -56,8 +56,8 @@ fn each_limit_grants_what_it_can_and_is_named() {
     09:00:00 spot: 368 vCPUs more are wanted, but one update adds at most the policy's step of 32 vCPUs
     09:00:00 * spot: min 0 -> 90, desired 64 -> 90 vCPUs: 26 vCPUs of RUNNABLE jobs wait
     09:00:00 spot: 374 vCPUs more are wanted, but the policy's cap of 90 vCPUs on all environments together is reached
-    09:00:00 * spot: min 0 -> 210, desired 64 -> 210 vCPUs: 146 vCPUs of RUNNABLE jobs wait
-    09:00:00 spot: 254 vCPUs more are wanted, but service quota L-34B43A08 is used up, less its reserve and one instance's overshoot per environment
+    09:00:00 * spot: min 0 -> 186, desired 64 -> 186 vCPUs: 122 vCPUs of RUNNABLE jobs wait
+    09:00:00 spot: 278 vCPUs more are wanted, but that is all there is of service quota L-34B43A08: limit 400, others use 100, our environments hold 64, 122 granted now, 50 reserved by the policy, 64 kept for overshoot; https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08
     ");
 }
 

@@ -50,7 +50,14 @@ fn a_quota_is_reported_clamped_to_or_enforced() {
         story.plan();
         told.push_str(&story.told);
     }
-    assert_snapshot!(told, @"");
+    assert_snapshot!(told, @r#"
+    09:00:00 * spot: min 0 -> 144, desired 64 -> 144 vCPUs: 80 vCPUs of RUNNABLE jobs wait
+    09:00:00 spot: 64 vCPUs of what is asked for go beyond service quota L-34B43A08: limit 160, others use 16, our environments hold 64, 80 granted now, 64 kept for overshoot; https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08; limits = "report" lets that pass
+    09:00:00 * spot: min 0 -> 80, desired 64 -> 80 vCPUs: 16 vCPUs of RUNNABLE jobs wait
+    09:00:00 spot: 64 vCPUs more are wanted, but that is all there is of service quota L-34B43A08: limit 160, others use 16, our environments hold 64, 16 granted now, 64 kept for overshoot; https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08
+    09:00:00 * spot: min 0 -> 80, desired 64 -> 80, max 256 -> 80 vCPUs: 16 vCPUs of RUNNABLE jobs wait
+    09:00:00 spot: 64 vCPUs more are wanted, but that is all there is of service quota L-34B43A08: limit 160, others use 16, our environments hold 64, 16 granted now, 64 kept for overshoot; https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08
+    "#);
 }
 
 /// Types of two classes: a job that needs a GPU comes from one quota, any other job may come from both.
@@ -113,7 +120,20 @@ fn an_ask_fits_into_every_quota_that_batch_may_take_it_from() {
         limit(story, 1, 0, 0);
         wants_gpu(story, 3);
     });
-    assert_snapshot!(told, @"");
+    assert_snapshot!(told, @"
+    any job: both, and the running instance may be of either
+    09:00:00 * spot: min 0 -> 136, desired 64 -> 136 vCPUs: 72 vCPUs of RUNNABLE jobs wait
+    09:00:00 spot: 88 vCPUs more are wanted, but that is all there is of service quota L-3819A6DF: limit 200, others use 0, our environments hold 0, 64 on its way, 72 granted now, 64 kept for overshoot; https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-3819A6DF
+    it is told to be of the first
+    09:00:00 * spot: min 0 -> 200, desired 64 -> 200 vCPUs: 136 vCPUs of RUNNABLE jobs wait
+    09:00:00 spot: 24 vCPUs more are wanted, but that is all there is of service quota L-3819A6DF: limit 200, others use 0, our environments hold 0, 136 granted now, 64 kept for overshoot; https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-3819A6DF
+    jobs for GPUs only draw from the second
+    09:00:00 * spot: min 0 -> 112, desired 64 -> 112 vCPUs: 48 vCPUs of RUNNABLE jobs wait
+    nothing can be launched under the second: the first suffices
+    09:00:00 * spot: min 0 -> 144, desired 64 -> 144 vCPUs: 80 vCPUs of RUNNABLE jobs wait
+    but not for GPUs
+    09:00:00 spot: 48 vCPUs more are wanted, but that is all there is of service quota L-3819A6DF: limit 0, others use 0, our environments hold 0; https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-3819A6DF
+    ");
 }
 
 /// Where Batch itself would run into the quota, max is lowered, follows what is needed, and goes back.
@@ -129,7 +149,19 @@ fn an_enforced_quota_lowers_max_and_gives_it_back() {
     story.instances(0, 2, 128).placed(0, 4, 32).runnable(0, 4, 18).after(180);
     limit(&mut story, 0, 1000, 100);
     story.runnable(0, 4, 0).after(60);
-    assert_snapshot!(story.told, @"");
+    assert_snapshot!(story.told, @"
+    09:00:00 * spot: max 256 -> 136 vCPUs: max is kept at 136 vCPUs so that Batch stays within service quota L-34B43A08: limit 300, others use 100, our environments hold 0, 64 kept for overshoot; https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08
+    09:00:20 ondemand: On-Demand is not paid for before 2026-01-01T09:04:20Z
+    09:00:20 spot: 64 vCPUs more are wanted, but maxvCpus is reached
+    09:00:20 spot: max is kept at 136 vCPUs so that Batch stays within service quota L-34B43A08: limit 300, others use 100, our environments hold 0, 136 granted now, 64 kept for overshoot; https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08
+    09:00:20 spot: Batch may act first until 2026-01-01T09:00:40Z
+    09:03:20 * spot: min 0 -> 136, desired 0 -> 136 vCPUs: 8 vCPUs of RUNNABLE jobs wait
+    09:03:20 ondemand: On-Demand is not paid for before 2026-01-01T09:04:20Z
+    09:03:20 spot: 64 vCPUs more are wanted, but maxvCpus is reached
+    09:03:20 spot: max is kept at 136 vCPUs so that Batch stays within service quota L-34B43A08: limit 300, others use 100, our environments hold 128, 8 granted now, 64 kept for overshoot; https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08
+    09:04:20 * spot: max 136 -> 256 vCPUs: max goes back to the operator's value
+    09:04:20 spot: less is wanted; min is lowered at 2026-01-01T09:05:20Z if that lasts
+    ");
 }
 
 #[test]
@@ -138,5 +170,12 @@ fn a_max_that_another_hand_changes_is_left_alone() {
     story.plan();
     story.environment_mut(0).max_vcpus = Vcpus::new(200);
     story.after(60).after(3600);
-    assert_snapshot!(story.told, @"");
+    assert_snapshot!(story.told, @"
+    09:00:00 * spot: min 0 -> 80, desired 64 -> 80, max 256 -> 80 vCPUs: 16 vCPUs of RUNNABLE jobs wait
+    09:00:00 spot: 64 vCPUs more are wanted, but that is all there is of service quota L-34B43A08: limit 160, others use 16, our environments hold 64, 16 granted now, 64 kept for overshoot; https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08
+    09:01:00 spot: 64 vCPUs more are wanted, but that is all there is of service quota L-34B43A08: limit 160, others use 16, our environments hold 64, 16 on its way, 64 kept for overshoot; https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08
+    09:01:00 spot: another hand changed max; it is left alone until 2026-01-01T10:01:00Z
+    10:01:00 * spot: min 80 -> 64, max 200 -> 80 vCPUs: no capacity comes; it is asked for again at 2026-01-01T10:16:00Z
+    10:01:00 spot: 80 vCPUs more are wanted, but little is asked until a launch succeeds here
+    ");
 }
