@@ -75,14 +75,19 @@ fn count(instances: &[ContainerInstance]) -> InstancesNow {
         .into_iter()
         .map(|(free, instances)| Room { free, instances })
         .collect();
-    now.types = types.into_iter().map(|(name, vcpus)| (name.to_owned(), vcpus)).collect();
+    now.types = types
+        .into_iter()
+        .map(|(name, vcpus)| (name.to_owned(), vcpus))
+        .collect();
     now
 }
 
 /// The agent registers it as an attribute.
 fn instance_type(instance: &ContainerInstance) -> Option<&str> {
     let mut attributes = instance.attributes().iter();
-    attributes.find(|attribute| attribute.name() == "ecs.instance-type")?.value()
+    attributes
+        .find(|attribute| attribute.name() == "ecs.instance-type")?
+        .value()
 }
 
 /// Room for part of a vCPU is room for no job.

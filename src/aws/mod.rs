@@ -34,7 +34,8 @@ use tokio::sync::Semaphore;
 
 use crate::account::Topology;
 use crate::daemon::cloud::{
-    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged, Unread,
+    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged,
+    Unread,
 };
 use crate::jobs::{JobSize, JobStatus};
 use crate::observation::{GapReason, InstancesNow, QuotaNow, SqsNow};

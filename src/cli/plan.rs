@@ -92,7 +92,8 @@ fn text(looked: &Looked, steps: &[Step]) -> String {
 /// The rows of service quotas.
 fn ledger(looked: &Looked, step: &Step) -> Vec<QuotaStatus> {
     let rows = step.quotas.iter().enumerate();
-    rows.map(|(at, row)| QuotaStatus::of(&looked.setup, QuotaIndex::at(at), row)).collect()
+    rows.map(|(at, row)| QuotaStatus::of(&looked.setup, QuotaIndex::at(at), row))
+        .collect()
 }
 
 /// Version 1 of the JSON document.

@@ -292,8 +292,10 @@ pub struct Load {
     pub events: bool,
     /// Queues whose jobs change all the time.
     pub busy_queues: usize,
-    /// Environments with an open raise, in which nothing comes yet.
+    /// Environments with an open raise.
     pub open: usize,
+    /// Those of them in which nothing comes.
+    pub stuck: usize,
     /// Events per minute.
     pub events_per_minute: i64,
 }
@@ -315,6 +317,7 @@ pub fn calls_per_minute(periods: &Periods, load: &Load) -> f64 {
     });
     let quiet = load.queues.saturating_sub(load.busy_queues);
     let closed = load.environments.saturating_sub(load.open);
+    let moving = load.environments.saturating_sub(load.stuck);
     let receipts = if load.events {
         60.0 / HINTS_WAIT.seconds_f64() + 2.0 * i64_to_f64(load.events_per_minute) / 10.0
     } else {
@@ -324,8 +327,8 @@ pub fn calls_per_minute(periods: &Periods, load: &Load) -> f64 {
         + cost(1, &Part::Queues, periods.environments)
         + cost(closed, &Part::Instances(name()), periods.instances)
         + cost(load.open, &Part::Instances(name()), periods.instances_open)
-        + cost(closed, &Part::Launches(name()), periods.instances)
-        + cost(load.open, &Part::Launches(name()), periods.instances_open)
+        + cost(moving, &Part::Launches(name()), periods.instances)
+        + cost(load.stuck, &Part::Launches(name()), periods.instances_open)
         + cost(load.sqs, &Part::Messages(name()), periods.messages)
         + cost(load.sqs, &Part::Oldest(name()), periods.oldest)
         + cost(load.quotas, &Part::Quota(name()), periods.slow)

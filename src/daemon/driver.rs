@@ -403,7 +403,7 @@ impl<C: Cloud> Driver<C> {
             Some(Found::Launches(launches)) => {
                 if let Part::Launches(name) = part {
                     let new = self.sight.launches(name, launches);
-                    self.teller.refused(name, &new, &self.options.metrics);
+                    super::telling::refused(name, &new, &self.options.metrics);
                 }
             }
             Some(Found::Topology(topology, guards)) => self.recompile(None, Some((*topology, guards, began))),

@@ -212,7 +212,9 @@ impl Sight {
             grew = seen.value().is_none_or(|before| there > before.there);
             observation.generation += u64::from(put(seen, Seen::Exactly(began, read)));
         }
-        let waits = self.environment(name).is_some_and(|environment| self.is_open(environment));
+        let waits = self
+            .environment(name)
+            .is_some_and(|environment| self.is_open(environment));
         let in_vain = self.in_vain.entry(name.to_owned()).or_default();
         *in_vain = if waits && !grew { in_vain.saturating_add(1) } else { 0 };
     }
@@ -225,7 +227,11 @@ impl Sight {
         known.extend(new.iter().cloned());
         known.sort_by_key(|launch| launch.at);
         known.drain(..known.len().saturating_sub(REFUSED_MOST));
-        let shortage = known.iter().filter(|launch| kind(launch).is_shortage()).map(|launch| launch.at).max();
+        let shortage = known
+            .iter()
+            .filter(|launch| kind(launch).is_shortage())
+            .map(|launch| launch.at)
+            .max();
         if let Some(latest) = shortage {
             let short = self.short.entry(name.to_owned()).or_insert(latest);
             *short = latest.max(*short);
@@ -243,7 +249,11 @@ impl Sight {
 
     /// From when on refused launches are of interest: those before are known, or were long ago.
     pub(super) fn refused_since(&self, name: &str, now: Time) -> Time {
-        let last = self.refused.get(name).and_then(|known| known.last()).map(|launch| launch.at);
+        let last = self
+            .refused
+            .get(name)
+            .and_then(|known| known.last())
+            .map(|launch| launch.at);
         last.unwrap_or(Time::FAR_PAST).max(now - REFUSED_FOR)
     }
 
@@ -258,7 +268,10 @@ impl Sight {
     /// Whether a raise is open and nothing comes: two readings have shown the same.
     pub(super) fn is_stuck(&self, environment: EnvironmentIndex) -> bool {
         let name = self.environments.get(environment.position());
-        self.is_open(environment) && name.and_then(|name| self.in_vain.get(name)).is_some_and(|times| *times >= 2)
+        self.is_open(environment)
+            && name
+                .and_then(|name| self.in_vain.get(name))
+                .is_some_and(|times| *times >= 2)
     }
 
     pub(super) fn messages(&mut self, name: &str, began: Time, read: SqsNow) {
@@ -341,7 +354,12 @@ pub(super) fn kind(launch: &FailedLaunch) -> Refusal {
 
 /// What of an environment's instances a quota counts. Where it may be several, only what is told by type.
 fn held_under(environment: &EnvironmentSetup, instances: &InstancesNow, code: &str, setup: &Setup) -> Vcpus {
-    let codes = || environment.quotas.iter().filter_map(|share| setup.quotas.get(share.quota.position()));
+    let codes = || {
+        environment
+            .quotas
+            .iter()
+            .filter_map(|share| setup.quotas.get(share.quota.position()))
+    };
     if !codes().any(|quota| quota.code == code) {
         return Vcpus::ZERO;
     }

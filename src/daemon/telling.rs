@@ -16,7 +16,7 @@ use crate::journal::{Names, Said, Tick};
 use crate::metrics::Metrics;
 use crate::observation::Seen;
 use crate::planner::plan::{Because, QuotaPlan, Subject};
-use crate::setup::Setup;
+use crate::setup::{EnvironmentSetup, Setup};
 use crate::units::{Span, Time, to_u64};
 
 /// Ticks with the same reasons are noted this often at most: numbers move with every reading.
@@ -62,19 +62,6 @@ impl Teller {
             // Whether updates are possible shows with the next update only.
             self.troubles.remove(environment);
             tracing::info!(environment = %printable(environment), "The guard can be armed again");
-        }
-    }
-
-    /// EC2 refused launches: the last of each kind is logged.
-    pub(super) fn refused(&self, environment: &str, launches: &[FailedLaunch], metrics: &Metrics) {
-        for why in explain::refusals() {
-            let own = launches.iter().filter(|launch| kind(launch) == why);
-            metrics.refused(environment, why, to_u64(own.clone().count()));
-            if let Some(last) = own.last() {
-                let (environment, message) = (printable(environment), printable(&last.message));
-                let (at, code) = (last.at, printable(&last.code));
-                tracing::warn!(%environment, %at, %code, %message, "EC2 refused a launch");
-            }
         }
     }
 
@@ -169,6 +156,19 @@ fn names(setup: &Setup) -> Names {
             .map(|setup| setup.environments.iter().filter_map(environment).collect())
             .collect(),
         sqs_queues: sources.map(|setup| queue(setup.queue).unwrap_or_default()).collect(),
+    }
+}
+
+/// EC2 refused launches: all are counted, and the last of each kind is logged.
+pub(super) fn refused(environment: &str, launches: &[FailedLaunch], metrics: &Metrics) {
+    for why in explain::refusals() {
+        let own: Vec<&FailedLaunch> = launches.iter().filter(|launch| kind(launch) == why).collect();
+        metrics.refused(environment, why, to_u64(own.len()));
+        if let Some(last) = own.last() {
+            let (environment, message) = (printable(environment), printable(&last.message));
+            let (at, code) = (last.at, printable(&last.code));
+            tracing::warn!(%environment, %at, %code, %message, "EC2 refused a launch");
+        }
     }
 }
 
@@ -284,26 +284,7 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
         ],
         now,
     );
-    let name = printable(&setup.name);
-    if let Some(min) = driver.controller.yielded(index) {
-        let sentence = format!("{name}: another hand set min to {min}; it is left alone");
-        said.insert(0, Told::new("yielded", sentence));
-    }
-    if let Some(last) = driver.sight.refused.get(&setup.name).and_then(|known| known.last())
-        && plan_says_refused(driver, index)
-    {
-        said.push(Told::new("launch_refused", in_their_words(&name, last)));
-    }
-    if let Some(trouble) = driver.teller.troubles.get(&setup.name) {
-        said.insert(0, Told::new("refused", format!("{name}: {}", printable(trouble))));
-    }
-    if let Some(read) = driver.sight.read.get(&setup.name)
-        && !levels.valid
-        && !read.status_reason.is_empty()
-    {
-        let sentence = format!("{name}: not VALID: {}", printable(&read.status_reason));
-        said.insert(0, Told::new("not_valid", sentence));
-    }
+    troubles(driver, index, setup, &mut said);
     Some(EnvironmentStatus {
         name: setup.name.clone(),
         purchase: match setup.purchase {
@@ -331,6 +312,30 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
         refused,
         reasons: said,
     })
+}
+
+/// What the plan does not know: another hand, refusals in the words of the service, what makes the environment INVALID.
+fn troubles<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, setup: &EnvironmentSetup, said: &mut Vec<Told>) {
+    let name = printable(&setup.name);
+    if let Some(min) = driver.controller.yielded(index) {
+        let sentence = format!("{name}: another hand set min to {min}; it is left alone");
+        said.insert(0, Told::new("yielded", sentence));
+    }
+    if let Some(last) = driver.sight.refused.get(&setup.name).and_then(|known| known.last())
+        && plan_says_refused(driver, index)
+    {
+        said.push(Told::new("launch_refused", in_their_words(&name, last)));
+    }
+    if let Some(trouble) = driver.teller.troubles.get(&setup.name) {
+        said.insert(0, Told::new("refused", format!("{name}: {}", printable(trouble))));
+    }
+    if let Some(read) = driver.sight.read.get(&setup.name)
+        && !read.now.valid
+        && !read.status_reason.is_empty()
+    {
+        let sentence = format!("{name}: not VALID: {}", printable(&read.status_reason));
+        said.insert(0, Told::new("not_valid", sentence));
+    }
 }
 
 /// Whether the plan still speaks of a refused launch: nothing has come since.

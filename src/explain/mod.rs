@@ -22,8 +22,8 @@ use crate::units::{Span, Time, Vcpus};
 
 pub use codes::{Coded, code, detail};
 pub use printable::{Printable, printable};
-pub(crate) use table::{examples, refusals};
 pub use table::reasons_table;
+pub(crate) use table::{examples, refusals};
 
 /// An age beyond this means that the part was never read.
 const NEVER: Span = Span::from_minutes(100 * 365 * 24 * 60);
@@ -140,19 +140,12 @@ fn because(setup: &Setup, subject: Subject, because: &Because) -> String {
             let denied = verb(vcpus.get(), "is", "are");
             format!("{vcpus} more {denied} wanted, {}", limited_by(setup, subject, limit))
         }
-        Because::BeyondQuota(quota, row, vcpus) => {
-            let go = verb(vcpus.get(), "goes", "go");
-            format!(
-                "{vcpus} of what is asked for {go} beyond {}; limits = \"report\" lets that pass",
-                quota_row(setup, quota, &row)
-            )
-        }
-        Because::LaunchRefused(why, time) => {
-            format!("EC2 refused a launch {}: {}", at(time), refused(setup, subject, why))
-        }
+        Because::BeyondQuota(quota, row, vcpus) => beyond_quota(setup, quota, &row, vcpus),
         Because::WithinQuota(quota, row, max) => {
-            format!("max is kept at {max} so that Batch stays within {}", quota_row(setup, quota, &row))
+            let row = quota_row(setup, quota, &row);
+            format!("max is kept at {max} so that Batch stays within {row}")
         }
+        Because::LaunchRefused(why, time) => refused(setup, subject, why, time),
         Because::Patience(time) => format!("On-Demand is not paid for before {}", moment(time)),
         Because::Hold(hold, until) => held_by(hold, until),
         Because::Blind(part, age) => blind(part, age),
@@ -292,34 +285,43 @@ fn quota_name(setup: &Setup, index: QuotaIndex) -> String {
     code.map_or_else(|| format!("number {}", index.0), |code| printable(code).to_string())
 }
 
+fn beyond_quota(setup: &Setup, quota: QuotaIndex, row: &QuotaPlan, vcpus: Vcpus) -> String {
+    let (go, row) = (verb(vcpus.get(), "goes", "go"), quota_row(setup, quota, row));
+    format!("{vcpus} of what is asked for {go} beyond {row}; limits = \"report\" lets that pass")
+}
+
 /// Why EC2 refused a launch. Whose quota it was is known where the environment draws from one only.
-fn refused(setup: &Setup, subject: Subject, why: Refusal) -> String {
+fn refused(setup: &Setup, subject: Subject, why: Refusal, time: Time) -> String {
     let environment = match subject {
         Subject::Environment(index) => setup.environments.get(index.position()),
         Subject::Queue(_) | Subject::Sqs(_) => None,
     };
     let shares = environment.map_or(&[][..], |environment| &environment.quotas);
-    let quota = |code: &str| match shares {
-        [one] => {
+    let quota = |code: &str| {
+        if let [one] = shares {
             let (name, link) = (quota_name(setup, one.quota), quota_link(setup, one.quota));
-            format!("{code}, service quota {name} is used up; {link}")
+            return format!("{code}, service quota {name} is used up; {link}");
         }
-        _ => {
-            let names: Vec<String> = shares.iter().map(|share| quota_name(setup, share.quota)).collect();
-            format!("{code}, a service quota is used up: {}", names.join(" or "))
-        }
+        let names: Vec<String> = shares.iter().map(|share| quota_name(setup, share.quota)).collect();
+        format!("{code}, a service quota is used up: {}", names.join(" or "))
     };
-    match why {
+    let why = match why {
         Refusal::VcpuLimit => quota("VcpuLimitExceeded"),
         Refusal::SpotLimit => quota("MaxSpotInstanceCountExceeded"),
         Refusal::Capacity => "it has no capacity there".to_owned(),
         Refusal::Other => "for a reason that more capacity does not cure; `autotune status` has its words".to_owned(),
-    }
+    };
+    format!("EC2 refused a launch {}: {why}", at(time))
 }
 
 /// A service quota with its row of the ledger, and where to ask for more of it.
 fn quota_row(setup: &Setup, index: QuotaIndex, row: &QuotaPlan) -> String {
-    format!("service quota {}: {}; {}", quota_name(setup, index), ledger(row), quota_link(setup, index))
+    format!(
+        "service quota {}: {}; {}",
+        quota_name(setup, index),
+        ledger(row),
+        quota_link(setup, index)
+    )
 }
 
 /// A row of the ledger in words; what is nothing is left out.
@@ -351,7 +353,10 @@ pub fn quota_link(setup: &Setup, index: QuotaIndex) -> String {
         Some(region) => format!("{}.console.aws.amazon.com", printable(region)),
         None => "console.aws.amazon.com".to_owned(),
     };
-    format!("https://{host}/servicequotas/home/services/ec2/quotas/{}", quota_name(setup, index))
+    format!(
+        "https://{host}/servicequotas/home/services/ec2/quotas/{}",
+        quota_name(setup, index)
+    )
 }
 
 /// A time after a verb.

@@ -121,7 +121,13 @@ fn example_row() -> QuotaPlan {
 
 /// All of them.
 pub(crate) fn refusals() -> impl Iterator<Item = Refusal> {
-    [Refusal::VcpuLimit, Refusal::SpotLimit, Refusal::Capacity, Refusal::Other].into_iter()
+    [
+        Refusal::VcpuLimit,
+        Refusal::SpotLimit,
+        Refusal::Capacity,
+        Refusal::Other,
+    ]
+    .into_iter()
 }
 
 fn limits() -> impl Iterator<Item = Limit> {
@@ -344,6 +350,10 @@ mod tests {
         | `limit` | `drought` | environment | spot: 64 vCPUs more are wanted, but little is asked until a launch succeeds here |
         | `limit` | `override` | environment | spot: 64 vCPUs more are wanted, but a person stopped it for now |
         | `limit` | `not_steerable` | environment | spot: 64 vCPUs more are wanted, but the environment cannot be steered as it is (platform, policy, state or sight) |
+        | `launch_refused` | `vcpu_limit` | environment | spot: EC2 refused a launch at 2026-01-01T09:00:00Z: VcpuLimitExceeded, service quota L-34B43A08 is used up; https://eu-central-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08 |
+        | `launch_refused` | `spot_limit` | environment | spot: EC2 refused a launch at 2026-01-01T09:00:00Z: MaxSpotInstanceCountExceeded, service quota L-34B43A08 is used up; https://eu-central-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08 |
+        | `launch_refused` | `capacity` | environment | spot: EC2 refused a launch at 2026-01-01T09:00:00Z: it has no capacity there |
+        | `launch_refused` | `other` | environment | spot: EC2 refused a launch at 2026-01-01T09:00:00Z: for a reason that more capacity does not cure; `autotune status` has its words |
         | `beyond_quota` |  | environment | spot: 64 vCPUs of what is asked for go beyond service quota L-34B43A08: limit 640, others use 96, our environments hold 320, 64 on its way, 96 granted now, 64 kept for overshoot; https://eu-central-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08; limits = "report" lets that pass |
         | `within_quota` |  | environment | spot: max is kept at 64 vCPUs so that Batch stays within service quota L-34B43A08: limit 640, others use 96, our environments hold 320, 64 on its way, 96 granted now, 64 kept for overshoot; https://eu-central-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08 |
         | `patience` |  | environment | on-demand: On-Demand is not paid for before 2026-01-01T09:00:00Z |

@@ -141,7 +141,7 @@ const HEAD: &str = r#"# Metrics
 
 Made by `autotune schema metrics`; a test fails where this file is stale. The daemon serves them at `/metrics`, in the text format 0.0.4.
 
-**Series.** At most 60, and 40 more per compute environment and per job queue; besides one for each answer that AWS gives to an
+**Series.** At most 60, 10 more per service quota, and 40 more per compute environment and per job queue; besides one for each answer that AWS gives to an
 operation, 100 at most. All exist at 0 from the moment a setup is in force, and go with what they are about. Labels have small closed
 sets of values; none is a job, and none is `job`, `instance` or `namespace`, which a scrape sets itself.
 

@@ -87,7 +87,10 @@ impl Case<'_> {
         if let Some(until) = plan.scratch.environments[self.environment.position()].max_left_until {
             self.hold(plan, Hold::OtherHand, until);
         }
-        let kept = self.pool.maximum.filter(|kept| self.now.max_vcpus == kept.ordered && kept.ordered < kept.operators);
+        let kept = self
+            .pool
+            .maximum
+            .filter(|kept| self.now.max_vcpus == kept.ordered && kept.ordered < kept.operators);
         if let Some((quota, kept)) = kept.and_then(|kept| Some((kept.quota?, kept.ordered))) {
             self.say(plan, Because::WithinQuota(quota, ledger(plan, quota), kept));
         }
@@ -337,10 +340,17 @@ impl Case<'_> {
         let now = self.now;
         let enforces = self.setup.enforces();
         let dry = enforces && matches!(memory.supply, Supply::Drought { .. });
-        memory.max_dry = memory.max_dry.filter(|max| dry && *max >= now.desired_vcpus).or_else(|| {
-            let floor = now.desired_vcpus.max(self.sums.there).max(now.min_vcpus).max(self.setup.smallest);
-            (dry && self.pool.may_raise).then_some(floor.min(now.max_vcpus))
-        });
+        memory.max_dry = memory
+            .max_dry
+            .filter(|max| dry && *max >= now.desired_vcpus)
+            .or_else(|| {
+                let floor = now
+                    .desired_vcpus
+                    .max(self.sums.there)
+                    .max(now.min_vcpus)
+                    .max(self.setup.smallest);
+                (dry && self.pool.may_raise).then_some(floor.min(now.max_vcpus))
+            });
         let operators = memory.max_before.unwrap_or(now.max_vcpus);
         let quota = match self.pool.maximum {
             Some(maximum) => maximum.ordered,
@@ -349,7 +359,11 @@ impl Case<'_> {
             None => operators,
         };
         let wanted = operators.min(memory.max_dry.unwrap_or(operators)).min(quota);
-        if now.desired_vcpus > wanted { now.max_vcpus } else { wanted }
+        if now.desired_vcpus > wanted {
+            now.max_vcpus
+        } else {
+            wanted
+        }
     }
 
     /// Why maxvCpus changes.
@@ -369,8 +383,11 @@ impl Case<'_> {
         if !self.may_send(memory, plan) {
             return false;
         }
-        let next = memory.updated.map(|(at, _)| at + self.inputs.setup.tempo.between_updates);
-        let next = next.filter(|next| *next > self.inputs.now && memory.max_dry.is_none() && self.pool.maximum.is_some());
+        let next = memory
+            .updated
+            .map(|(at, _)| at + self.inputs.setup.tempo.between_updates);
+        let next =
+            next.filter(|next| *next > self.inputs.now && memory.max_dry.is_none() && self.pool.maximum.is_some());
         next.is_none_or(|next| self.hold(plan, Hold::BetweenUpdates, next))
     }
 

@@ -109,7 +109,11 @@ pub(crate) fn standing(
     limit: Option<Vcpus>,
     plan: &Plan,
 ) -> Standing {
-    let committed = plan.scratch.pools.get(position).map_or(Vcpus::ZERO, |pool| pool.committed);
+    let committed = plan
+        .scratch
+        .pools
+        .get(position)
+        .map_or(Vcpus::ZERO, |pool| pool.committed);
     let there = plan.environments.get(position).map_or(Vcpus::ZERO, |sums| sums.there);
     let Some(setup) = inputs.setup.environments.get(position) else {
         return Standing::default();
@@ -122,7 +126,11 @@ pub(crate) fn standing(
         };
     }
     let mut stands = Standing::default();
-    let code = inputs.setup.quotas.get(share.quota.position()).map(|quota| quota.code.as_str());
+    let code = inputs
+        .setup
+        .quotas
+        .get(share.quota.position())
+        .map(|quota| quota.code.as_str());
     let instances = inputs.observation.instances.get(position).and_then(Seen::value);
     for (name, vcpus) in instances.iter().flat_map(|instances| &instances.types) {
         if catalog::quota_code(name, setup.purchase) == code {
@@ -145,7 +153,9 @@ fn is_open(share: &QuotaShare, limit: Option<Vcpus>) -> bool {
 /// Whether Batch may take what is asked for a job (for no job in particular: for anything) from this of the environment's quotas.
 pub(crate) fn draws(setup: &EnvironmentSetup, share: &QuotaShare, row: Option<&Row>, quotas: &[QuotaPlan]) -> bool {
     // Ahead of jobs Batch launches what it likes.
-    let ask = row.filter(|row| row.source == Source::Waiting).map(|row| row.shape.resources);
+    let ask = row
+        .filter(|row| row.source == Source::Waiting)
+        .map(|row| row.shape.resources);
     let holds = |share: &QuotaShare| ask.is_none_or(|ask| share.fits.iter().any(|room| room.hold(&ask)));
     let open = |share: &QuotaShare| is_open(share, quotas.get(share.quota.position()).and_then(|row| row.limit));
     match setup.quotas.as_slice() {
@@ -208,12 +218,22 @@ pub(crate) fn left(environment: EnvironmentIndex, plan: &Plan) -> (Vcpus, Limit)
     own
 }
 
-/// How much more quotas allow an environment for a job, and which allows least.
-pub(crate) fn quota_left(
+/// What may be asked for at most and what says so, with the quotas. Those that are only reported bind nothing.
+pub(crate) fn within_quotas(
     setup: &EnvironmentSetup,
     row: Option<&Row>,
+    (allowed, limit): (Vcpus, Limit),
     quotas: &[QuotaPlan],
-) -> Option<(Vcpus, QuotaIndex)> {
+) -> (Vcpus, Limit) {
+    let binding = quota_left(setup, row, quotas).filter(|_| setup.limits != Limits::Report);
+    match binding.filter(|(left, _)| *left < allowed) {
+        Some((left, quota)) => (left, Limit::Quota(quota, QuotaPlan::default())),
+        None => (allowed, limit),
+    }
+}
+
+/// How much more quotas allow an environment for a job, and which allows least.
+fn quota_left(setup: &EnvironmentSetup, row: Option<&Row>, quotas: &[QuotaPlan]) -> Option<(Vcpus, QuotaIndex)> {
     let drawn = setup.quotas.iter().filter(|share| draws(setup, share, row, quotas));
     let left = drawn.filter_map(|share| {
         let row = quotas.get(share.quota.position())?;

@@ -122,7 +122,11 @@ fn bounds(inputs: &Inputs<'_>, position: usize, plan: &Plan) -> Option<Maximum> 
 fn largest_waiting(inputs: &Inputs<'_>, environment: EnvironmentIndex, setup: &EnvironmentSetup) -> Vcpus {
     let mut largest = Vcpus::ZERO;
     for (queue, now) in inputs.setup.queues.iter().zip(&inputs.observation.queues) {
-        let Some(tally) = now.runnable.value().filter(|_| queue.environments.contains(&environment)) else {
+        let Some(tally) = now
+            .runnable
+            .value()
+            .filter(|_| queue.environments.contains(&environment))
+        else {
             continue;
         };
         for (shape, jobs) in tally.rows() {
@@ -194,19 +198,19 @@ fn in_order_of_serving(inputs: &Inputs<'_>, plan: &mut Plan) {
 }
 
 /// Gives an environment what `how_much` says of what is left in all its quotas together, and books it in each.
-fn give(
-    inputs: &Inputs<'_>,
-    position: usize,
-    plan: &mut Plan,
-    how_much: impl Fn(&Maximum, Vcpus) -> Vcpus,
-) {
+fn give(inputs: &Inputs<'_>, position: usize, plan: &mut Plan, how_much: impl Fn(&Maximum, Vcpus) -> Vcpus) {
     let (Some(setup), Some(mut maximum)) = (
         inputs.setup.environments.get(position),
         plan.scratch.pools[position].maximum,
     ) else {
         return;
     };
-    let drawn = || setup.quotas.iter().filter(|share| draws(setup, share, None, &plan.quotas));
+    let drawn = || {
+        setup
+            .quotas
+            .iter()
+            .filter(|share| draws(setup, share, None, &plan.quotas))
+    };
     let rooms = &mut plan.scratch.quota_room;
     let known = drawn().filter_map(|share| Some((share.quota, rooms.get(share.quota.position())?)));
     let tightest = known
@@ -227,7 +231,9 @@ fn give(
 
 /// What nobody needs is spread, so that Batch can go on without us wherever something comes up.
 fn give_the_rest(inputs: &Inputs<'_>, plan: &mut Plan) {
-    for_drawn(inputs, plan, |maximum, room| room.wished += maximum.operators - maximum.part);
+    for_drawn(inputs, plan, |maximum, room| {
+        room.wished += maximum.operators - maximum.part;
+    });
     for at in 0..plan.scratch.served.len() {
         let position = plan.scratch.served[at].position();
         let (Some(setup), Some(maximum)) = (
@@ -238,7 +244,11 @@ fn give_the_rest(inputs: &Inputs<'_>, plan: &mut Plan) {
         };
         let wish = maximum.operators - maximum.part;
         let mut most = wish;
-        for share in setup.quotas.iter().filter(|share| draws(setup, share, None, &plan.quotas)) {
+        for share in setup
+            .quotas
+            .iter()
+            .filter(|share| draws(setup, share, None, &plan.quotas))
+        {
             let room = plan.scratch.quota_room.get(share.quota.position());
             if let Some(room) = room.filter(|room| room.known && room.left < room.wished) {
                 let part = wish.scaled_down(room.left.get(), room.wished.get());
@@ -255,7 +265,11 @@ fn give_the_rest(inputs: &Inputs<'_>, plan: &mut Plan) {
 fn for_drawn(inputs: &Inputs<'_>, plan: &mut Plan, told: impl Fn(&Maximum, &mut QuotaRoom)) {
     for (setup, pool) in inputs.setup.environments.iter().zip(&plan.scratch.pools) {
         let Some(maximum) = &pool.maximum else { continue };
-        for share in setup.quotas.iter().filter(|share| draws(setup, share, None, &plan.quotas)) {
+        for share in setup
+            .quotas
+            .iter()
+            .filter(|share| draws(setup, share, None, &plan.quotas))
+        {
             if let Some(room) = plan.scratch.quota_room.get_mut(share.quota.position()) {
                 told(maximum, room);
             }
@@ -280,7 +294,12 @@ fn settle(inputs: &Inputs<'_>, plan: &mut Plan) {
         ) else {
             continue;
         };
-        let drawn = || setup.quotas.iter().filter(|share| draws(setup, share, None, &plan.quotas));
+        let drawn = || {
+            setup
+                .quotas
+                .iter()
+                .filter(|share| draws(setup, share, None, &plan.quotas))
+        };
         let rooms = &mut plan.scratch.quota_room;
         let stands = maximum.ordered;
         if maximum.part < stands {

@@ -11,9 +11,9 @@ use crate::planner::Inputs;
 use crate::planner::demand::{fits, size_on, wastes_room};
 use crate::planner::limits;
 use crate::planner::memory::{PATIENCE_PAIRS, QueueMemory, Supply};
-use crate::planner::plan::{Because, EnvironmentPlan, Limit, Plan, QuotaPlan, Subject};
+use crate::planner::plan::{Because, EnvironmentPlan, Plan, Subject};
 use crate::planner::scratch::{Row, Source, WHOLE};
-use crate::setup::{Limits, QueueSetup};
+use crate::setup::QueueSetup;
 use crate::units::{Time, Vcpus};
 
 /// Places the rows in the scratch for one queue.
@@ -258,7 +258,6 @@ fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex,
         return;
     };
     let (allowed, limit) = limits::left(environment, plan);
-    let binds = setup.limits != Limits::Report;
     let ours = is_our_choice(inputs, queue, environment);
     // Promised room that no whole job fits into counts towards the next one.
     let mut scraps = plan.scratch.pools[position].on_its_way;
@@ -284,11 +283,7 @@ fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex,
         } else {
             left
         };
-        let of_quota = limits::quota_left(setup, Some(row), &plan.quotas).filter(|_| binds);
-        let (allowed, limit) = match of_quota {
-            Some((left, quota)) if left < allowed => (left, Limit::Quota(quota, QuotaPlan::default())),
-            Some(_) | None => (allowed, limit),
-        };
+        let (allowed, limit) = limits::within_quotas(setup, Some(row), (allowed, limit), &plan.quotas);
         let granted = need.min(allowed);
         let beyond = limits::book_quotas(setup, Some(row), granted, &mut plan.quotas);
         wasteful = wasteful.minus_or_zero(granted);
@@ -305,10 +300,7 @@ fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex,
         let sums = &mut plan.environments[position];
         let pool = &mut plan.scratch.pools[position];
         sums.wanted += need;
-        if let Some((quota, beyond)) = beyond {
-            let before = pool.beyond_quota.map_or(Vcpus::ZERO, |(_, vcpus)| vcpus);
-            pool.beyond_quota = Some((quota, before + beyond));
-        }
+        pool.went_beyond(beyond);
         if !denied.is_zero() && most == Vcpus::MAX {
             (pool.denied, pool.denied_by) = (pool.denied + denied, Some(limit));
             if row.source == Source::Waiting {
@@ -356,13 +348,7 @@ pub(crate) fn boost(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan: &m
     let Some(setup) = inputs.setup.environments.get(position) else {
         return;
     };
-    let (mut allowed, mut limit) = limits::left(environment, plan);
-    if let Some((left, quota)) = limits::quota_left(setup, None, &plan.quotas)
-        && setup.limits != Limits::Report
-        && left < allowed
-    {
-        (allowed, limit) = (left, Limit::Quota(quota, QuotaPlan::default()));
-    }
+    let (allowed, limit) = limits::within_quotas(setup, None, limits::left(environment, plan), &plan.quotas);
     let granted = missing.min(allowed);
     let beyond = limits::book_quotas(setup, None, granted, &mut plan.quotas);
     let sums = &mut plan.environments[position];
@@ -373,7 +359,7 @@ pub(crate) fn boost(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan: &m
     if granted < missing {
         (pool.denied, pool.denied_by) = (pool.denied + (missing - granted), Some(limit));
     }
-    pool.beyond_quota = beyond.or(pool.beyond_quota);
+    pool.went_beyond(beyond);
     pool.granted_for[source_slot(Source::Idle)] += granted;
     pool.beyond_batch |= !granted.is_zero();
     limits::book(environment, granted, plan);

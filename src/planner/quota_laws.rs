@@ -14,7 +14,11 @@ use crate::units::{Span, Vcpus};
 /// The environments that draw from a quota, by position.
 fn members(setup: &Setup, quota: usize) -> impl Iterator<Item = (usize, &EnvironmentSetup)> {
     let of = move |setup: &EnvironmentSetup| setup.quotas.iter().any(|share| share.quota == QuotaIndex::at(quota));
-    setup.environments.iter().enumerate().filter(move |(_, setup)| of(setup))
+    setup
+        .environments
+        .iter()
+        .enumerate()
+        .filter(move |(_, setup)| of(setup))
 }
 
 /// The limit that holds, and what of it is not for us.
@@ -39,7 +43,11 @@ fn elsewhere(setup: &Setup, observation: &Observation, quota: usize, position: u
     }
     let family = if quota == 0 { "m6i" } else { "g5" };
     let types = &observation.instances[position].value().unwrap().types;
-    types.iter().filter(|(name, _)| !name.starts_with(family)).map(|(_, vcpus)| *vcpus).sum()
+    types
+        .iter()
+        .filter(|(name, _)| !name.starts_with(family))
+        .map(|(_, vcpus)| *vcpus)
+        .sum()
 }
 
 /// Whether something of the environment could be launched under the quota, beside others of its quotas.
@@ -51,7 +59,10 @@ fn is_open(setup: &Setup, observation: &Observation, quota: usize, position: usi
 }
 
 fn ordered_max(plan: &Plan, observation: &Observation, position: usize) -> Vcpus {
-    let action = plan.actions.iter().find(|action| action.environment().position() == position);
+    let action = plan
+        .actions
+        .iter()
+        .find(|action| action.environment().position() == position);
     let now = observation.environments[position].value().unwrap().max_vcpus;
     action.map_or(now, |action| action.to().max_vcpus)
 }
@@ -179,7 +190,10 @@ fn maxima_are_shared_out_by_floor_then_need_then_evenly() {
 fn what_stands_is_left_while_it_is_as_good() {
     let (setup, mut observation) = two_of_one_quota();
     let mut memory = memory(&setup);
-    for (at, (jobs, expected)) in [(0, [86, 86]), (10, [86, 86]), (20, [86, 35]), (0, [136, 35])].into_iter().enumerate() {
+    for (at, (jobs, expected)) in [(0, [86, 86]), (10, [86, 86]), (20, [86, 35]), (0, [136, 35])]
+        .into_iter()
+        .enumerate()
+    {
         worlds::add_runnable(&mut observation, 0, worlds::shape(4), jobs);
         let now = NOW + Span::from_minutes(i64::try_from(at).unwrap());
         observation.refresh(now);
@@ -189,7 +203,10 @@ fn what_stands_is_left_while_it_is_as_good() {
         for (environment, max) in memory.environments.iter_mut().zip(maxima(&plan, &observation)) {
             environment.supply = crate::planner::memory::Supply::Delivers;
             environment.updated = None;
-            assert!(environment.max_before.is_none_or(|before| before == Vcpus::new(256)), "{max}");
+            assert!(
+                environment.max_before.is_none_or(|before| before == Vcpus::new(256)),
+                "{max}"
+            );
         }
         let after = maxima(&plan, &observation);
         for (seen, max) in observation.environments.iter_mut().zip(after) {
@@ -231,8 +248,14 @@ fn a_refused_change_of_max_is_ordered_again() {
     }
     let plan = decide(&setup, &observation, &memory, NOW + Span::from_minutes(2));
     memory.fold(&plan.notes);
-    let kept = memory.environments.iter().map(|memory| (memory.max_ours, memory.max_before));
-    assert!(kept.into_iter().all(|kept| kept == (Vcpus::new(86), Some(Vcpus::new(256)))));
+    let kept = memory
+        .environments
+        .iter()
+        .map(|memory| (memory.max_ours, memory.max_before));
+    assert!(
+        kept.into_iter()
+            .all(|kept| kept == (Vcpus::new(86), Some(Vcpus::new(256))))
+    );
 }
 
 #[test]

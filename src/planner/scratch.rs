@@ -103,6 +103,16 @@ pub(crate) struct Pool {
     pub(crate) idle_time: Span,
 }
 
+impl Pool {
+    /// More of what was asked for goes beyond a quota.
+    pub(crate) fn went_beyond(&mut self, more: Option<(QuotaIndex, Vcpus)>) {
+        if let Some((quota, more)) = more {
+            let before = self.beyond_quota.map_or(Vcpus::ZERO, |(_, before)| before);
+            self.beyond_quota = Some((quota, before + more));
+        }
+    }
+}
+
 /// How far Batch may go by itself in an environment, in vCPUs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Maximum {

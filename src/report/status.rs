@@ -114,7 +114,7 @@ pub fn quota_line(quota: &QuotaStatus) -> String {
         None => String::new(),
     };
     let (code, sentence, link) = (plain(&quota.code), plain(&quota.sentence), plain(&quota.link));
-    format!("quota {code}: {sentence} vCPUs{left} ({link})\n")
+    format!("quota {code}, in vCPUs: {sentence}{left} ({link})\n")
 }
 
 /// What people ordered, and for how much longer.
@@ -352,7 +352,8 @@ mod tests {
                 code: "L-34B43A08".to_owned(),
                 limit_vcpus: Some(Vcpus::new(5)),
                 left_vcpus: Some(Vcpus::new(1)),
-                sentence: "limit 5, the use of others unknown, our environments hold 2, 2 kept for overshoot".to_owned(),
+                sentence: "limit 5, the use of others unknown, our environments hold 2, 2 kept for overshoot"
+                    .to_owned(),
                 link: "https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08".to_owned(),
                 ..QuotaStatus::default()
             }],
@@ -363,14 +364,14 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_gets_everything_in_its_columns() {
-        insta::assert_snapshot!(status(&snapshot(), Some(80)), @r"
+        insta::assert_snapshot!(status(&snapshot(), Some(80)), @"
         autotune 0.1.0 in 123456789012 eu-central-1, 2026-01-01T09:00:00Z
         last planned 2s ago
         no events: queues are polled, 42 API calls a minute (`autotune init --events`)
         the changed policies were refused, the old ones stay:
           p.toml:1:1: x
           1 problem
-        quota L-34B43A08: limit 5 vCPUs, used by others unknown
+        quota L-34B43A08, in vCPUs: limit 5, the use of others unknown, our environments hold 2, 2 kept for overshoot; 1 left (https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08)
         override of genomics-spot: boost to 64 vCPUs until 2026-01-01T10:50:00Z, for another 110m
 
         environment       base min desired   max there used coming wanted lease read

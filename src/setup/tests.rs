@@ -400,3 +400,36 @@ proptest! {
         }
     }
 }
+
+/// Which quota counts a launch is known only when it is there.
+#[test]
+fn an_environment_draws_from_every_quota_that_counts_one_of_its_types() {
+    let offered = |name: &str, registered| OfferedType {
+        name: name.to_owned(),
+        registered,
+        per_hour: MicroUsd::new(1),
+    };
+    let mut account = account();
+    account.environments[0].types = vec![
+        offered("m6i.xlarge", resources(4, 16, 0)),
+        offered("g5.xlarge", resources(4, 16, 1)),
+        offered("m6i.4xlarge", resources(16, 64, 0)),
+        offered("quantum1.large", resources(64, 64, 0)),
+    ];
+    let setup = |account: &Topology| {
+        let text = "[account]\nregion = \"eu-west-1\"\n[queues.\"*\"]\n";
+        compiled(&[("p.toml", text)], account).unwrap().setup
+    };
+    let spot = setup(&account);
+    let mut shares: Vec<_> = (spot.environments[0].quotas.iter())
+        .map(|share| {
+            let code = spot.quotas[share.quota.position()].code.as_str();
+            (code, share.smallest.get(), share.largest.get(), share.fits.len())
+        })
+        .collect();
+    shares.sort_unstable();
+    assert_eq!(shares, [("L-34B43A08", 4, 16, 1), ("L-3819A6DF", 4, 4, 1)]);
+    assert_eq!(spot.region.as_deref(), Some("eu-west-1"));
+    account.environments[0].platform = Platform::Unmanaged;
+    assert_eq!(setup(&account).environments[0].quotas, []);
+}

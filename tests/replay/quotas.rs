@@ -52,16 +52,28 @@ fn an_enforced_quota_makes_batch_move_on() {
     for seed in [1, 2, 3] {
         let trace = burst(seed);
         let stock = alone(&scenario, &trace, seed);
-        assert!(stock.environments[0].failed_launches > 0, "seed {seed}: it runs into the quota");
+        assert!(
+            stock.environments[0].failed_launches > 0,
+            "seed {seed}: it runs into the quota"
+        );
         assert_eq!(stock.environments[1].launches, 0, "seed {seed}: and stays there");
         let (enforced, steering) = steered(&scenario, &trace, &limits("enforce"), Drive::default(), seed);
         assert_eq!(enforced.environments[0].failed_launches, 0, "seed {seed}");
         assert!(enforced.environments[1].launches > 0, "seed {seed}: Batch moves on");
         let (ours, theirs) = (p95(&enforced), p95(&stock));
-        assert!(ours <= theirs, "seed {seed}: 95 % wait {ours} ms, without us {theirs} ms");
-        let maxima = steering.updates.iter().filter(|(_, action, _)| action.change().max_vcpus.is_some());
+        assert!(
+            ours <= theirs,
+            "seed {seed}: 95 % wait {ours} ms, without us {theirs} ms"
+        );
+        let maxima = steering
+            .updates
+            .iter()
+            .filter(|(_, action, _)| action.change().max_vcpus.is_some());
         let (moved, jobs) = (maxima.count(), result_jobs(&enforced));
-        assert!(moved <= 10 + jobs / 4, "seed {seed}: max was moved {moved} times for {jobs} jobs");
+        assert!(
+            moved <= 10 + jobs / 4,
+            "seed {seed}: max was moved {moved} times for {jobs} jobs"
+        );
         // What is only asked for within the quota does not keep Batch from running into it.
         let (clamped, _) = steered(&scenario, &trace, &limits("clamp"), Drive::default(), seed);
         assert!(clamped.environments[0].failed_launches > 0, "seed {seed}");

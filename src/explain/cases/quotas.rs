@@ -38,7 +38,11 @@ fn small(limits: Limits) -> Story {
     setup.environments[0].limits = limits;
     let mut story = Story::of(setup);
     limit(&mut story, 0, 160, 16);
-    story.levels(0, 0, 64).instances(0, 1, 64).placed(0, 4, 16).runnable(0, 4, 20);
+    story
+        .levels(0, 0, 64)
+        .instances(0, 1, 64)
+        .placed(0, 4, 16)
+        .runnable(0, 4, 20);
     story
 }
 
@@ -85,7 +89,11 @@ fn mixed() -> Story {
 fn wants_gpu(story: &mut Story, jobs: i64) {
     let mut wanted = shape(4);
     wanted.resources.gpus = 1;
-    story.observation.queues[0].runnable.value_mut().unwrap().add(wanted, jobs);
+    story.observation.queues[0]
+        .runnable
+        .value_mut()
+        .unwrap()
+        .add(wanted, jobs);
 }
 
 #[test]
@@ -112,10 +120,13 @@ fn an_ask_fits_into_every_quota_that_batch_may_take_it_from() {
         story.instances_mut(0).types = vec![("m6i.16xlarge".to_owned(), Vcpus::new(64))];
         wants_gpu(story, 3);
     });
-    tell("nothing can be launched under the second: the first suffices", &|story| {
-        limit(story, 1, 0, 0);
-        story.runnable(0, 4, 20);
-    });
+    tell(
+        "nothing can be launched under the second: the first suffices",
+        &|story| {
+            limit(story, 1, 0, 0);
+            story.runnable(0, 4, 20);
+        },
+    );
     tell("but not for GPUs", &|story| {
         limit(story, 1, 0, 0);
         wants_gpu(story, 3);
@@ -146,7 +157,11 @@ fn an_enforced_quota_lowers_max_and_gives_it_back() {
     limit(&mut story, 0, 300, 100);
     story.plan();
     story.runnable(0, 4, 50).after(20);
-    story.instances(0, 2, 128).placed(0, 4, 32).runnable(0, 4, 18).after(180);
+    story
+        .instances(0, 2, 128)
+        .placed(0, 4, 32)
+        .runnable(0, 4, 18)
+        .after(180);
     limit(&mut story, 0, 1000, 100);
     story.runnable(0, 4, 0).after(60);
     assert_snapshot!(story.told, @"

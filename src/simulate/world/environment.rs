@@ -192,7 +192,10 @@ impl Environment {
             return self.there;
         }
         let active = self.instances.iter().filter(|i| i.stage == Stage::Active);
-        active.filter(|i| self.quota_of(i) == Some(quota)).map(|i| self.size(i)).sum()
+        active
+            .filter(|i| self.quota_of(i) == Some(quota))
+            .map(|i| self.size(i))
+            .sum()
     }
 
     /// The service quota that counts an instance.
