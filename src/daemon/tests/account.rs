@@ -87,7 +87,7 @@ pub(crate) struct State {
     pub(crate) log: Vec<String>,
     /// Reads by name of the call.
     pub(crate) reads: BTreeMap<String, u32>,
-    /// Launches that EC2 refused, by environment.
+    /// Launches that EC2 refuses, by environment; no instance comes there.
     pub(crate) refused: BTreeMap<String, Vec<FailedLaunch>>,
     /// Calls that never answer, such as `instances spot`.
     pub(crate) hang: BTreeSet<String>,
@@ -384,7 +384,14 @@ impl Cloud for Account {
     async fn instances(&self, environment: &EnvironmentRead) -> Read<InstancesNow> {
         self.read(&format!("instances {}", environment.name)).await?;
         let level = |levels: &BTreeMap<String, i64>| levels.get(&environment.name).copied().unwrap_or(0);
-        let there = self.with(|state| level(&state.desired).max(level(&state.min)));
+        let there = self.with(|state| {
+            let launches = !state.refused.contains_key(&environment.name);
+            if launches {
+                level(&state.desired).max(level(&state.min))
+            } else {
+                0
+            }
+        });
         let free = Resources {
             vcpus: Vcpus::new(16),
             memory: Mebibytes::new(62_000),
@@ -404,8 +411,10 @@ impl Cloud for Account {
 
     async fn failed_launches(&self, environment: &EnvironmentRead, since: Time) -> Read<Vec<FailedLaunch>> {
         self.read(&format!("launches {}", environment.name)).await?;
-        let failed = |state: &State| state.refused.get(&environment.name).cloned().unwrap_or_default();
-        Ok(self.with(|state| failed(state).into_iter().filter(|launch| launch.at > since).collect()))
+        let now = self.clock.now();
+        let mut refused = self.with(|state| state.refused.get(&environment.name).cloned().unwrap_or_default());
+        refused.retain(|launch| launch.at > since && launch.at <= now);
+        Ok(refused)
     }
 
     async fn messages(&self, _sqs: &str) -> Read<SqsNow> {

@@ -20,15 +20,11 @@ async fn a_launch_that_ec2_refused_is_told_everywhere() {
         quota: Some("L-34B43A08".to_owned()),
         source: LaunchSource::AutoScaling,
     };
+    account.with(|state| state.refused.insert("spot".to_owned(), vec![refused(1), refused(2)]));
     let metrics = Arc::new(Metrics::default());
     let counted = Arc::clone(&metrics);
     let life = Life::begin(&account, |options| options.metrics = counted);
-    minutes(2).await;
-    account.with(|state| {
-        state.reads.remove("launches spot");
-        state.refused.insert("spot".to_owned(), vec![refused(1), refused(2)]);
-    });
-    minutes(3).await;
+    minutes(6).await;
     let (spot, other) = account.with(|state| (state.reads["launches spot"], state.reads["launches ondemand"]));
     assert!(
         spot >= 5 && other <= 2,
