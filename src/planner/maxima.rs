@@ -7,7 +7,7 @@
 //! own values would allow, so that Batch can act first almost everywhere. Where floors alone exceed the quota they hold: Batch
 //! refuses a maxvCpus below desired, and a job that could never run would block its queue.
 //!
-//! What stands is left as it is while it is as good, so that maxima do not follow every job. Nothing is raised before what makes
+//! What stands is left as it is while it is as good, so that maxima do not follow every job, and while one of them cannot be seen. Nothing is raised before what makes
 //! room for it is seen to be lowered. Whatever was lowered goes back by the same way: `damping` orders it, `control` leases it.
 
 use crate::ids::EnvironmentIndex;
@@ -148,20 +148,29 @@ fn open_rooms(inputs: &Inputs<'_>, plan: &mut Plan) {
         let quota = crate::ids::QuotaIndex::at(position);
         let others = row.used_by_others.unwrap_or(Vcpus::ZERO);
         let (mut room, mut taken) = (row.limit.unwrap_or(Vcpus::ZERO), others + row.reserve + row.overshoot);
-        let mut stands = Vcpus::ZERO;
+        let (mut stands, mut blind) = (Vcpus::ZERO, false);
         for (at, share) in members(inputs, quota) {
             let standing = standing(inputs, at, share, row.limit, plan);
             if let Some(maximum) = is_drawn(inputs, at, share, plan) {
                 // Its maxvCpus counts instances of all its types: those that this quota does not count take nothing of it.
                 room += standing.elsewhere;
                 stands += maximum.ordered;
+                // What Batch has launched beyond it stands all the same.
+                taken += plan.scratch.pools[at].committed.minus_or_zero(maximum.operators);
             } else {
                 taken += standing.held + standing.on_its_way;
+                let enforced = inputs
+                    .setup
+                    .environments
+                    .get(at)
+                    .is_some_and(EnvironmentSetup::enforces);
+                blind |= enforced && !plan.scratch.pools[at].may_retain;
             }
         }
         let room = room.minus_or_zero(taken);
         plan.scratch.quota_room.push(QuotaRoom {
             known: row.limit.is_some(),
+            blind,
             room,
             left: room,
             stands,
@@ -303,14 +312,17 @@ fn settle(inputs: &Inputs<'_>, plan: &mut Plan) {
         let rooms = &mut plan.scratch.quota_room;
         let stands = maximum.ordered;
         if maximum.part < stands {
-            let needed = |room: &QuotaRoom| room.known && (room.stands > room.room || room.unmet);
+            let needed = |room: &QuotaRoom| room.known && !room.blind && (room.stands > room.room || room.unmet);
             let mut known = drawn().filter_map(|share| rooms.get(share.quota.position()));
             if known.any(needed) {
                 maximum.ordered = maximum.part;
             }
         } else {
             let known = drawn().filter_map(|share| rooms.get(share.quota.position()));
-            let left = known.filter(|room| room.known).map(|room| room.left).min();
+            let left = known
+                .filter(|room| room.known)
+                .map(|room| if room.blind { Vcpus::ZERO } else { room.left })
+                .min();
             let more = (maximum.part - stands).min(left.unwrap_or(Vcpus::MAX));
             let worth = stands + more == maximum.operators
                 || maximum.need > stands

@@ -135,6 +135,8 @@ pub(crate) struct Maximum {
 pub(crate) struct QuotaRoom {
     /// Whether its limit is known.
     pub(crate) known: bool,
+    /// One of its environments cannot be seen: nobody's part can be told from another's.
+    pub(crate) blind: bool,
     /// For the sum of their maxvCpus.
     pub(crate) room: Vcpus,
     /// Not given out yet.
