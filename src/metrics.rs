@@ -1,9 +1,9 @@
 //! Every Prometheus family, once, with its unit, help and stability.
 //!
 //! All series exist at 0 from the moment a setup comes into force, so that an alert on a rate misses no first event, and go when
-//! what they are about goes. A *series* is one line of the exposition; there are at most 60, and 40 more per compute environment
-//! and per job queue. Apart from that, each answer that AWS gives to an operation makes one, [`MOST_REQUEST_SERIES`]
-//! at most, and each rule of `check` that finds something.
+//! what they are about goes. A *series* is one line of the exposition; there are at most 60, 10 more per service quota, and 40
+//! more per compute environment and per job queue. Apart from that, each answer that AWS gives to an operation makes one,
+//! [`MOST_REQUEST_SERIES`] at most, and each rule of `check` that finds something.
 
 mod families;
 mod series;
@@ -21,7 +21,7 @@ pub use families::{ALL, Bounds, Family, Kind, Stability, metrics_page, metrics_t
 
 use crate::control::Outcome;
 use crate::explain::{self, Coded as _};
-use crate::observation::{InstancesNow, Observation, Seen, SqsNow};
+use crate::observation::{InstancesNow, Observation, Refusal, Seen, SqsNow};
 use crate::planner::plan::{Because, Part, Plan, Subject};
 use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus, i64_to_f64};
@@ -189,6 +189,17 @@ impl Metrics {
                 self.add(&families::DECISIONS, &labels, 1);
             }
         }
+        for (quota, row) in setup.quotas.iter().zip(&plan.quotas) {
+            let labels = [quota.code.as_str()];
+            if let Some(limit) = row.limit {
+                self.set(&families::QUOTA, &labels, vcpus(limit));
+            }
+            self.set(&families::QUOTA_HELD, &labels, vcpus(row.held));
+            self.set(&families::QUOTA_COMING, &labels, vcpus(row.on_its_way));
+            self.set(&families::QUOTA_RESERVE, &labels, vcpus(row.reserve));
+            self.set(&families::QUOTA_OVERSHOOT, &labels, vcpus(row.overshoot));
+            self.set(&families::QUOTA_LEFT, &labels, vcpus(row.left));
+        }
         self.reasons(setup, plan);
     }
 
@@ -239,7 +250,6 @@ impl Metrics {
         }
         for (quota, seen) in setup.quotas.iter().zip(&observation.quotas) {
             if let Some(seen) = seen.value() {
-                self.set(&families::QUOTA, &[&quota.code], vcpus(seen.limit));
                 self.set(&families::QUOTA_OTHERS, &[&quota.code], vcpus(seen.used_by_others));
             }
         }
@@ -309,6 +319,9 @@ impl Metrics {
                 | Because::LessWanted(_)
                 | Because::Probing(_)
                 | Because::Recovered
+                | Because::BeyondQuota(..)
+                | Because::LaunchRefused(..)
+                | Because::WithinQuota(..)
                 | Because::Patience(_)
                 | Because::Blind(..)
                 | Because::WrongShape(_)
@@ -341,6 +354,14 @@ impl Metrics {
         let labels = [environment, outcome_label(outcome)];
         if self.is_in_force(&families::UPDATES, &labels) {
             self.add(&families::UPDATES, &labels, 1);
+        }
+    }
+
+    /// EC2 refused so many more launches of an environment for this reason.
+    pub fn refused(&self, environment: &str, why: Refusal, count: u64) {
+        let labels = [environment, why.code()];
+        if self.is_in_force(&families::REFUSED, &labels) {
+            self.add(&families::REFUSED, &labels, count);
         }
     }
 

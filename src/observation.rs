@@ -232,6 +232,56 @@ pub struct InstancesNow {
     pub capacity_error: Option<Time>,
     /// The latest registration of a new instance.
     pub registered: Option<Time>,
+    /// The latest launch that EC2 refused, as Auto Scaling or the Spot Fleet tells it.
+    #[serde(default)]
+    pub refused: Option<Refused>,
+    /// vCPUs of its ACTIVE instances by instance type, by name, as far as told: which service quota counts them.
+    #[serde(default)]
+    pub types: Vec<(String, Vcpus)>,
+}
+
+/// A launch that EC2 refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// When.
+    pub at: Time,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// Why EC2 refused a launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// `VcpuLimitExceeded`: an On-Demand vCPU quota is used up.
+    VcpuLimit,
+    /// `MaxSpotInstanceCountExceeded`: a Spot vCPU quota is used up.
+    SpotLimit,
+    /// EC2 has no capacity.
+    Capacity,
+    /// Anything else: a launch template, an image, a permission.
+    Other,
+}
+
+impl Refusal {
+    /// Of EC2's code. Where there is none, whoever tells begins the message with it, or quotes it.
+    pub fn of(code: &str, message: &str) -> Self {
+        let says = |what: &str| code == what || message.contains(what);
+        if says("VcpuLimitExceeded") {
+            Self::VcpuLimit
+        } else if says("MaxSpotInstanceCountExceeded") {
+            Self::SpotLimit
+        } else if says("InsufficientInstanceCapacity") || says("UnfulfillableCapacity") {
+            Self::Capacity
+        } else {
+            Self::Other
+        }
+    }
+
+    /// Whether more instances might come if there were more of something, so that waiting or asking elsewhere helps.
+    pub const fn is_shortage(self) -> bool {
+        !matches!(self, Self::Other)
+    }
 }
 
 /// Instances with the same room left.

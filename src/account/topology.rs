@@ -49,8 +49,6 @@ pub struct ComputeEnvironment {
     pub max_vcpus: Vcpus,
     /// What a job can get on each allowed instance type (after what system and agent keep), with its price per hour.
     pub types: Vec<OfferedType>,
-    /// The service quota that counts its vCPUs (an L-code), if known.
-    pub quota_code: Option<String>,
 }
 
 /// One instance type that an environment may launch.

@@ -50,6 +50,7 @@ impl Aws {
 fn count(instances: &[ContainerInstance]) -> InstancesNow {
     let mut now = InstancesNow::default();
     let mut rooms: BTreeMap<Resources, u32> = BTreeMap::new();
+    let mut types: BTreeMap<&str, Vcpus> = BTreeMap::new();
     for instance in instances {
         // It may have begun to drain since it was listed.
         if instance.status.as_deref() != Some("ACTIVE") {
@@ -58,6 +59,9 @@ fn count(instances: &[ContainerInstance]) -> InstancesNow {
         let there = resources(instance.registered_resources());
         let free = resources(instance.remaining_resources());
         now.there += there.vcpus;
+        if let Some(name) = instance_type(instance) {
+            *types.entry(name).or_default() += there.vcpus;
+        }
         now.used += there.less(&free).vcpus;
         let registered = instance.registered_at.and_then(|at| at.to_millis().ok());
         now.registered = now.registered.max(registered.map(Time::from_millis));
@@ -71,7 +75,19 @@ fn count(instances: &[ContainerInstance]) -> InstancesNow {
         .into_iter()
         .map(|(free, instances)| Room { free, instances })
         .collect();
+    now.types = types
+        .into_iter()
+        .map(|(name, vcpus)| (name.to_owned(), vcpus))
+        .collect();
     now
+}
+
+/// The agent registers it as an attribute.
+fn instance_type(instance: &ContainerInstance) -> Option<&str> {
+    let mut attributes = instance.attributes().iter();
+    attributes
+        .find(|attribute| attribute.name() == "ecs.instance-type")?
+        .value()
 }
 
 /// Room for part of a vCPU is room for no job.

@@ -12,6 +12,7 @@ mod guard;
 mod hints;
 mod instances;
 mod jobs;
+mod launches;
 mod leadership;
 mod quota;
 #[cfg(test)]
@@ -44,12 +45,13 @@ use crate::account::Topology;
 use crate::account::survey::Survey;
 use crate::clock::Clock;
 use crate::daemon::cloud::{
-    Answer, Cloud, EnvironmentRead, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged, Unread,
+    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged,
+    Unread,
 };
 use crate::jobs::{JobSize, JobStatus};
 use crate::observation::{GapReason, InstancesNow, QuotaNow, SqsNow};
 use crate::planner::plan::Change;
-use crate::units::Span;
+use crate::units::{Span, Time};
 
 use calls::Calls;
 use errors::{failed, unread};
@@ -101,6 +103,7 @@ pub struct GuardSettings {
 pub struct Aws {
     settings: AwsSettings,
     region: String,
+    autoscaling: aws_sdk_autoscaling::Client,
     batch: aws_sdk_batch::Client,
     /// For updates: one attempt, because an answer that was lost may have been a yes.
     batch_once: aws_sdk_batch::Client,
@@ -121,6 +124,8 @@ pub struct Aws {
     pages: Semaphore,
     /// URLs of SQS queues by name.
     sqs_urls: Mutex<BTreeMap<String, String>>,
+    /// Auto Scaling groups that AWS Batch made, as they were last listed.
+    groups: Mutex<Vec<String>>,
 }
 
 /// A client of one service whose attempts are counted.
@@ -172,6 +177,7 @@ impl Aws {
         Ok(Self {
             settings: settings.clone(),
             region,
+            autoscaling: client!(aws_sdk_autoscaling, &sdk, calls),
             batch: client!(aws_sdk_batch, &sdk, calls),
             batch_once: client!(aws_sdk_batch, &once, calls),
             cloudwatch: client!(aws_sdk_cloudwatch, &sdk, calls),
@@ -188,6 +194,7 @@ impl Aws {
             clock: Clock::Wall,
             pages: Semaphore::new(PAGES_AT_ONCE),
             sqs_urls: Mutex::default(),
+            groups: Mutex::default(),
         })
     }
 
@@ -275,6 +282,10 @@ impl Cloud for Aws {
 
     async fn instances(&self, environment: &EnvironmentRead) -> Read<InstancesNow> {
         self.read_instances(environment).await
+    }
+
+    async fn failed_launches(&self, environment: &EnvironmentRead, since: Time) -> Read<Vec<FailedLaunch>> {
+        self.read_failed_launches(environment, since).await
     }
 
     async fn messages(&self, sqs: &str) -> Read<SqsNow> {

@@ -91,10 +91,6 @@ fn environment(detail: ComputeEnvironmentDetail, newer: &BTreeMap<String, Vec<In
         (_, Some(_)) => Platform::ManagedInstances,
     };
     let types = types(specification(&detail), newer);
-    let quota = types
-        .first()
-        .and_then(|first| catalog::quota_code(&first.name, purchase));
-    let quota_code = quota.filter(|_| matches!(platform, Platform::Ec2 | Platform::Eks));
     let vcpus = |count: Option<i32>| Vcpus::new(i64::from(count.unwrap_or_default()));
     let resources = detail.compute_resources.as_ref();
     ComputeEnvironment {
@@ -103,7 +99,6 @@ fn environment(detail: ComputeEnvironmentDetail, newer: &BTreeMap<String, Vec<In
         min_vcpus: vcpus(resources.and_then(|r| r.minv_cpus)),
         max_vcpus: vcpus(resources.and_then(|r| r.maxv_cpus)),
         types: types.iter().map(|t| offered(t, purchase)).collect(),
-        quota_code: quota_code.map(str::to_owned),
         name: detail.compute_environment_name.unwrap_or_default(),
         tags: detail.tags.unwrap_or_default().into_iter().collect(),
     }

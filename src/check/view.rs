@@ -69,9 +69,6 @@ impl<'a> View<'a> {
                 .iter()
                 .map(|t| offered(t, environment.purchase))
                 .collect(),
-            quota_code: (environment.types.first())
-                .and_then(|first| catalog::quota_code(&first.name, environment.purchase))
-                .map(str::to_owned),
         };
         Topology {
             environments: self.environments.iter().map(environment).collect(),

@@ -7,8 +7,11 @@ use serde::Serialize;
 use super::account::{self, Account, Policies};
 use super::{ExitStatus, Failed, Output, print, print_json, remark};
 use crate::daemon::outlook::{Step, outlook};
+use crate::daemon::snapshot::QuotaStatus;
 use crate::daemon::{Looked, look_once};
 use crate::explain::{self, printable};
+use crate::ids::QuotaIndex;
+use crate::report::quota_line;
 
 /// Look at the account once and print what would be done and why; changes nothing.
 ///
@@ -79,8 +82,18 @@ fn text(looked: &Looked, steps: &[Step]) -> String {
         for reason in &step.reasons {
             let _ = writeln!(text, "    {}", explain::sentence(&looked.setup, reason));
         }
+        for quota in ledger(looked, step) {
+            let _ = write!(text, "    {}", quota_line(&quota));
+        }
     }
     text
+}
+
+/// The rows of service quotas.
+fn ledger(looked: &Looked, step: &Step) -> Vec<QuotaStatus> {
+    let rows = step.quotas.iter().enumerate();
+    rows.map(|(at, row)| QuotaStatus::of(&looked.setup, QuotaIndex::at(at), row))
+        .collect()
 }
 
 /// Version 1 of the JSON document.
@@ -99,6 +112,7 @@ struct StepDocument {
     at: crate::units::Time,
     actions: Vec<ActionDocument>,
     reasons: Vec<ReasonDocument>,
+    quotas: Vec<QuotaStatus>,
 }
 
 #[derive(Debug, Serialize)]
@@ -141,6 +155,7 @@ fn document<'a>(looked: &'a Looked, steps: &[Step]) -> Document<'a> {
                 sentence: explain::sentence(setup, reason),
             })
             .collect(),
+        quotas: ledger(looked, step),
     });
     Document {
         version: 1,

@@ -373,7 +373,7 @@ impl<D: Decide> Controller<D> {
         fresh.take_overrides(&self.memory);
         for (slot, old) in fresh.environments.iter_mut().zip(&self.memory.environments) {
             (slot.base_before, slot.in_flight) = (old.base_before, old.in_flight);
-            (slot.max_before, slot.max_ours) = (old.max_before, old.max_ours);
+            (slot.max_before, slot.max_ours, slot.max_from) = (old.max_before, old.max_ours, old.max_from);
             slot.acted_at = old.acted_at.map(|_| now);
         }
         self.memory = fresh;

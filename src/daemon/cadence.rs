@@ -26,6 +26,8 @@ pub enum Part {
     Queues,
     /// The container instances of an environment.
     Instances(String),
+    /// Launches of an environment that EC2 refused.
+    Launches(String),
     /// The counts of an SQS queue.
     Messages(String),
     /// The age of its oldest message.
@@ -42,7 +44,7 @@ impl Part {
     /// How many API calls reading it takes, where one page each suffices.
     pub const fn cost(&self) -> u32 {
         match self {
-            Self::Environments | Self::Queues | Self::Messages(_) | Self::Oldest(_) => 1,
+            Self::Environments | Self::Queues | Self::Launches(_) | Self::Messages(_) | Self::Oldest(_) => 1,
             // The list, and the details.
             Self::Instances(_) | Self::Quota(_) => 2,
             // Four statuses, and the head of the queue.
@@ -108,6 +110,8 @@ pub struct Circumstances {
     pub events: bool,
     /// Environments with an open raise, by name.
     pub open: BTreeSet<String>,
+    /// Those of them in which nothing comes.
+    pub stuck: BTreeSet<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -238,7 +242,9 @@ impl Cadence {
         }
         let gap = match part {
             Part::Environments | Part::Queues => Span::from_seconds(1),
-            Part::Instances(_) | Part::Jobs(_) | Part::Messages(_) | Part::Oldest(_) => self.periods.hinted,
+            Part::Instances(_) | Part::Launches(_) | Part::Jobs(_) | Part::Messages(_) | Part::Oldest(_) => {
+                self.periods.hinted
+            }
             Part::Quota(_) | Part::Topology => self.periods.hinted.times(2),
         };
         let period = if state.wanted { gap.min(period) } else { period };
@@ -250,7 +256,8 @@ impl Cadence {
         match part {
             Part::Environments | Part::Queues => periods.environments,
             Part::Instances(name) if circumstances.open.contains(name) => periods.instances_open,
-            Part::Instances(_) => periods.instances,
+            Part::Launches(name) if circumstances.stuck.contains(name) => periods.instances_open,
+            Part::Instances(_) | Part::Launches(_) => periods.instances,
             Part::Messages(_) => periods.messages,
             Part::Oldest(_) => periods.oldest,
             Part::Quota(_) | Part::Topology => periods.slow,
@@ -287,6 +294,8 @@ pub struct Load {
     pub busy_queues: usize,
     /// Environments with an open raise.
     pub open: usize,
+    /// Those of them in which nothing comes.
+    pub stuck: usize,
     /// Events per minute.
     pub events_per_minute: i64,
 }
@@ -308,6 +317,7 @@ pub fn calls_per_minute(periods: &Periods, load: &Load) -> f64 {
     });
     let quiet = load.queues.saturating_sub(load.busy_queues);
     let closed = load.environments.saturating_sub(load.open);
+    let moving = load.environments.saturating_sub(load.stuck);
     let receipts = if load.events {
         60.0 / HINTS_WAIT.seconds_f64() + 2.0 * i64_to_f64(load.events_per_minute) / 10.0
     } else {
@@ -317,6 +327,8 @@ pub fn calls_per_minute(periods: &Periods, load: &Load) -> f64 {
         + cost(1, &Part::Queues, periods.environments)
         + cost(closed, &Part::Instances(name()), periods.instances)
         + cost(load.open, &Part::Instances(name()), periods.instances_open)
+        + cost(moving, &Part::Launches(name()), periods.instances)
+        + cost(load.stuck, &Part::Launches(name()), periods.instances_open)
         + cost(load.sqs, &Part::Messages(name()), periods.messages)
         + cost(load.sqs, &Part::Oldest(name()), periods.oldest)
         + cost(load.quotas, &Part::Quota(name()), periods.slow)

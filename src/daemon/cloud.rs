@@ -56,6 +56,31 @@ pub struct EnvironmentRead {
     pub cluster: Option<String>,
 }
 
+/// A launch that EC2 refused. AWS Batch says nothing of it: the activities of the Auto Scaling group behind an environment do, and
+/// for `BEST_FIT` on Spot the history of its Spot Fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedLaunch {
+    /// When.
+    pub at: Time,
+    /// EC2's code for it, such as `VcpuLimitExceeded` or `MaxSpotInstanceCountExceeded`; empty if the message begins with none.
+    pub code: String,
+    /// In the service's words.
+    pub message: String,
+    /// The code of the service quota that it ran into, where the message or the type asked for tells.
+    pub quota: Option<String>,
+    /// Who tells.
+    pub source: LaunchSource,
+}
+
+/// Who tells of launches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaunchSource {
+    /// `DescribeScalingActivities` of Auto Scaling.
+    AutoScaling,
+    /// `DescribeSpotFleetRequestHistory` of EC2.
+    SpotFleet,
+}
+
 /// A job queue as it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueRead {
@@ -174,6 +199,12 @@ pub trait Cloud: Send + Sync + 'static {
     fn head(&self, queue: &str) -> impl Future<Output = Read<Option<Head>>> + Send;
     /// What really runs in an environment.
     fn instances(&self, environment: &EnvironmentRead) -> impl Future<Output = Read<InstancesNow>> + Send;
+    /// Launches of an environment that failed after `since`, in any order; those alike may be told once.
+    fn failed_launches(
+        &self,
+        environment: &EnvironmentRead,
+        since: Time,
+    ) -> impl Future<Output = Read<Vec<FailedLaunch>>> + Send;
     /// An SQS queue's counts, by name or URL.
     fn messages(&self, sqs: &str) -> impl Future<Output = Read<SqsNow>> + Send;
     /// The age of an SQS queue's oldest message, from CloudWatch; `None` if it tells none.

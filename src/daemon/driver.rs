@@ -294,14 +294,17 @@ impl<C: Cloud> Driver<C> {
     }
 
     pub(super) fn circumstances(&self) -> Circumstances {
-        let environments = self.sight.environment_names().iter().enumerate();
-        let open: BTreeSet<String> = environments
-            .filter(|(position, _)| self.sight.is_open(EnvironmentIndex::at(*position)))
-            .map(|(_, name)| name.clone())
-            .collect();
+        let of = |holds: &dyn Fn(EnvironmentIndex) -> bool| -> BTreeSet<String> {
+            let names = self.sight.environment_names().iter().enumerate();
+            names
+                .filter(|(position, _)| holds(EnvironmentIndex::at(*position)))
+                .map(|(_, name)| name.clone())
+                .collect()
+        };
         Circumstances {
             events: self.options.events && self.hears,
-            open,
+            open: of(&|environment| self.sight.is_open(environment)),
+            stuck: of(&|environment| self.sight.is_stuck(environment)),
         }
     }
 
@@ -313,13 +316,14 @@ impl<C: Cloud> Driver<C> {
                 Part::Environments
                 | Part::Queues
                 | Part::Instances(_)
+                | Part::Launches(_)
                 | Part::Messages(_)
                 | Part::Oldest(_)
                 | Part::Quota(_)
                 | Part::Topology => None,
             };
             let setup = self.controller.setup();
-            let needs = reading::needs(&part, &self.sight, setup, book, &self.sizes, self.options.guard);
+            let needs = reading::needs(&part, now, &self.sight, setup, book, &self.sizes, self.options.guard);
             if !matches!(part, Part::Jobs(_)) {
                 self.meter.add(now, part.cost());
             }
@@ -408,6 +412,12 @@ impl<C: Cloud> Driver<C> {
                         self.order(Subject::Queue(index), order);
                     }
                     self.sight.queue_tags.insert(queue.name, queue.tags);
+                }
+            }
+            Some(Found::Launches(launches)) => {
+                if let Part::Launches(name) = part {
+                    let new = self.sight.launches(name, launches);
+                    super::telling::refused(name, &new, &self.options.metrics);
                 }
             }
             Some(Found::Topology(topology, guards)) => self.recompile(None, Some((*topology, guards, began))),
@@ -541,7 +551,7 @@ fn full_queues<'a>(
         };
         let at_quota = |reason: &Reason| {
             reason.subject == Subject::Environment(*index)
-                && matches!(reason.because, Because::Limit(Limit::Quota(_), _))
+                && matches!(reason.because, Because::Limit(Limit::Quota(..), _))
         };
         !now.valid
             || !now.enabled

@@ -263,7 +263,7 @@ impl<C: Cloud> Driver<C> {
         let position = guard.environment.position();
         let setup = self.controller.setup().environments.get(position)?;
         let memory = self.controller.memory().environments.get(position);
-        let max_is_ours = setup.enforce_max || memory.is_some_and(|memory| memory.max_before.is_some());
+        let max_is_ours = setup.enforces() || memory.is_some_and(|memory| memory.max_before.is_some());
         Some(NamedGuard {
             environment: setup.name.clone(),
             fires: guard.fires,

@@ -123,6 +123,7 @@ enum Found {
     Environments(Vec<EnvironmentRead>),
     Queues(Vec<QueueRead>),
     Instances(crate::observation::InstancesNow),
+    Launches(Vec<cloud::FailedLaunch>),
     Messages(crate::observation::SqsNow),
     Oldest(Option<crate::units::Span>),
     Quota(crate::observation::QuotaNow),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Looked;
-use crate::planner::plan::{Action, Plan, Reason};
+use crate::planner::plan::{Action, Plan, QuotaPlan, Reason};
 use crate::planner::{self, Inputs};
 use crate::units::{Span, Time};
 
@@ -21,6 +21,8 @@ pub struct Step {
     pub actions: Vec<Action>,
     /// Why.
     pub reasons: Vec<Reason>,
+    /// The ledger of service quotas.
+    pub quotas: Vec<QuotaPlan>,
 }
 
 /// The plan at the time of the look, and those that an unchanged world leads to, up to the first that acts.
@@ -48,6 +50,7 @@ pub fn outlook(looked: &Looked) -> Vec<Step> {
             at,
             actions: plan.actions.clone(),
             reasons: plan.reasons.clone(),
+            quotas: plan.quotas.clone(),
         };
         let acts = !step.actions.is_empty();
         // Plans that only say again what the first said are left out.

@@ -31,6 +31,8 @@ pub(super) struct Needs {
     pub(super) most: Vcpus,
     pub(super) book: Book,
     pub(super) sizes: Sizes,
+    /// Launches that were refused later are asked for.
+    pub(super) since: Time,
     /// Guards are used.
     pub(super) guard: bool,
 }
@@ -38,6 +40,7 @@ pub(super) struct Needs {
 /// What the reading of a part needs.
 pub(super) fn needs(
     part: &Part,
+    now: Time,
     sight: &Sight,
     setup: &Setup,
     book: Option<&Book>,
@@ -52,12 +55,13 @@ pub(super) fn needs(
     match part {
         Part::Environments => needs.names = sight.environment_names().to_vec(),
         Part::Queues => needs.names = sight.queue_names().to_vec(),
-        Part::Instances(name) => {
+        Part::Instances(name) | Part::Launches(name) => {
             let unread = || EnvironmentRead {
                 name: name.clone(),
                 ..EnvironmentRead::default()
             };
             needs.environment = sight.read.get(name).cloned().unwrap_or_else(unread);
+            needs.since = sight.refused_since(name, now);
         }
         Part::Jobs(name) => {
             needs.most = sight
@@ -102,6 +106,7 @@ async fn calls<C: Cloud>(cloud: Arc<C>, part: Part, now: Time, needs: Needs) -> 
         Part::Environments => Found::Environments(cloud.environments(&needs.names).await?),
         Part::Queues => Found::Queues(cloud.queues(&needs.names).await?),
         Part::Instances(_) => Found::Instances(cloud.instances(&needs.environment).await?),
+        Part::Launches(_) => Found::Launches(cloud.failed_launches(&needs.environment, needs.since).await?),
         Part::Messages(name) => Found::Messages(cloud.messages(name).await?),
         Part::Oldest(name) => Found::Oldest(cloud.oldest_message(name).await?),
         Part::Quota(code) => Found::Quota(cloud.quota(code).await?),
@@ -155,7 +160,7 @@ pub(super) async fn all_once<C: Cloud>(cloud: &Arc<C>, setup: &Setup, sight: &mu
             cadence.forget(&part);
         }
         for part in now_due {
-            let needs = needs(&part, sight, setup, None, &sizes, false);
+            let needs = needs(&part, now, sight, setup, None, &sizes, false);
             let cloud = Arc::clone(cloud);
             tasks.spawn(async move {
                 let found = read(cloud, part.clone(), now, needs).await;
@@ -170,6 +175,11 @@ pub(super) async fn all_once<C: Cloud>(cloud: &Arc<C>, setup: &Setup, sight: &mu
                     Some(Found::Jobs(listed)) => {
                         if let Part::Jobs(name) = &part {
                             sight.jobs(name, *listed);
+                        }
+                    }
+                    Some(Found::Launches(launches)) => {
+                        if let Part::Launches(name) = &part {
+                            sight.launches(name, launches);
                         }
                     }
                     Some(Found::Queues(queues)) => {

@@ -168,7 +168,8 @@ impl<C: Cloud> Driver<C> {
         let topology = read.map_or_else(|| self.kit.topology.clone(), |(topology, ..)| topology);
         let new = policy.as_ref().unwrap_or(&self.kit.policy);
         match prepare(new, &topology, &known, &self.kit.keys, now) {
-            Ok(compiled) => {
+            Ok(mut compiled) => {
+                compiled.setup.region = Some(self.kit.identity.region.clone());
                 self.kit.topology = topology;
                 if let Some(policy) = policy {
                     self.kit.policy = policy;

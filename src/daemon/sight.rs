@@ -4,12 +4,18 @@
 use std::collections::BTreeMap;
 
 use super::cadence::Part;
-use super::cloud::{EnvironmentRead, Unread};
+use super::cloud::{EnvironmentRead, FailedLaunch, Unread};
 use super::listing::Listed;
+use crate::catalog;
 use crate::ids::{EnvironmentIndex, QueueIndex};
-use crate::observation::{Gap, InstancesNow, NotDemand, Observation, QuotaNow, Seen, SqsNow, Tally};
-use crate::setup::Setup;
+use crate::observation::{Gap, InstancesNow, NotDemand, Observation, QuotaNow, Refusal, Refused, Seen, SqsNow, Tally};
+use crate::setup::{EnvironmentSetup, Setup};
 use crate::units::{Span, Time, Vcpus};
+
+/// So many refused launches are kept per environment: enough to show what goes on, and to know those that are told twice.
+const REFUSED_MOST: usize = 20;
+/// Refused launches of before that are history.
+const REFUSED_FOR: Span = Span::from_minutes(60);
 
 /// What is seen, and what only people want to know of it.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +31,10 @@ pub(super) struct Sight {
     pub(super) queues_read: BTreeMap<String, QueueExtra>,
     /// When launches in an environment were last said to fail, by name. Not told by its instances.
     short: BTreeMap<String, Time>,
+    /// Launches that EC2 refused, latest last, by environment.
+    pub(super) refused: BTreeMap<String, Vec<FailedLaunch>>,
+    /// How many readings in a row have shown nothing new in an environment with an open raise, by name.
+    in_vain: BTreeMap<String, u32>,
     /// Tags of queues, by name.
     pub(super) queue_tags: BTreeMap<String, BTreeMap<String, String>>,
     /// Ages of oldest messages, by SQS source.
@@ -68,6 +78,8 @@ impl Sight {
         };
         self.read.retain(|name, _| environments.contains(name));
         self.short.retain(|name, _| environments.contains(name));
+        self.refused.retain(|name, _| environments.contains(name));
+        self.in_vain.retain(|name, _| environments.contains(name));
         self.queues_read.retain(|name, _| queues.contains(name));
         self.queue_tags.retain(|name, _| queues.contains(name));
         self.oldest.retain(|name, _| sqs.contains(name));
@@ -80,6 +92,7 @@ impl Sight {
     pub(super) fn parts(&self) -> Vec<Part> {
         let mut parts = vec![Part::Environments, Part::Queues, Part::Topology];
         parts.extend(self.environments.iter().cloned().map(Part::Instances));
+        parts.extend(self.environments.iter().cloned().map(Part::Launches));
         parts.extend(self.queues.iter().cloned().map(Part::Jobs));
         parts.extend(self.sqs.iter().cloned().map(Part::Messages));
         parts.extend(self.sqs.iter().cloned().map(Part::Oldest));
@@ -161,7 +174,7 @@ impl Sight {
             Part::Quota(code) => {
                 at(&self.quotas, &mut observation.quotas, code).is_some_and(|seen| open_gap(seen, gap))
             }
-            Part::Queues | Part::Oldest(_) | Part::Topology => false,
+            Part::Queues | Part::Launches(_) | Part::Oldest(_) | Part::Topology => false,
         };
         observation.generation += u64::from(changed);
         news
@@ -187,14 +200,78 @@ impl Sight {
     }
 
     pub(super) fn instances(&mut self, name: &str, began: Time, read: InstancesNow) {
+        let refused = self.last_refused(name);
         let read = InstancesNow {
             capacity_error: self.short.get(name).copied(),
+            refused,
             ..read
         };
-        let observation = &mut self.observation;
+        let (there, observation) = (read.there, &mut self.observation);
+        let mut grew = true;
         if let Some(seen) = at(&self.environments, &mut observation.instances, name) {
+            grew = seen.value().is_none_or(|before| there > before.there);
             observation.generation += u64::from(put(seen, Seen::Exactly(began, read)));
         }
+        let waits = self
+            .environment(name)
+            .is_some_and(|environment| self.is_open(environment));
+        let in_vain = self.in_vain.entry(name.to_owned()).or_default();
+        *in_vain = if waits && !grew { in_vain.saturating_add(1) } else { 0 };
+    }
+
+    /// Launches that EC2 refused. Gives back those that were not known.
+    pub(super) fn launches(&mut self, name: &str, read: Vec<FailedLaunch>) -> Vec<FailedLaunch> {
+        let known = self.refused.entry(name.to_owned()).or_default();
+        let mut new: Vec<FailedLaunch> = read.into_iter().filter(|launch| !known.contains(launch)).collect();
+        new.sort_by_key(|launch| launch.at);
+        known.extend(new.iter().cloned());
+        known.sort_by_key(|launch| launch.at);
+        known.drain(..known.len().saturating_sub(REFUSED_MOST));
+        let shortage = known
+            .iter()
+            .filter(|launch| kind(launch).is_shortage())
+            .map(|launch| launch.at)
+            .max();
+        if let Some(latest) = shortage {
+            let short = self.short.entry(name.to_owned()).or_insert(latest);
+            *short = latest.max(*short);
+        }
+        let (refused, short) = (self.last_refused(name), self.short.get(name).copied());
+        let observation = &mut self.observation;
+        if let Some(instances) = at(&self.environments, &mut observation.instances, name).and_then(Seen::value_mut)
+            && (instances.refused, instances.capacity_error) != (refused, short)
+        {
+            (instances.refused, instances.capacity_error) = (refused, short);
+            observation.generation += 1;
+        }
+        new
+    }
+
+    /// From when on refused launches are of interest: those before are known, or were long ago.
+    pub(super) fn refused_since(&self, name: &str, now: Time) -> Time {
+        let last = self
+            .refused
+            .get(name)
+            .and_then(|known| known.last())
+            .map(|launch| launch.at);
+        last.unwrap_or(Time::FAR_PAST).max(now - REFUSED_FOR)
+    }
+
+    fn last_refused(&self, name: &str) -> Option<Refused> {
+        let last = self.refused.get(name).and_then(|known| known.last());
+        last.map(|launch| Refused {
+            at: launch.at,
+            why: kind(launch),
+        })
+    }
+
+    /// Whether a raise is open and nothing comes: two readings have shown the same.
+    pub(super) fn is_stuck(&self, environment: EnvironmentIndex) -> bool {
+        let name = self.environments.get(environment.position());
+        self.is_open(environment)
+            && name
+                .and_then(|name| self.in_vain.get(name))
+                .is_some_and(|times| *times >= 2)
     }
 
     pub(super) fn messages(&mut self, name: &str, began: Time, read: SqsNow) {
@@ -206,15 +283,9 @@ impl Sight {
 
     /// A quota. The service counts all of the account's use: what runs in the environments we steer is taken off here.
     pub(super) fn quota(&mut self, code: &str, began: Time, read: QuotaNow, setup: &Setup) {
-        let ours: Vcpus = setup
-            .environments
-            .iter()
-            .zip(&self.observation.instances)
-            .filter(|(environment, _)| {
-                let quota = environment.quota.and_then(|index| setup.quotas.get(index.position()));
-                quota.is_some_and(|quota| quota.code == code)
-            })
-            .filter_map(|(_, seen)| seen.value().map(|instances| instances.there))
+        let environments = setup.environments.iter().zip(&self.observation.instances);
+        let ours: Vcpus = environments
+            .filter_map(|(environment, seen)| Some(held_under(environment, seen.value()?, code, setup)))
             .sum();
         let read = QuotaNow {
             used_by_others: read.used_by_others.minus_or_zero(ours),
@@ -274,6 +345,30 @@ impl Sight {
         let now = self.observation.queues.get(queue.position())?;
         Some((&now.runnable, &now.placed))
     }
+}
+
+/// Why a launch was refused.
+pub(super) fn kind(launch: &FailedLaunch) -> Refusal {
+    Refusal::of(&launch.code, &launch.message)
+}
+
+/// What of an environment's instances a quota counts. Where it may be several, only what is told by type.
+fn held_under(environment: &EnvironmentSetup, instances: &InstancesNow, code: &str, setup: &Setup) -> Vcpus {
+    let codes = || {
+        environment
+            .quotas
+            .iter()
+            .filter_map(|share| setup.quotas.get(share.quota.position()))
+    };
+    if !codes().any(|quota| quota.code == code) {
+        return Vcpus::ZERO;
+    }
+    if environment.quotas.len() == 1 {
+        return instances.there;
+    }
+    let counted = |name: &str| catalog::quota_code(name, environment.purchase) == Some(code);
+    let types = instances.types.iter().filter(|(name, _)| counted(name));
+    types.map(|(_, vcpus)| *vcpus).sum()
 }
 
 /// Replaces a part; says whether a plan could see a difference other than its age.
@@ -414,7 +509,7 @@ mod tests {
     #[test]
     fn our_own_instances_are_not_the_use_of_others() {
         let mut setup = spot_then_on_demand();
-        setup.environments[0].quota = Some(crate::ids::QuotaIndex(0));
+        setup.environments[0].quotas = vec![crate::planner::worlds::share(0, 4, 64)];
         setup.quotas = vec![crate::setup::QuotaSetup {
             code: "L-1".to_owned(),
             limit: None,

@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::checking::Checked;
+use crate::explain;
+use crate::ids::QuotaIndex;
 use crate::overrides::Override;
+use crate::planner::plan::QuotaPlan;
+use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus};
 
 /// Everything there is to tell.
@@ -167,13 +171,57 @@ pub struct SqsStatus {
     pub reasons: Vec<Told>,
 }
 
-/// A service quota.
+/// A service quota: a row of the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct QuotaStatus {
     /// Its code.
     pub code: String,
-    /// The applied limit, if known.
+    /// The limit that holds, if known.
     pub limit_vcpus: Option<Vcpus>,
     /// What runs in the account outside our environments, if known.
     pub used_by_others_vcpus: Option<Vcpus>,
+    /// ACTIVE instances of our environments.
+    #[serde(default)]
+    pub held_vcpus: Vcpus,
+    /// Asked for in our environments and not there yet.
+    #[serde(default)]
+    pub on_its_way_vcpus: Vcpus,
+    /// Left to the rest of the account by the policy.
+    #[serde(default)]
+    pub reserve_vcpus: Vcpus,
+    /// Kept for the instance by which Batch may exceed what is asked for, per environment.
+    #[serde(default)]
+    pub overshoot_vcpus: Vcpus,
+    /// Granted by the latest plan.
+    #[serde(default)]
+    pub granted_vcpus: Vcpus,
+    /// What is left after all this; `None`: the limit is not known.
+    #[serde(default)]
+    pub left_vcpus: Option<Vcpus>,
+    /// The row in words.
+    #[serde(default)]
+    pub sentence: String,
+    /// Where to ask for more.
+    #[serde(default)]
+    pub link: String,
+}
+
+impl QuotaStatus {
+    /// Of a row of the ledger.
+    pub fn of(setup: &Setup, index: QuotaIndex, row: &QuotaPlan) -> Self {
+        let quota = setup.quotas.get(index.position());
+        Self {
+            code: quota.map(|quota| quota.code.clone()).unwrap_or_default(),
+            limit_vcpus: row.limit,
+            used_by_others_vcpus: row.used_by_others,
+            held_vcpus: row.held,
+            on_its_way_vcpus: row.on_its_way,
+            reserve_vcpus: row.reserve,
+            overshoot_vcpus: row.overshoot,
+            granted_vcpus: row.granted,
+            left_vcpus: row.limit.map(|_| row.left),
+            sentence: explain::ledger(row),
+            link: explain::quota_link(setup, index),
+        }
+    }
 }

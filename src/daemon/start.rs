@@ -69,8 +69,9 @@ pub(super) async fn start<C: Cloud>(
     }
     known.take_guards(&guards);
     let now = options.clock.now();
-    let compiled = reload::prepare(&policy, &topology, &known, &keys, now)
+    let mut compiled = reload::prepare(&policy, &topology, &known, &keys, now)
         .map_err(|problems| anyhow::anyhow!("policies and account do not fit:\n{}", render(&problems)))?;
+    compiled.setup.region = Some(identity.region.clone());
     compiled.notes.iter().for_each(|note| tracing::info!("{note}"));
     if !options.guard && options.apply {
         let most = options.unguarded_max_vcpus;
@@ -261,8 +262,9 @@ pub async fn look_once<C: Cloud>(
         )),
     }
     let now = clock.now();
-    let compiled = reload::prepare(policy, &topology, &known, keys, now)
+    let mut compiled = reload::prepare(policy, &topology, &known, keys, now)
         .map_err(|problems| anyhow::anyhow!("policies and account do not fit:\n{}", render(&problems)))?;
+    compiled.setup.region = Some(identity.region.clone());
     let mut sight = Sight::new(&compiled.setup);
     let mut memory = Memory::new(&compiled.setup, now);
     notes.extend(compiled.notes);

@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 
 use super::cadence::Part;
-use super::cloud::{Answer, Cloud};
+use super::cloud::{Answer, Cloud, FailedLaunch, LaunchSource};
 use super::driver::Driver;
 use super::listing::{jobs_in, vcpus_in};
-use super::sight::Sight;
+use super::sight::{Sight, kind};
 use super::snapshot::{EnvironmentStatus, QueueStatus, QuotaStatus, Snapshot, SqsStatus, Told};
 use crate::catalog::Purchase;
 use crate::control::{Controller, Outcome, Planner};
 use crate::explain::{self, printable};
-use crate::ids::{EnvironmentIndex, QueueIndex, SqsIndex};
+use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
 use crate::journal::{Names, Said, Tick};
+use crate::metrics::Metrics;
 use crate::observation::Seen;
-use crate::planner::plan::Subject;
-use crate::setup::Setup;
-use crate::units::{Span, Time};
+use crate::planner::plan::{Because, QuotaPlan, Subject};
+use crate::setup::{EnvironmentSetup, Setup};
+use crate::units::{Span, Time, to_u64};
 
 /// Ticks with the same reasons are noted this often at most: numbers move with every reading.
 const TICK_EVERY: Span = Span::from_seconds(30);
@@ -158,6 +159,19 @@ fn names(setup: &Setup) -> Names {
     }
 }
 
+/// EC2 refused launches: all are counted, and the last of each kind is logged.
+pub(super) fn refused(environment: &str, launches: &[FailedLaunch], metrics: &Metrics) {
+    for why in explain::refusals() {
+        let own: Vec<&FailedLaunch> = launches.iter().filter(|launch| kind(launch) == why).collect();
+        metrics.refused(environment, why, to_u64(own.len()));
+        if let Some(last) = own.last() {
+            let (environment, message) = (printable(environment), printable(&last.message));
+            let (at, code) = (last.at, printable(&last.code));
+            tracing::warn!(%environment, %at, %code, %message, "EC2 refused a launch");
+        }
+    }
+}
+
 fn subjects(setup: &Setup) -> impl Iterator<Item = Subject> {
     let environments = (0..setup.environments.len()).map(|at| Subject::Environment(EnvironmentIndex::at(at)));
     let queues = (0..setup.queues.len()).map(|at| Subject::Queue(QueueIndex::at(at)));
@@ -265,24 +279,14 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
     let mut said = reasons(
         driver,
         Subject::Environment(index),
-        &[Part::Environments, Part::Instances(setup.name.clone())],
+        &[
+            Part::Environments,
+            Part::Instances(setup.name.clone()),
+            Part::Launches(setup.name.clone()),
+        ],
         now,
     );
-    let name = printable(&setup.name);
-    if let Some(min) = driver.controller.yielded(index) {
-        let sentence = format!("{name}: another hand set min to {min}; it is left alone");
-        said.insert(0, Told::new("yielded", sentence));
-    }
-    if let Some(trouble) = driver.teller.troubles.get(&setup.name) {
-        said.insert(0, Told::new("refused", format!("{name}: {}", printable(trouble))));
-    }
-    if let Some(read) = driver.sight.read.get(&setup.name)
-        && !levels.valid
-        && !read.status_reason.is_empty()
-    {
-        let sentence = format!("{name}: not VALID: {}", printable(&read.status_reason));
-        said.insert(0, Told::new("not_valid", sentence));
-    }
+    troubles(driver, index, setup, &mut said);
     Some(EnvironmentStatus {
         name: setup.name.clone(),
         purchase: match setup.purchase {
@@ -310,6 +314,49 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
         refused,
         reasons: said,
     })
+}
+
+/// What the plan does not know: another hand, refusals in the words of the service, what makes the environment INVALID.
+fn troubles<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, setup: &EnvironmentSetup, said: &mut Vec<Told>) {
+    let name = printable(&setup.name);
+    if let Some(min) = driver.controller.yielded(index) {
+        let sentence = format!("{name}: another hand set min to {min}; it is left alone");
+        said.insert(0, Told::new("yielded", sentence));
+    }
+    if let Some(last) = driver.sight.refused.get(&setup.name).and_then(|known| known.last())
+        && plan_says_refused(driver, index)
+    {
+        said.push(Told::new("launch_refused", in_their_words(&name, last)));
+    }
+    if let Some(trouble) = driver.teller.troubles.get(&setup.name) {
+        said.insert(0, Told::new("refused", format!("{name}: {}", printable(trouble))));
+    }
+    if let Some(read) = driver.sight.read.get(&setup.name)
+        && !read.now.valid
+        && !read.status_reason.is_empty()
+    {
+        let sentence = format!("{name}: not VALID: {}", printable(&read.status_reason));
+        said.insert(0, Told::new("not_valid", sentence));
+    }
+}
+
+/// Whether the plan still speaks of a refused launch: nothing has come since.
+fn plan_says_refused<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex) -> bool {
+    let about = |reason: &crate::planner::plan::Reason| {
+        reason.subject == Subject::Environment(index) && matches!(reason.because, Because::LaunchRefused(..))
+    };
+    driver.controller.plan().reasons.iter().any(about)
+}
+
+fn in_their_words(environment: &impl std::fmt::Display, launch: &FailedLaunch) -> String {
+    let who = match launch.source {
+        LaunchSource::AutoScaling => "Auto Scaling",
+        LaunchSource::SpotFleet => "the Spot Fleet",
+    };
+    let quota = launch.quota.as_ref();
+    let quota = quota.map_or_else(String::new, |code| format!(" (service quota {})", printable(code)));
+    let (code, message) = (printable(&launch.code), printable(&launch.message));
+    format!("{environment}: {who} at {}: {code}{quota}: {message}", launch.at)
 }
 
 fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<QueueStatus> {
@@ -366,12 +413,22 @@ fn sqs<C: Cloud>(driver: &Driver<C>, index: SqsIndex, now: Time) -> Option<SqsSt
 }
 
 fn quotas<C: Cloud>(driver: &Driver<C>) -> Vec<QuotaStatus> {
-    let setup = driver.controller.setup().quotas.iter();
-    let seen = setup.zip(&driver.sight.observation.quotas);
-    let status = |(quota, seen): (&crate::setup::QuotaSetup, &Seen<crate::observation::QuotaNow>)| QuotaStatus {
-        code: quota.code.clone(),
-        limit_vcpus: seen.value().map(|now| now.limit).or(quota.limit),
-        used_by_others_vcpus: seen.value().map(|now| now.used_by_others),
+    let setup = driver.controller.setup();
+    let rows = &driver.controller.plan().quotas;
+    let status = |(at, quota): (usize, &crate::setup::QuotaSetup)| {
+        let row = rows.get(at).copied().unwrap_or_else(|| unplanned(driver, at, quota));
+        QuotaStatus::of(setup, QuotaIndex::at(at), &row)
     };
-    seen.map(status).collect::<Vec<QuotaStatus>>()
+    setup.quotas.iter().enumerate().map(status).collect()
+}
+
+/// What is known of a quota before the first plan.
+fn unplanned<C: Cloud>(driver: &Driver<C>, position: usize, quota: &crate::setup::QuotaSetup) -> QuotaPlan {
+    let seen = driver.sight.observation.quotas.get(position).and_then(Seen::value);
+    QuotaPlan {
+        limit: seen.map(|now| now.limit).or(quota.limit),
+        used_by_others: seen.map(|now| now.used_by_others),
+        reserve: quota.reserve,
+        ..QuotaPlan::default()
+    }
 }

@@ -1,6 +1,7 @@
 //! Codes: what machines read of a reason. They are metric labels, JSON values and rows of the documentation, and never change
 //! their meaning. They equal the names under which the enums are serialised.
 
+use crate::observation::Refusal;
 use crate::overrides::Order;
 use crate::planner::plan::{Because, Hold, Limit, NotDemandKind, Part};
 
@@ -23,6 +24,7 @@ pub fn detail(because: &Because) -> Option<&'static str> {
         Because::Blind(part, _) => Some(part.code()),
         Because::NotDemand(kind, _) => Some(kind.code()),
         Because::Ordered(order, _) => Some(order.code()),
+        Because::LaunchRefused(why, _) => Some(why.code()),
         Because::Waiting(_)
         | Because::Messages(_)
         | Because::Arriving(_)
@@ -35,6 +37,8 @@ pub fn detail(because: &Because) -> Option<&'static str> {
         | Because::Drought(_)
         | Because::Probing(_)
         | Because::Recovered
+        | Because::BeyondQuota(..)
+        | Because::WithinQuota(..)
         | Because::Patience(_)
         | Because::Unfit(_)
         | Because::WrongShape(_)
@@ -64,6 +68,9 @@ impl Coded for Because {
             Self::Probing(_) => "probing",
             Self::Recovered => "recovered",
             Self::Limit(..) => "limit",
+            Self::BeyondQuota(..) => "beyond_quota",
+            Self::LaunchRefused(..) => "launch_refused",
+            Self::WithinQuota(..) => "within_quota",
             Self::Patience(_) => "patience",
             Self::Hold(..) => "hold",
             Self::Blind(..) => "blind",
@@ -89,10 +96,21 @@ impl Coded for Limit {
             Self::Cap => "cap",
             Self::AccountCap => "account_cap",
             Self::Step => "step",
-            Self::Quota(_) => "quota",
+            Self::Quota(..) => "quota",
             Self::Drought => "drought",
             Self::Override => "override",
             Self::NotSteerable => "not_steerable",
+        }
+    }
+}
+
+impl Coded for Refusal {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::VcpuLimit => "vcpu_limit",
+            Self::SpotLimit => "spot_limit",
+            Self::Capacity => "capacity",
+            Self::Other => "other",
         }
     }
 }
@@ -116,6 +134,7 @@ impl Coded for Hold {
             Self::Overshoot => "overshoot",
             Self::InFlight => "in_flight",
             Self::LowerLater => "lower_later",
+            Self::OtherHand => "other_hand",
             Self::QuietAfterStart => "quiet_after_start",
         }
     }

@@ -14,15 +14,16 @@ mod printable;
 mod table;
 
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
+use crate::observation::Refusal;
 use crate::overrides::Order;
-use crate::planner::plan::{Action, Because, Hold, Limit, NotDemandKind, Part, Plan, Reason, Subject};
+use crate::planner::plan::{Action, Because, Hold, Limit, NotDemandKind, Part, Plan, QuotaPlan, Reason, Subject};
 use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus};
 
 pub use codes::{Coded, code, detail};
 pub use printable::{Printable, printable};
-pub(crate) use table::examples;
 pub use table::reasons_table;
+pub(crate) use table::{examples, refusals};
 
 /// An age beyond this means that the part was never read.
 const NEVER: Span = Span::from_minutes(100 * 365 * 24 * 60);
@@ -70,8 +71,9 @@ pub const fn precedence(because: &Because) -> u8 {
         | Because::WrongShape(_)
         | Because::Stalled(_)
         | Because::Drought(_)
+        | Because::LaunchRefused(..)
         | Because::DoubleLaunch(_) => 1,
-        Because::Limit(..) => 2,
+        Because::Limit(..) | Because::BeyondQuota(..) | Because::WithinQuota(..) => 2,
         Because::Fallback(..)
         | Because::Probing(_)
         | Because::Waiting(_)
@@ -138,6 +140,12 @@ fn because(setup: &Setup, subject: Subject, because: &Because) -> String {
             let denied = verb(vcpus.get(), "is", "are");
             format!("{vcpus} more {denied} wanted, {}", limited_by(setup, subject, limit))
         }
+        Because::BeyondQuota(quota, row, vcpus) => beyond_quota(setup, quota, &row, vcpus),
+        Because::WithinQuota(quota, row, max) => {
+            let row = quota_row(setup, quota, &row);
+            format!("max is kept at {max} so that Batch stays within {row}")
+        }
+        Because::LaunchRefused(why, time) => refused(setup, subject, why, time),
         Because::Patience(time) => format!("On-Demand is not paid for before {}", moment(time)),
         Because::Hold(hold, until) => held_by(hold, until),
         Because::Blind(part, age) => blind(part, age),
@@ -191,10 +199,7 @@ fn limited_by(setup: &Setup, subject: Subject, limit: Limit) -> String {
             "but one update adds at most the policy's step{}",
             of(environment.and_then(|setup| setup.max_step))
         ),
-        Limit::Quota(index) => format!(
-            "but service quota {} is used up, less its reserve and one instance's overshoot per environment",
-            quota_name(setup, index)
-        ),
+        Limit::Quota(index, row) => format!("but that is all there is of {}", quota_row(setup, index, &row)),
         Limit::Drought => "but little is asked until a launch succeeds here".to_owned(),
         Limit::Override => "but a person stopped it for now".to_owned(),
         Limit::NotSteerable => {
@@ -222,6 +227,7 @@ fn held_by(hold: Hold, until: Time) -> String {
         }
         Hold::InFlight => "an update of ours is under way or not seen yet".to_owned(),
         Hold::LowerLater => format!("less is wanted; min is lowered {} if that lasts", at(until)),
+        Hold::OtherHand => format!("another hand changed max; it is left alone until {}", moment(until)),
         Hold::QuietAfterStart => format!("just started, nothing is lowered before {}", moment(until)),
     }
 }
@@ -277,6 +283,80 @@ fn sqs_name(setup: &Setup, index: SqsIndex) -> String {
 fn quota_name(setup: &Setup, index: QuotaIndex) -> String {
     let code = setup.quotas.get(index.position()).map(|setup| &setup.code);
     code.map_or_else(|| format!("number {}", index.0), |code| printable(code).to_string())
+}
+
+fn beyond_quota(setup: &Setup, quota: QuotaIndex, row: &QuotaPlan, vcpus: Vcpus) -> String {
+    let (go, row) = (verb(vcpus.get(), "goes", "go"), quota_row(setup, quota, row));
+    format!("{vcpus} of what is asked for {go} beyond {row}; limits = \"report\" lets that pass")
+}
+
+/// Why EC2 refused a launch. Whose quota it was is known where the environment draws from one only.
+fn refused(setup: &Setup, subject: Subject, why: Refusal, time: Time) -> String {
+    let environment = match subject {
+        Subject::Environment(index) => setup.environments.get(index.position()),
+        Subject::Queue(_) | Subject::Sqs(_) => None,
+    };
+    let shares = environment.map_or(&[][..], |environment| &environment.quotas);
+    let quota = |code: &str| {
+        if let [one] = shares {
+            let (name, link) = (quota_name(setup, one.quota), quota_link(setup, one.quota));
+            return format!("{code}, service quota {name} is used up; {link}");
+        }
+        let names: Vec<String> = shares.iter().map(|share| quota_name(setup, share.quota)).collect();
+        format!("{code}, a service quota is used up: {}", names.join(" or "))
+    };
+    let why = match why {
+        Refusal::VcpuLimit => quota("VcpuLimitExceeded"),
+        Refusal::SpotLimit => quota("MaxSpotInstanceCountExceeded"),
+        Refusal::Capacity => "it has no capacity there".to_owned(),
+        Refusal::Other => "for a reason that more capacity does not cure; `autotune status` has its words".to_owned(),
+    };
+    format!("EC2 refused a launch {}: {why}", at(time))
+}
+
+/// A service quota with its row of the ledger, and where to ask for more of it.
+fn quota_row(setup: &Setup, index: QuotaIndex, row: &QuotaPlan) -> String {
+    format!(
+        "service quota {}: {}; {}",
+        quota_name(setup, index),
+        ledger(row),
+        quota_link(setup, index)
+    )
+}
+
+/// A row of the ledger in words; what is nothing is left out.
+pub fn ledger(row: &QuotaPlan) -> String {
+    let limit = row
+        .limit
+        .map_or_else(|| "limit unknown".to_owned(), |limit| format!("limit {}", limit.get()));
+    let others = match row.used_by_others {
+        Some(used) => format!("others use {}", used.get()),
+        None => "the use of others unknown".to_owned(),
+    };
+    let mut parts = vec![limit, others, format!("our environments hold {}", row.held.get())];
+    for (vcpus, what) in [
+        (row.on_its_way, "on its way"),
+        (row.granted, "granted now"),
+        (row.reserve, "reserved by the policy"),
+        (row.overshoot, "kept for overshoot"),
+    ] {
+        if !vcpus.is_zero() {
+            parts.push(format!("{} {what}", vcpus.get()));
+        }
+    }
+    parts.join(", ")
+}
+
+/// The page of the Service Quotas console on which more can be asked for.
+pub fn quota_link(setup: &Setup, index: QuotaIndex) -> String {
+    let host = match &setup.region {
+        Some(region) => format!("{}.console.aws.amazon.com", printable(region)),
+        None => "console.aws.amazon.com".to_owned(),
+    };
+    format!(
+        "https://{host}/servicequotas/home/services/ec2/quotas/{}",
+        quota_name(setup, index)
+    )
 }
 
 /// A time after a verb.

@@ -6,10 +6,10 @@ use crate::account::Platform;
 use crate::catalog::{Purchase, Resources};
 use crate::explain::{code, detail, sentence};
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
-use crate::observation::Shape;
+use crate::observation::{Refusal, Shape};
 use crate::overrides::Order;
-use crate::planner::plan::{Because, Hold, Limit, NotDemandKind, Part, Reason, Subject};
-use crate::setup::{EnvironmentSetup, HandOff, QueueSetup, QuotaSetup, Setup, SqsSetup, Tempo};
+use crate::planner::plan::{Because, Hold, Limit, NotDemandKind, Part, QuotaPlan, Reason, Subject};
+use crate::setup::{EnvironmentSetup, HandOff, Limits, QueueSetup, QuotaSetup, QuotaShare, Setup, SqsSetup, Tempo};
 use crate::units::{Span, Time, Vcpus};
 
 /// Every code with its details, what it is about and an example, as a Markdown table.
@@ -71,10 +71,15 @@ pub(crate) fn examples() -> Vec<Reason> {
         about_spot(Because::Recovered),
     ];
     examples.extend(limits().map(|limit| about_spot(Because::Limit(limit, many))));
-    examples.push(Reason {
-        subject: Subject::Environment(on_demand),
-        because: Because::Patience(later),
-    });
+    examples.extend(refusals().map(|why| about_spot(Because::LaunchRefused(why, later))));
+    examples.extend([
+        about_spot(Because::BeyondQuota(QuotaIndex(0), example_row(), many)),
+        about_spot(Because::WithinQuota(QuotaIndex(0), example_row(), many)),
+        Reason {
+            subject: Subject::Environment(on_demand),
+            because: Because::Patience(later),
+        },
+    ]);
     examples.extend(holds().map(|hold| about_spot(Because::Hold(hold, later))));
     let age = Span::from_minutes(12);
     examples.extend([
@@ -101,13 +106,37 @@ pub(crate) fn examples() -> Vec<Reason> {
     examples
 }
 
+fn example_row() -> QuotaPlan {
+    QuotaPlan {
+        limit: Some(Vcpus::new(640)),
+        used_by_others: Some(Vcpus::new(96)),
+        held: Vcpus::new(320),
+        on_its_way: Vcpus::new(64),
+        reserve: Vcpus::ZERO,
+        overshoot: Vcpus::new(64),
+        granted: Vcpus::new(96),
+        left: Vcpus::ZERO,
+    }
+}
+
+/// All of them.
+pub(crate) fn refusals() -> impl Iterator<Item = Refusal> {
+    [
+        Refusal::VcpuLimit,
+        Refusal::SpotLimit,
+        Refusal::Capacity,
+        Refusal::Other,
+    ]
+    .into_iter()
+}
+
 fn limits() -> impl Iterator<Item = Limit> {
     [
         Limit::MaxVcpus,
         Limit::Cap,
         Limit::AccountCap,
         Limit::Step,
-        Limit::Quota(QuotaIndex(0)),
+        Limit::Quota(QuotaIndex(0), example_row()),
         Limit::Drought,
         Limit::Override,
         Limit::NotSteerable,
@@ -122,6 +151,7 @@ fn holds() -> impl Iterator<Item = Hold> {
         Hold::Updating,
         Hold::Overshoot,
         Hold::InFlight,
+        Hold::OtherHand,
         Hold::LowerLater,
         Hold::QuietAfterStart,
     ]
@@ -154,9 +184,14 @@ fn example_setup() -> Setup {
         without_job: Resources::default(),
         smallest: Vcpus::new(4),
         largest: Vcpus::new(64),
-        quota: Some(QuotaIndex(0)),
+        quotas: vec![QuotaShare {
+            quota: QuotaIndex(0),
+            fits: Vec::new(),
+            smallest: Vcpus::new(4),
+            largest: Vcpus::new(64),
+        }],
         launch_expected: Span::from_minutes(2),
-        enforce_max: false,
+        limits: Limits::Clamp,
     };
     Setup {
         environments: vec![
@@ -192,6 +227,7 @@ fn example_setup() -> Setup {
             reserve: Vcpus::ZERO,
         }],
         account_cap: Some(Vcpus::new(512)),
+        region: Some("eu-central-1".to_owned()),
         tempo: Tempo::default(),
     }
 }
@@ -292,56 +328,63 @@ mod tests {
     #[test]
     fn the_table_reads_well() {
         insta::assert_snapshot!(reasons_table(), @r#"
-    | code | detail | about | for example |
-    |---|---|---|---|
-    | `waiting` |  | environment | spot: 64 vCPUs of RUNNABLE jobs wait |
-    | `messages` |  | environment | spot: SQS messages will need 64 vCPUs |
-    | `arriving` |  | environment | spot: jobs known to come need 64 vCPUs |
-    | `headroom` |  | environment | spot: 64 vCPUs of idle room are wanted |
-    | `scheduled` |  | queue | nightly: the schedule wants 64 vCPUs of idle room |
-    | `recently_used` |  | environment | spot: 64 vCPUs were in use within the idle time and are kept |
-    | `fallback` |  | environment | on-demand: 64 vCPUs that spot does not deliver are asked for here |
-    | `served` |  | environment | spot: the raise has been served, min goes back to base |
-    | `less_wanted` |  | environment | spot: no more than 64 vCPUs are wanted |
-    | `drought` |  | environment | spot: no capacity comes; it is asked for again at 2026-01-01T09:00:00Z |
-    | `probing` |  | environment | spot: after a drought, 64 vCPUs asked for as a probe |
-    | `recovered` |  | environment | spot: capacity comes again after a drought |
-    | `limit` | `max_vcpus` | environment | spot: 64 vCPUs more are wanted, but maxvCpus is reached |
-    | `limit` | `cap` | environment | spot: 64 vCPUs more are wanted, but the policy's cap of 256 vCPUs is reached |
-    | `limit` | `account_cap` | environment | spot: 64 vCPUs more are wanted, but the policy's cap of 512 vCPUs on all environments together is reached |
-    | `limit` | `step` | environment | spot: 64 vCPUs more are wanted, but one update adds at most the policy's step of 128 vCPUs |
-    | `limit` | `quota` | environment | spot: 64 vCPUs more are wanted, but service quota L-34B43A08 is used up, less its reserve and one instance's overshoot per environment |
-    | `limit` | `drought` | environment | spot: 64 vCPUs more are wanted, but little is asked until a launch succeeds here |
-    | `limit` | `override` | environment | spot: 64 vCPUs more are wanted, but a person stopped it for now |
-    | `limit` | `not_steerable` | environment | spot: 64 vCPUs more are wanted, but the environment cannot be steered as it is (platform, policy, state or sight) |
-    | `patience` |  | environment | on-demand: On-Demand is not paid for before 2026-01-01T09:00:00Z |
-    | `hold` | `batch_first` | environment | spot: Batch may act first until 2026-01-01T09:00:00Z |
-    | `hold` | `between_updates` | environment | spot: the last update is too recent, the next may follow at 2026-01-01T09:00:00Z |
-    | `hold` | `updating` | environment | spot: UPDATING: no update is accepted until that ends |
-    | `hold` | `overshoot` | environment | spot: desired stands above max after an overshoot: no raise is accepted until it falls |
-    | `hold` | `in_flight` | environment | spot: an update of ours is under way or not seen yet |
-    | `hold` | `lower_later` | environment | spot: less is wanted; min is lowered at 2026-01-01T09:00:00Z if that lasts |
-    | `hold` | `quiet_after_start` | environment | spot: just started, nothing is lowered before 2026-01-01T09:00:00Z |
-    | `blind` | `environment` | environment | spot: the compute environment was last read 12m ago |
-    | `blind` | `instances` | environment | spot: the container instances were last read 12m ago |
-    | `blind` | `jobs` | queue | nightly: the jobs were last read 12m ago |
-    | `blind` | `messages` | SQS source | inbox: the messages were last read 12m ago |
-    | `not_demand` | `pending` | queue | nightly: 12 jobs wait for other jobs (PENDING) |
-    | `not_demand` | `misconfigured` | queue | nightly: 12 jobs are blocked by MISCONFIGURATION, which no capacity cures |
-    | `not_demand` | `reserved` | queue | nightly: 12 jobs are held by a fair-share reservation |
-    | `not_demand` | `multi_node` | queue | nightly: 12 jobs are multi-node, which Batch never serves from minvCpus |
-    | `unfit` |  | queue | nightly: 12 jobs fit no instance type of the queue's environments |
-    | `wrong_shape` |  | queue | nightly: capacity asked for ahead would be of the cheapest type, which cannot hold them: 12 jobs are expected |
-    | `stalled` |  | SQS source | inbox: its messages do not become jobs; 60 % of their demand is still believed |
-    | `not_placed` |  | environment | spot: Batch leaves room idle here beside RUNNABLE jobs that fit; falling back needs limits = "enforce" |
-    | `held_in_vain` |  | environment | spot: waiting jobs do not take the idle room that min holds; it is let go so that Batch can exchange it |
-    | `moves_on` |  | environment | spot: max is lowered so that Batch moves on to the next environment |
-    | `max_restored` |  | environment | spot: max goes back to the operator's value |
-    | `double_launch` |  | environment | spot: 64 vCPUs more than wanted arrived: Batch had launched too, so it is given more time to act first |
-    | `lease_expired` |  | environment | spot: the lease on raised capacity ran out, everything goes back to base |
-    | `ordered` | `pause` | environment | spot: paused by a person until 2026-01-01T09:00:00Z: nothing is asked for, nothing is given back |
-    | `ordered` | `boost` | queue | nightly: a person wants at least 64 vCPUs held until 2026-01-01T09:00:00Z |
-    | `ordered` | `drain` | environment | spot: drained by a person until 2026-01-01T09:00:00Z: nothing is asked for, what was raised goes back |
+        | code | detail | about | for example |
+        |---|---|---|---|
+        | `waiting` |  | environment | spot: 64 vCPUs of RUNNABLE jobs wait |
+        | `messages` |  | environment | spot: SQS messages will need 64 vCPUs |
+        | `arriving` |  | environment | spot: jobs known to come need 64 vCPUs |
+        | `headroom` |  | environment | spot: 64 vCPUs of idle room are wanted |
+        | `scheduled` |  | queue | nightly: the schedule wants 64 vCPUs of idle room |
+        | `recently_used` |  | environment | spot: 64 vCPUs were in use within the idle time and are kept |
+        | `fallback` |  | environment | on-demand: 64 vCPUs that spot does not deliver are asked for here |
+        | `served` |  | environment | spot: the raise has been served, min goes back to base |
+        | `less_wanted` |  | environment | spot: no more than 64 vCPUs are wanted |
+        | `drought` |  | environment | spot: no capacity comes; it is asked for again at 2026-01-01T09:00:00Z |
+        | `probing` |  | environment | spot: after a drought, 64 vCPUs asked for as a probe |
+        | `recovered` |  | environment | spot: capacity comes again after a drought |
+        | `limit` | `max_vcpus` | environment | spot: 64 vCPUs more are wanted, but maxvCpus is reached |
+        | `limit` | `cap` | environment | spot: 64 vCPUs more are wanted, but the policy's cap of 256 vCPUs is reached |
+        | `limit` | `account_cap` | environment | spot: 64 vCPUs more are wanted, but the policy's cap of 512 vCPUs on all environments together is reached |
+        | `limit` | `step` | environment | spot: 64 vCPUs more are wanted, but one update adds at most the policy's step of 128 vCPUs |
+        | `limit` | `quota` | environment | spot: 64 vCPUs more are wanted, but that is all there is of service quota L-34B43A08: limit 640, others use 96, our environments hold 320, 64 on its way, 96 granted now, 64 kept for overshoot; https://eu-central-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08 |
+        | `limit` | `drought` | environment | spot: 64 vCPUs more are wanted, but little is asked until a launch succeeds here |
+        | `limit` | `override` | environment | spot: 64 vCPUs more are wanted, but a person stopped it for now |
+        | `limit` | `not_steerable` | environment | spot: 64 vCPUs more are wanted, but the environment cannot be steered as it is (platform, policy, state or sight) |
+        | `launch_refused` | `vcpu_limit` | environment | spot: EC2 refused a launch at 2026-01-01T09:00:00Z: VcpuLimitExceeded, service quota L-34B43A08 is used up; https://eu-central-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08 |
+        | `launch_refused` | `spot_limit` | environment | spot: EC2 refused a launch at 2026-01-01T09:00:00Z: MaxSpotInstanceCountExceeded, service quota L-34B43A08 is used up; https://eu-central-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08 |
+        | `launch_refused` | `capacity` | environment | spot: EC2 refused a launch at 2026-01-01T09:00:00Z: it has no capacity there |
+        | `launch_refused` | `other` | environment | spot: EC2 refused a launch at 2026-01-01T09:00:00Z: for a reason that more capacity does not cure; `autotune status` has its words |
+        | `beyond_quota` |  | environment | spot: 64 vCPUs of what is asked for go beyond service quota L-34B43A08: limit 640, others use 96, our environments hold 320, 64 on its way, 96 granted now, 64 kept for overshoot; https://eu-central-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08; limits = "report" lets that pass |
+        | `within_quota` |  | environment | spot: max is kept at 64 vCPUs so that Batch stays within service quota L-34B43A08: limit 640, others use 96, our environments hold 320, 64 on its way, 96 granted now, 64 kept for overshoot; https://eu-central-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08 |
+        | `patience` |  | environment | on-demand: On-Demand is not paid for before 2026-01-01T09:00:00Z |
+        | `hold` | `batch_first` | environment | spot: Batch may act first until 2026-01-01T09:00:00Z |
+        | `hold` | `between_updates` | environment | spot: the last update is too recent, the next may follow at 2026-01-01T09:00:00Z |
+        | `hold` | `updating` | environment | spot: UPDATING: no update is accepted until that ends |
+        | `hold` | `overshoot` | environment | spot: desired stands above max after an overshoot: no raise is accepted until it falls |
+        | `hold` | `in_flight` | environment | spot: an update of ours is under way or not seen yet |
+        | `hold` | `other_hand` | environment | spot: another hand changed max; it is left alone until 2026-01-01T09:00:00Z |
+        | `hold` | `lower_later` | environment | spot: less is wanted; min is lowered at 2026-01-01T09:00:00Z if that lasts |
+        | `hold` | `quiet_after_start` | environment | spot: just started, nothing is lowered before 2026-01-01T09:00:00Z |
+        | `blind` | `environment` | environment | spot: the compute environment was last read 12m ago |
+        | `blind` | `instances` | environment | spot: the container instances were last read 12m ago |
+        | `blind` | `jobs` | queue | nightly: the jobs were last read 12m ago |
+        | `blind` | `messages` | SQS source | inbox: the messages were last read 12m ago |
+        | `not_demand` | `pending` | queue | nightly: 12 jobs wait for other jobs (PENDING) |
+        | `not_demand` | `misconfigured` | queue | nightly: 12 jobs are blocked by MISCONFIGURATION, which no capacity cures |
+        | `not_demand` | `reserved` | queue | nightly: 12 jobs are held by a fair-share reservation |
+        | `not_demand` | `multi_node` | queue | nightly: 12 jobs are multi-node, which Batch never serves from minvCpus |
+        | `unfit` |  | queue | nightly: 12 jobs fit no instance type of the queue's environments |
+        | `wrong_shape` |  | queue | nightly: capacity asked for ahead would be of the cheapest type, which cannot hold them: 12 jobs are expected |
+        | `stalled` |  | SQS source | inbox: its messages do not become jobs; 60 % of their demand is still believed |
+        | `not_placed` |  | environment | spot: Batch leaves room idle here beside RUNNABLE jobs that fit; falling back needs limits = "enforce" |
+        | `held_in_vain` |  | environment | spot: waiting jobs do not take the idle room that min holds; it is let go so that Batch can exchange it |
+        | `moves_on` |  | environment | spot: max is lowered so that Batch moves on to the next environment |
+        | `max_restored` |  | environment | spot: max goes back to the operator's value |
+        | `double_launch` |  | environment | spot: 64 vCPUs more than wanted arrived: Batch had launched too, so it is given more time to act first |
+        | `lease_expired` |  | environment | spot: the lease on raised capacity ran out, everything goes back to base |
+        | `ordered` | `pause` | environment | spot: paused by a person until 2026-01-01T09:00:00Z: nothing is asked for, nothing is given back |
+        | `ordered` | `boost` | queue | nightly: a person wants at least 64 vCPUs held until 2026-01-01T09:00:00Z |
+        | `ordered` | `drain` | environment | spot: drained by a person until 2026-01-01T09:00:00Z: nothing is asked for, what was raised goes back |
         "#);
     }
 }

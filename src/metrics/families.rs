@@ -107,10 +107,16 @@ families! {
     AGE = Gauge, "autotune_environment_signal_age_seconds", "seconds", ["environment", "kind"], Stable, "How long ago this part was read, in seconds: the environment, or its container instances; +Inf: never";
     UPDATES = Counter, "autotune_environment_updates_total", "updates", ["environment", "outcome"], Stable, "Updates sent, by how they ended";
     DECISIONS = Counter, "autotune_environment_decisions_total", "decisions", ["environment", "reason"], Stable, "Updates that plans called for, by their main reason; in a dry run, with every plan again";
+    REFUSED = Counter, "autotune_environment_refused_launches_total", "launches", ["environment", "reason"], Beta, "Launches that EC2 refused, as Auto Scaling or the Spot Fleet tells them: a vCPU quota, a Spot quota, no capacity, other";
     SQS = Gauge, "autotune_sqs_messages", "messages", ["source", "kind"], Stable, "Messages of an SQS source, approximate counts of SQS: visible, in flight, delayed";
     SQS_AGE = Gauge, "autotune_sqs_signal_age_seconds", "seconds", ["source"], Stable, "How long ago the SQS source was read, in seconds; +Inf: never";
-    QUOTA = Gauge, "autotune_quota_limit_vcpus", "vCPUs", ["code"], Stable, "A service quota, in vCPUs: as applied, else as the policy has it";
+    QUOTA = Gauge, "autotune_quota_limit_vcpus", "vCPUs", ["code"], Stable, "A service quota, in vCPUs: as applied, or as the policy has it where that is lower or alone; 0: not known";
     QUOTA_OTHERS = Gauge, "autotune_quota_used_by_others_vcpus", "vCPUs", ["code"], Stable, "vCPUs under a service quota that run outside the steered environments";
+    QUOTA_HELD = Gauge, "autotune_quota_held_vcpus", "vCPUs", ["code"], Beta, "vCPUs of our environments' ACTIVE instances that count under a service quota";
+    QUOTA_COMING = Gauge, "autotune_quota_on_its_way_vcpus", "vCPUs", ["code"], Beta, "vCPUs asked for in our environments, or of a type that is not told, that may come to count under a service quota";
+    QUOTA_RESERVE = Gauge, "autotune_quota_reserve_vcpus", "vCPUs", ["code"], Beta, "vCPUs of a service quota that the policy leaves to the rest of the account";
+    QUOTA_OVERSHOOT = Gauge, "autotune_quota_overshoot_vcpus", "vCPUs", ["code"], Beta, "vCPUs of a service quota that are kept for the instance by which AWS Batch may exceed what is asked for, per environment";
+    QUOTA_LEFT = Gauge, "autotune_quota_left_vcpus", "vCPUs", ["code"], Beta, "vCPUs of a service quota that are left after all this and after what the latest plan granted";
     LIMITED = Gauge, "autotune_limited_vcpus", "vCPUs", ["limit"], Stable, "vCPUs that each kind of limit denies, in the latest plan, all environments together";
     HELD = Gauge, "autotune_held_environments", "environments", ["kind"], Stable, "Environments that wait before they are changed, by what they wait for";
     ELSEWHERE = Gauge, "autotune_not_demand_jobs", "jobs", ["kind"], Stable, "Jobs that wait for something that capacity does not cure, all queues together";
@@ -137,8 +143,9 @@ const HEAD: &str = r#"# Metrics
 
 Made by `autotune schema metrics`; a test fails where this file is stale. The daemon serves them at `/metrics`, in the text format 0.0.4.
 
-**Series.** At most 60, and 40 more per compute environment and per job queue; besides one for each answer that AWS gives to an
-operation, 100 at most, and one for each rule of `check` that has found something. All others exist at 0 from the moment a setup is in force, and go with what they are about. Labels have small closed
+**Series.** At most 60, 10 more per service quota, and 40 more per compute environment and per job queue; besides one for each answer
+that AWS gives to an operation, 100 at most, and one for each rule of `check` that has found something. All others exist at 0 from the
+moment a setup is in force, and go with what they are about. Labels have small closed
 sets of values; none is a job, and none is `job`, `instance` or `namespace`, which a scrape sets itself.
 
 **Stability.** *stable*: changes its name or meaning only with a new major version, and is then written under both names for one.
@@ -167,8 +174,7 @@ not VALID and ENABLED. Without events the ratio is 0 and a wait includes the ima
 | the loop stands still | `time() - autotune_last_successful_tick_timestamp_seconds > 180` |
 | raised and unguarded | `autotune_environment_lease_expires_timestamp_seconds > 0 and autotune_environment_guarded == 0` |
 
-Not there: what capacity costs per hour, and what a policy in the shadow would want. Nor errors of Auto Scaling groups, which
-autotune does not read: that an environment delivers nothing shows as a drought.
+Not there: what capacity costs per hour, and what a policy in the shadow would want.
 "#;
 
 /// All families as a Markdown table, for the documentation.

@@ -53,6 +53,7 @@ pub(super) fn setup_series(setup: &Setup) -> BTreeSet<Series> {
         let second: Vec<&str> = match family.name {
             name if name == families::AGE.name => vec![Part::Environment.code(), Part::Instances.code()],
             name if name == families::UPDATES.name => OUTCOMES.into_iter().map(outcome_label).collect(),
+            name if name == families::REFUSED.name => explain::refusals().map(|why| why.code()).collect(),
             name if name == families::DECISIONS.name => reasons.iter().copied().collect(),
             name if name == families::SQS.name => MESSAGES.to_vec(),
             _ => Vec::new(),
@@ -86,12 +87,15 @@ pub(super) const fn decides(because: &Because) -> bool {
         | Because::Probing(_)
         | Because::Blind(..)
         | Because::HeldInVain
+        | Because::WithinQuota(..)
         | Because::MovesOn
         | Because::MaxRestored
         | Because::Ordered(..) => true,
         Because::Scheduled(_)
         | Because::Recovered
         | Because::Limit(..)
+        | Because::BeyondQuota(..)
+        | Because::LaunchRefused(..)
         | Because::Patience(_)
         | Because::Hold(..)
         | Because::NotDemand(..)

@@ -3,13 +3,14 @@
 //! minvCpus is above the operator's base only while a raise is being fulfilled or idle capacity is wanted; otherwise it is
 //! base, whatever runs. Raising happens only for capacity that is neither there nor on its way.
 
-use crate::ids::EnvironmentIndex;
+use crate::ids::{EnvironmentIndex, QuotaIndex};
 use crate::observation::{EnvironmentNow, InstancesNow, Seen};
 use crate::overrides::Order;
 use crate::planner::Inputs;
 use crate::planner::memory::{EnvironmentMemory, Raised, Supply};
-use crate::planner::plan::{Action, Because, EnvironmentPlan, Hold, Levels, Plan, Subject};
+use crate::planner::plan::{Action, Because, EnvironmentPlan, Hold, Levels, Limit, Plan, QuotaPlan, Subject};
 use crate::planner::scratch::Pool;
+use crate::planner::sight::is_awaited;
 use crate::setup::EnvironmentSetup;
 use crate::units::{Span, Time, Vcpus};
 
@@ -61,6 +62,11 @@ pub(crate) fn act(inputs: &Inputs<'_>, plan: &mut Plan) {
     }
 }
 
+/// The row of a quota.
+fn ledger(plan: &Plan, quota: QuotaIndex) -> QuotaPlan {
+    plan.quotas.get(quota.position()).copied().unwrap_or_default()
+}
+
 impl Case<'_> {
     fn say(&self, plan: &mut Plan, because: Because) {
         plan.say(Subject::Environment(self.environment), because);
@@ -68,7 +74,25 @@ impl Case<'_> {
 
     fn say_limits(&self, plan: &mut Plan) {
         if let (Some(limit), false) = (self.pool.denied_by, self.pool.denied.is_zero()) {
+            let limit = if let Limit::Quota(quota, _) = limit {
+                Limit::Quota(quota, ledger(plan, quota))
+            } else {
+                limit
+            };
             self.say(plan, Because::Limit(limit, self.pool.denied));
+        }
+        if let Some((quota, beyond)) = self.pool.beyond_quota {
+            self.say(plan, Because::BeyondQuota(quota, ledger(plan, quota), beyond));
+        }
+        if let Some(until) = plan.scratch.environments[self.environment.position()].max_left_until {
+            self.hold(plan, Hold::OtherHand, until);
+        }
+        let kept = self
+            .pool
+            .maximum
+            .filter(|kept| self.now.max_vcpus == kept.ordered && kept.ordered < kept.operators);
+        if let Some((quota, kept)) = kept.and_then(|kept| Some((kept.quota?, kept.ordered))) {
+            self.say(plan, Because::WithinQuota(quota, ledger(plan, quota), kept));
         }
     }
 
@@ -161,7 +185,7 @@ impl Case<'_> {
         queues.all(|queue| {
             let first = queue.environments.first().filter(|first| **first != self.environment);
             let first = first.and_then(|first| self.inputs.setup.environments.get(first.position()));
-            first.is_some_and(|first| !first.enforce_max)
+            first.is_some_and(|first| !first.enforces())
         })
     }
 
@@ -228,7 +252,8 @@ impl Case<'_> {
         if kept > wanted.0 && sums.there > sums.used {
             wanted = (kept, Because::RecentlyUsed(kept));
         }
-        wanted.0 = wanted.0.max(base).min(self.now.max_vcpus);
+        let most = self.pool.maximum.map_or(self.now.max_vcpus, |maximum| maximum.ordered);
+        wanted.0 = wanted.0.max(base).min(self.now.max_vcpus).min(most);
         wanted
     }
 
@@ -256,7 +281,6 @@ impl Case<'_> {
 
     fn decide(&self, memory: &mut EnvironmentMemory, plan: &mut Plan) {
         let now = self.inputs.now;
-        self.yield_max(memory);
         if self.pool.order == Some(Order::Pause) {
             return;
         }
@@ -279,7 +303,7 @@ impl Case<'_> {
         let min = if raise || lower { min } else { from.min_vcpus };
         let max = if lower && memory.release_refused && from.desired_vcpus > from.max_vcpus {
             from.desired_vcpus
-        } else if max != from.max_vcpus && self.may_send(memory, plan) {
+        } else if max != from.max_vcpus && (raise || lower || self.may_move_max(memory, plan)) {
             max.max(min)
         } else {
             from.max_vcpus
@@ -295,10 +319,8 @@ impl Case<'_> {
         };
         let because = if raise || lower {
             because
-        } else if memory.max_before == Some(max) {
-            Because::MaxRestored
         } else {
-            Because::MovesOn
+            self.because_max(max, memory, plan)
         };
         if because == Because::HeldInVain {
             memory.left_to_batch_until = Some(now + self.inputs.setup.tempo.drought_most);
@@ -312,30 +334,61 @@ impl Case<'_> {
         self.setup.platform == crate::account::Platform::Ec2
     }
 
-    /// A max other than the one we set is not ours any more: our update was refused, or a person set it.
-    fn yield_max(&self, memory: &mut EnvironmentMemory) {
-        if self.now.max_vcpus != memory.max_ours && !self.is_awaited(memory) {
-            memory.max_before = None;
+    /// What maxvCpus should be: the operator's value, lowered in a drought so that Batch moves on, and for a quota, where the policy
+    /// enforces limits. Where that would be below desired it waits: Batch refuses it.
+    fn wanted_max(&self, memory: &mut EnvironmentMemory) -> Vcpus {
+        let now = self.now;
+        let enforces = self.setup.enforces();
+        let dry = enforces && matches!(memory.supply, Supply::Drought { .. });
+        memory.max_dry = memory
+            .max_dry
+            .filter(|max| dry && *max >= now.desired_vcpus)
+            .or_else(|| {
+                let floor = now
+                    .desired_vcpus
+                    .max(self.sums.there)
+                    .max(now.min_vcpus)
+                    .max(self.setup.smallest);
+                (dry && self.pool.may_raise).then_some(floor.min(now.max_vcpus))
+            });
+        let operators = memory.max_before.unwrap_or(now.max_vcpus);
+        let quota = match self.pool.maximum {
+            Some(maximum) => maximum.ordered,
+            // What cannot be seen is not changed.
+            None if enforces && !self.setup.quotas.is_empty() => now.max_vcpus,
+            None => operators,
+        };
+        let wanted = operators.min(memory.max_dry.unwrap_or(operators)).min(quota);
+        if now.desired_vcpus > wanted {
+            now.max_vcpus
+        } else {
+            wanted
         }
     }
 
-    /// maxvCpus is lowered in a drought, if the policy enforces limits, so that Batch moves on; and what we changed is put back.
-    fn wanted_max(&self, memory: &EnvironmentMemory) -> Vcpus {
-        let dry = matches!(memory.supply, Supply::Drought { .. });
-        match memory.max_before {
-            None if dry && self.setup.enforce_max && self.pool.may_raise => {
-                let floor = self
-                    .now
-                    .desired_vcpus
-                    .max(self.sums.there)
-                    .max(self.now.min_vcpus)
-                    .max(self.setup.smallest);
-                floor.min(self.now.max_vcpus)
-            }
-            // A lifted max goes back as soon as desired allows, a lowered one when the drought is over.
-            Some(before) if (!dry || before < self.now.max_vcpus) && self.now.desired_vcpus <= before => before,
-            Some(_) | None => self.now.max_vcpus,
+    /// Why maxvCpus changes.
+    fn because_max(&self, max: Vcpus, memory: &EnvironmentMemory, plan: &Plan) -> Because {
+        if memory.max_before == Some(max) {
+            return Because::MaxRestored;
         }
+        let for_quota = self.pool.maximum.filter(|maximum| maximum.ordered == max);
+        match for_quota.and_then(|maximum| maximum.quota) {
+            Some(quota) => Because::WithinQuota(quota, ledger(plan, quota), max),
+            None => Because::MovesOn,
+        }
+    }
+
+    /// Whether maxvCpus may follow the quotas now. Droughts do not wait.
+    fn may_move_max(&self, memory: &EnvironmentMemory, plan: &mut Plan) -> bool {
+        if !self.may_send(memory, plan) {
+            return false;
+        }
+        let next = memory
+            .updated
+            .map(|(at, _)| at + self.inputs.setup.tempo.between_updates);
+        let next =
+            next.filter(|next| *next > self.inputs.now && memory.max_dry.is_none() && self.pool.maximum.is_some());
+        next.is_none_or(|next| self.hold(plan, Hold::BetweenUpdates, next))
     }
 
     /// Capacity that is missing is always worth it; retaining idle room is, if a whole instance could be lost.
@@ -351,18 +404,8 @@ impl Case<'_> {
         min == self.setup.base || less >= self.setup.smallest.max(self.now.min_vcpus.scaled_up(1, 10))
     }
 
-    /// Whether an update of ours is under way, or was answered after the environment was read.
     fn is_awaited(&self, memory: &EnvironmentMemory) -> bool {
-        let seen_at = self
-            .inputs
-            .observation
-            .environments
-            .get(self.environment.position())
-            .map(Seen::at);
-        let unseen = memory
-            .acted_at
-            .is_some_and(|acted| seen_at.is_none_or(|seen| seen <= acted));
-        memory.in_flight || unseen
+        is_awaited(self.inputs, self.environment.position(), memory)
     }
 
     /// What holds any update: one of ours is under way, or the environment is UPDATING.
@@ -476,7 +519,7 @@ impl Case<'_> {
                 Some(before) if before == to.max_vcpus => None,
                 before => before.or(Some(from.max_vcpus)),
             };
-            memory.max_ours = to.max_vcpus;
+            (memory.max_ours, memory.max_from) = (to.max_vcpus, from.max_vcpus);
         }
     }
 }

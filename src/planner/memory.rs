@@ -88,6 +88,15 @@ pub struct EnvironmentMemory {
     pub max_before: Option<Vcpus>,
     /// The maxvCpus that we set, while `max_before` is remembered; any other value is somebody else's.
     pub max_ours: Vcpus,
+    /// The maxvCpus that stood when we set `max_ours`: it stands again if that was refused.
+    #[serde(default)]
+    pub max_from: Vcpus,
+    /// What maxvCpus was lowered to for the drought that lasts.
+    #[serde(default)]
+    pub max_dry: Option<Vcpus>,
+    /// Until when a maxvCpus that another hand set is left alone: it had been lowered for a quota.
+    #[serde(default)]
+    pub max_left_until: Option<Time>,
     /// A release was refused while desired stood above max: Batch overshot, and may be unable to come down by itself while
     /// min is held. The next release lifts max to desired in the same call, and puts it back afterwards.
     pub release_refused: bool,

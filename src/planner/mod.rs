@@ -3,7 +3,8 @@
 //! [`plan()`] is a total, pure function: no I/O, no clock, no randomness, no logging. The same input gives the same plan, byte
 //! for byte, on every platform. Its steps are the files of this room, in this order: `sight` (what may be believed),
 //! `supply` (which environments deliver), `demand` (who needs how much), `placement` (from idle room, from what is on
-//! its way, from new capacity) under the ledger of `limits`, and `damping` (what is worth an update now).
+//! its way, from new capacity) under the ledger of `limits`, `maxima` (how far Batch may go by itself), and `damping` (what is worth
+//! an update now).
 //!
 //! **Quiescence law**: with an unchanged observation generation and folded notes, `plan` yields no action at any time before
 //! `plan.look_again_at`. Every timer therefore goes through [`plan::Plan::look_at`].
@@ -11,6 +12,7 @@
 mod damping;
 mod demand;
 mod limits;
+mod maxima;
 pub mod memory;
 mod placement;
 pub mod plan;
@@ -62,6 +64,7 @@ pub fn plan(inputs: &Inputs<'_>, plan: &mut Plan) {
     for position in 0..inputs.setup.environments.len() {
         placement::boost(inputs, EnvironmentIndex::at(position), plan);
     }
+    maxima::share_out(inputs, plan);
     damping::act(inputs, plan);
     note(inputs, plan);
 }
@@ -98,5 +101,7 @@ fn note(inputs: &Inputs<'_>, plan: &mut Plan) {
 
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod quota_laws;
 #[cfg(test)]
 pub(crate) mod worlds;

@@ -226,7 +226,7 @@ fn may_pay(
             .setup
             .environments
             .get(spot.position())
-            .is_some_and(|setup| setup.enforce_max)
+            .is_some_and(crate::setup::EnvironmentSetup::enforces)
     {
         plan.look_at(until);
         return false;
@@ -257,7 +257,7 @@ fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex,
     let Some(setup) = inputs.setup.environments.get(position) else {
         return;
     };
-    let (allowed, limit) = limits::left(inputs, environment, plan);
+    let (allowed, limit) = limits::left(environment, plan);
     let ours = is_our_choice(inputs, queue, environment);
     // Promised room that no whole job fits into counts towards the next one.
     let mut scraps = plan.scratch.pools[position].on_its_way;
@@ -283,7 +283,9 @@ fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex,
         } else {
             left
         };
+        let (allowed, limit) = limits::within_quotas(setup, Some(row), (allowed, limit), &plan.quotas);
         let granted = need.min(allowed);
+        let beyond = limits::book_quotas(setup, Some(row), granted, &mut plan.quotas);
         wasteful = wasteful.minus_or_zero(granted);
         let denied = need - granted;
         left -= granted;
@@ -298,6 +300,7 @@ fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex,
         let sums = &mut plan.environments[position];
         let pool = &mut plan.scratch.pools[position];
         sums.wanted += need;
+        pool.went_beyond(beyond);
         if !denied.is_zero() && most == Vcpus::MAX {
             (pool.denied, pool.denied_by) = (pool.denied + denied, Some(limit));
             if row.source == Source::Waiting {
@@ -320,7 +323,7 @@ fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex,
     }
     plan.scratch.pools[position].on_its_way = scraps;
     plan.environments[position].granted += granted_in_all;
-    limits::book(inputs, environment, granted_in_all, plan);
+    limits::book(environment, granted_in_all, plan);
 }
 
 /// Holds what a person wants held in an environment: idle room that is there, then what is on its way, then new capacity.
@@ -342,8 +345,12 @@ pub(crate) fn boost(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan: &m
     sums.idle_wanted += coming;
     pool.on_its_way -= coming;
     let missing = level.minus_or_zero(held(sums));
-    let (allowed, limit) = limits::left(inputs, environment, plan);
+    let Some(setup) = inputs.setup.environments.get(position) else {
+        return;
+    };
+    let (allowed, limit) = limits::within_quotas(setup, None, limits::left(environment, plan), &plan.quotas);
     let granted = missing.min(allowed);
+    let beyond = limits::book_quotas(setup, None, granted, &mut plan.quotas);
     let sums = &mut plan.environments[position];
     sums.wanted += missing;
     sums.idle_wanted += granted;
@@ -352,9 +359,10 @@ pub(crate) fn boost(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan: &m
     if granted < missing {
         (pool.denied, pool.denied_by) = (pool.denied + (missing - granted), Some(limit));
     }
+    pool.went_beyond(beyond);
     pool.granted_for[source_slot(Source::Idle)] += granted;
     pool.beyond_batch |= !granted.is_zero();
-    limits::book(inputs, environment, granted, plan);
+    limits::book(environment, granted, plan);
 }
 
 /// Batch sees RUNNABLE jobs itself, but it asks the first environment for them: On-Demand behind it is our choice.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::forecast::ForecastName;
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
+use crate::observation::Refusal;
 use crate::overrides::Order;
 use crate::planner::Inputs;
 use crate::planner::memory::{EnvironmentMemory, QueueMemory, SqsMemory};
@@ -25,6 +26,8 @@ pub struct Plan {
     pub environments: Vec<EnvironmentPlan>,
     /// Per queue: the sums.
     pub queues: Vec<QueuePlan>,
+    /// Per service quota: the ledger.
+    pub quotas: Vec<QuotaPlan>,
     /// At most one per environment; none when nothing changes.
     pub actions: Vec<Action>,
     /// Why, in the order in which it was found.
@@ -46,6 +49,8 @@ impl Plan {
             .resize(inputs.setup.environments.len(), EnvironmentPlan::default());
         self.queues.clear();
         self.queues.resize(inputs.setup.queues.len(), QueuePlan::default());
+        self.quotas.clear();
+        self.quotas.resize(inputs.setup.quotas.len(), QuotaPlan::default());
         self.actions.clear();
         self.reasons.clear();
         self.notes.clear();
@@ -108,6 +113,35 @@ pub struct QueuePlan {
     pub granted: Vcpus,
     /// Left without capacity by some limit.
     pub denied: Vcpus,
+}
+
+/// What a plan says of one service quota, in vCPUs: a row of the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaPlan {
+    /// The limit as applied, or the policy's if that is lower or alone; `None`: not known, so it binds nothing.
+    pub limit: Option<Vcpus>,
+    /// What runs in the account outside the steered environments, if known.
+    pub used_by_others: Option<Vcpus>,
+    /// ACTIVE instances of our environments.
+    pub held: Vcpus,
+    /// Asked for in our environments and not there yet, or there and of a type that is not told.
+    pub on_its_way: Vcpus,
+    /// What the policy keeps free for the rest of the account.
+    pub reserve: Vcpus,
+    /// Kept for the instance by which Batch may exceed what is asked for, per environment.
+    pub overshoot: Vcpus,
+    /// Granted by this plan.
+    pub granted: Vcpus,
+    /// What is left after all this.
+    pub left: Vcpus,
+}
+
+impl QuotaPlan {
+    /// Everything that stands against the limit before anything is granted.
+    pub fn taken(&self) -> Vcpus {
+        let others = self.used_by_others.unwrap_or(Vcpus::ZERO);
+        others + self.held + self.on_its_way + self.reserve + self.overshoot
+    }
 }
 
 /// The three numbers of a compute environment that a scaling update may change.
@@ -243,6 +277,12 @@ pub enum Because {
     Recovered,
     /// A limit denied this much.
     Limit(Limit, Vcpus),
+    /// This much of what is asked for goes beyond a service quota that is only reported.
+    BeyondQuota(QuotaIndex, QuotaPlan, Vcpus),
+    /// EC2 refused a launch at this time, and nothing has come since.
+    LaunchRefused(Refusal, Time),
+    /// maxvCpus is kept at this, below the operator's value, so that Batch itself stays within a service quota.
+    WithinQuota(QuotaIndex, QuotaPlan, Vcpus),
     /// On-Demand is not paid for before this time.
     Patience(Time),
     /// Nothing is done before this time.
@@ -285,8 +325,8 @@ pub enum Limit {
     AccountCap,
     /// The most one update may add.
     Step,
-    /// A service quota, less the reserve and the overshoot of an instance per environment.
-    Quota(QuotaIndex),
+    /// A service quota, with its row of the ledger.
+    Quota(QuotaIndex, QuotaPlan),
     /// The ask that is allowed while an environment does not deliver.
     Drought,
     /// A person's override: nothing new is asked of the environment.
@@ -309,6 +349,8 @@ pub enum Hold {
     Overshoot,
     /// An update of ours is under way or not seen yet.
     InFlight,
+    /// Another hand changed a maxvCpus that we had lowered: it is left alone.
+    OtherHand,
     /// Less is wanted, but not for long enough.
     LowerLater,
     /// Just started.

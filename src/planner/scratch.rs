@@ -1,6 +1,7 @@
 //! Working space of a plan, kept from plan to plan.
 
 use crate::catalog::Resources;
+use crate::ids::{EnvironmentIndex, QuotaIndex};
 use crate::observation::Shape;
 use crate::overrides::Order;
 use crate::planner::memory::{EnvironmentMemory, QueueMemory};
@@ -88,8 +89,12 @@ pub(crate) struct Pool {
     pub(crate) head_denied: bool,
     /// The limit that denied it.
     pub(crate) denied_by: Option<Limit>,
+    /// What goes beyond a quota that is only reported.
+    pub(crate) beyond_quota: Option<(QuotaIndex, Vcpus)>,
+    /// Where quotas are enforced, see [`crate::planner::maxima`].
+    pub(crate) maximum: Option<Maximum>,
     /// A preferred environment that could not deliver what is asked here.
-    pub(crate) instead_of: Option<crate::ids::EnvironmentIndex>,
+    pub(crate) instead_of: Option<EnvironmentIndex>,
     /// Whether the environment turned dry in this very plan.
     pub(crate) turned_dry: bool,
     /// Granted per source: waiting, arriving, messages, idle.
@@ -98,14 +103,63 @@ pub(crate) struct Pool {
     pub(crate) idle_time: Span,
 }
 
+impl Pool {
+    /// More of what was asked for goes beyond a quota.
+    pub(crate) fn went_beyond(&mut self, more: Option<(QuotaIndex, Vcpus)>) {
+        if let Some((quota, more)) = more {
+            let before = self.beyond_quota.map_or(Vcpus::ZERO, |(_, before)| before);
+            self.beyond_quota = Some((quota, before + more));
+        }
+    }
+}
+
+/// How far Batch may go by itself in an environment, in vCPUs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Maximum {
+    /// The operator's own maxvCpus.
+    pub(crate) operators: Vcpus,
+    /// It is never lowered below this.
+    pub(crate) floor: Vcpus,
+    /// What it should be at least, if quotas permit.
+    pub(crate) need: Vcpus,
+    /// Its part of the quotas.
+    pub(crate) part: Vcpus,
+    /// What to order now: its part, unless what stands is as good.
+    pub(crate) ordered: Vcpus,
+    /// The quota that keeps it below the operator's value.
+    pub(crate) quota: Option<QuotaIndex>,
+}
+
+/// A quota while it is shared out among environments where it is enforced.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct QuotaRoom {
+    /// Whether its limit is known.
+    pub(crate) known: bool,
+    /// One of its environments cannot be seen: nobody's part can be told from another's.
+    pub(crate) blind: bool,
+    /// For the sum of their maxvCpus.
+    pub(crate) room: Vcpus,
+    /// Not given out yet.
+    pub(crate) left: Vcpus,
+    /// What their operators' maxvCpus would take beyond what they got.
+    pub(crate) wished: Vcpus,
+    /// The sum of maxvCpus as they stand.
+    pub(crate) stands: Vcpus,
+    /// One of them should have more than stands.
+    pub(crate) unmet: bool,
+}
+
 /// All buffers of a plan.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scratch {
     pub(crate) rows: Vec<Row>,
     pub(crate) pools: Vec<Pool>,
     pub(crate) rooms: Vec<RoomLeft>,
-    pub(crate) quota_left: Vec<Vcpus>,
     pub(crate) account_left: Vcpus,
+    /// Per quota: what enforced environments may have together, and what is left of it while it is shared out.
+    pub(crate) quota_room: Vec<QuotaRoom>,
+    /// Environments in the order in which they are served.
+    pub(crate) served: Vec<EnvironmentIndex>,
     /// Per environment: what jobs hold there that are not counted as placed.
     pub(crate) held_uncounted: Vec<Vcpus>,
     pub(crate) environments: Vec<EnvironmentMemory>,

@@ -5,6 +5,7 @@ use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::observation::Seen;
 use crate::overrides::{Order, Override};
 use crate::planner::Inputs;
+use crate::planner::memory::EnvironmentMemory;
 use crate::planner::plan::{Because, Part, Plan, Subject};
 use crate::planner::scratch::{Pool, RoomLeft, WHOLE};
 use crate::units::{Span, Time, Vcpus};
@@ -167,6 +168,15 @@ fn is_seen(inputs: &Inputs<'_>, queue: QueueIndex) -> bool {
 /// Whether a part was read, and recently enough to act on.
 pub(crate) fn is_fresh<T>(inputs: &Inputs<'_>, part: Option<&Seen<T>>) -> bool {
     part.is_some_and(|part| part.value().is_some()) && age(inputs.now, part) <= inputs.setup.tempo.stale_after
+}
+
+/// Whether an update of ours is under way, or was answered after the environment was read.
+pub(crate) fn is_awaited(inputs: &Inputs<'_>, position: usize, memory: &EnvironmentMemory) -> bool {
+    let seen_at = inputs.observation.environments.get(position).map(Seen::at);
+    let unseen = memory
+        .acted_at
+        .is_some_and(|acted| seen_at.is_none_or(|seen| seen <= acted));
+    memory.in_flight || unseen
 }
 
 /// How old a part is; what was never read is as old as time.

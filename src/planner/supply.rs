@@ -13,6 +13,9 @@ use crate::planner::plan::{Because, Plan, Subject};
 use crate::setup::EnvironmentSetup;
 use crate::units::{Span, Time, Vcpus};
 
+/// How long a refused launch is told of, where nothing has come since.
+const REFUSAL_TOLD: Span = Span::from_minutes(60);
+
 /// Updates every environment's supply and what of its promises is still believed.
 pub(crate) fn judge(inputs: &Inputs<'_>, plan: &mut Plan) {
     for position in 0..inputs.setup.environments.len() {
@@ -41,6 +44,7 @@ fn judge_one(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan: &mut Plan
     ) else {
         return;
     };
+    tell_refused(inputs, environment, instances, plan);
     let on_its_way = plan.environments[position].on_its_way;
     let mut memory = plan.scratch.environments[position];
     watch_arrivals(&mut memory, inputs.now, on_its_way, instances.there);
@@ -101,6 +105,18 @@ fn judge_one(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan: &mut Plan
     }
     plan.environments[position].on_its_way = plan.scratch.pools[position].on_its_way;
     plan.scratch.environments[position] = memory;
+}
+
+/// Says that EC2 refused a launch, for a while and as long as none has succeeded since.
+fn tell_refused(inputs: &Inputs<'_>, environment: EnvironmentIndex, instances: &InstancesNow, plan: &mut Plan) {
+    if let Some(refused) = instances.refused
+        && instances.registered.is_none_or(|registered| refused.at > registered)
+        && inputs.now < refused.at + REFUSAL_TOLD
+    {
+        let because = Because::LaunchRefused(refused.why, refused.at);
+        plan.say(Subject::Environment(environment), because);
+        plan.look_at(refused.at + REFUSAL_TOLD);
+    }
 }
 
 /// Keeps the time since when capacity has been on its way without any arriving.

@@ -9,7 +9,7 @@ use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex};
 use crate::observation::{
     EnvironmentNow, InstancesNow, NotDemand, Observation, QueueNow, QuotaNow, Room, Seen, Shape, Tally,
 };
-use crate::setup::{EnvironmentSetup, Patience, QueueSetup, QuotaSetup, Setup, Tempo};
+use crate::setup::{EnvironmentSetup, Limits, Patience, QueueSetup, QuotaSetup, QuotaShare, Setup, Tempo};
 use crate::units::{Mebibytes, Span, Time, Vcpus};
 
 pub(crate) const NOW: Time = Time::from_seconds(1_000_000);
@@ -44,9 +44,19 @@ pub(crate) fn environment(name: &str, purchase: Purchase, quota: Option<u16>) ->
         smallest: Vcpus::new(4),
         largest: Vcpus::new(64),
         without_job: resources(64, 64 * 4096),
-        quota: quota.map(QuotaIndex),
+        quotas: quota.map(|quota| share(quota, 4, 64)).into_iter().collect(),
         launch_expected: Span::from_seconds(150),
-        enforce_max: false,
+        limits: Limits::Clamp,
+    }
+}
+
+/// Types from `smallest` to `largest` under one quota.
+pub(crate) fn share(quota: u16, smallest: i64, largest: i64) -> QuotaShare {
+    QuotaShare {
+        quota: QuotaIndex(quota),
+        fits: vec![resources(largest, largest * 4096)],
+        smallest: Vcpus::new(smallest),
+        largest: Vcpus::new(largest),
     }
 }
 
@@ -80,6 +90,7 @@ pub(crate) fn spot_then_on_demand() -> Setup {
         sqs_sources: Vec::new(),
         quotas: Vec::new(),
         account_cap: None,
+        region: None,
         tempo: Tempo::default(),
     }
 }
@@ -147,8 +158,8 @@ prop_compose! {
         base in 0_i64..20,
         largest in prop::sample::select(vec![4_i64, 16, 64]),
         ratio in prop::sample::select(vec![2048_i64, 4096, 8192]),
-        quota in proptest::option::of(0_u16..2),
-        enforce in any::<bool>(),
+        quotas in prop::sample::subsequence(vec![0_u16, 1], 0..=2),
+        limits in prop::sample::select(vec![Limits::Report, Limits::Clamp, Limits::Enforce]),
     ) -> EnvironmentSetup {
         let purchase = if spot { Purchase::Spot } else { Purchase::OnDemand };
         EnvironmentSetup {
@@ -159,8 +170,15 @@ prop_compose! {
             without_job: resources(largest, largest * ratio),
             memory_per_kilo_vcpu: ratio * 1024,
             largest: Vcpus::new(largest),
-            enforce_max: enforce,
-            ..environment("e", purchase, quota)
+            limits,
+            quotas: quotas
+                .into_iter()
+                .map(|quota| QuotaShare {
+                    fits: vec![resources(largest, largest * ratio)],
+                    ..share(quota, 4, largest)
+                })
+                .collect(),
+            ..environment("e", purchase, None)
         }
     }
 }
@@ -209,17 +227,18 @@ pub(crate) fn any_world() -> impl Strategy<Value = (Setup, Observation)> {
                 sqs_sources: Vec::new(),
                 quotas: vec![
                     QuotaSetup {
-                        code: "L-0".into(),
+                        code: "L-34B43A08".into(),
                         limit: Some(Vcpus::new(300)),
                         reserve: Vcpus::new(8),
                     },
                     QuotaSetup {
-                        code: "L-1".into(),
+                        code: "L-3819A6DF".into(),
                         limit: None,
                         reserve: Vcpus::ZERO,
                     },
                 ],
                 account_cap: Some(Vcpus::new(600)),
+                region: None,
                 tempo: Tempo {
                     quiet_after_start: Span::ZERO,
                     ..Tempo::default()
@@ -228,18 +247,32 @@ pub(crate) fn any_world() -> impl Strategy<Value = (Setup, Observation)> {
             let per_environment = vec((0_i64..12, 0_i64..80, 0_i64..200, 32_i64..400, any::<bool>()), count);
             let head = proptest::option::of(0_usize..4);
             let per_queue = vec((any_tally(), any_tally(), head), setup.queues.len());
-            (Just(setup), per_environment, per_queue, 50_i64..900).prop_map(observe)
+            let limit = || prop_oneof![1 => Just(0_i64), 8 => 50_i64..900, 1 => Just(1_000_000)];
+            (Just(setup), per_environment, per_queue, (limit(), limit())).prop_map(observe)
         })
+}
+
+/// Some of the instances are told by type: of the first quota's class, the second's, and one that neither counts.
+fn types_of(setup: &EnvironmentSetup, instances: i64, ahead: i64) -> Vec<(String, Vcpus)> {
+    let told = instances.min(ahead % 5);
+    if setup.purchase != Purchase::Spot || told == 0 {
+        return Vec::new(); // the quotas of these worlds are of Spot
+    }
+    let of = |name: &str, instances: i64| (name.to_owned(), setup.largest.times(instances));
+    let (standard, graphics) = (told / 2, told / 3);
+    let mut types = vec![of("g5.xlarge", graphics), of("m6i.xlarge", standard)];
+    types.push(of("x2idn.xlarge", told - standard - graphics));
+    types
 }
 
 type Raw = (
     Setup,
     Vec<(i64, i64, i64, i64, bool)>,
     Vec<(Tally, Tally, Option<usize>)>,
-    i64,
+    (i64, i64),
 );
 
-fn observe((setup, environments, queues, quota): Raw) -> (Setup, Observation) {
+fn observe((setup, environments, queues, limits): Raw) -> (Setup, Observation) {
     let mut observation = quiet(&setup, NOW);
     for (position, (instances, used, ahead, max, updating)) in environments.into_iter().enumerate() {
         let each = setup.environments[position].largest.get();
@@ -282,6 +315,8 @@ fn observe((setup, environments, queues, quota): Raw) -> (Setup, Observation) {
                 rooms,
                 capacity_error: (ahead % 7 == 0).then_some(NOW - Span::from_seconds(30)),
                 registered: (ahead % 3 == 0).then_some(NOW - Span::from_seconds(90)),
+                types: types_of(&setup.environments[position], instances, ahead),
+                refused: None,
             },
         );
     }
@@ -293,12 +328,12 @@ fn observe((setup, environments, queues, quota): Raw) -> (Setup, Observation) {
         observation.queues[position].runnable = Seen::Exactly(NOW, runnable);
         observation.queues[position].placed = Seen::Exactly(NOW, placed);
     }
-    observation.quotas[0] = Seen::Exactly(
-        NOW,
-        QuotaNow {
-            limit: Vcpus::new(quota),
-            used_by_others: Vcpus::new(quota / 10),
-        },
-    );
+    for (seen, limit) in observation.quotas.iter_mut().zip([limits.0, limits.1]) {
+        let quota = QuotaNow {
+            limit: Vcpus::new(limit),
+            used_by_others: Vcpus::new(limit / 10),
+        };
+        *seen = Seen::Exactly(NOW, quota);
+    }
     (setup, observation)
 }

@@ -284,8 +284,10 @@ pub struct EnvironmentPolicy {
     pub cap: Option<Share>,
     /// The most that one update may add: vCPUs, or a percentage of its maxvCpus. Not set: no such limit.
     pub max_step: Option<Share>,
-    /// `clamp`: asks stay within the limits, maxvCpus is never touched. `enforce`: maxvCpus may also be lowered for a while,
-    /// so that Batch keeps within a quota and moves on to the next environment when Spot has no capacity.
+    /// What service quotas of the account do. `report`: they are shown, and what would go beyond them is said; nothing is held
+    /// back (caps and maxvCpus still bind). `clamp`: what is asked for stays within them; maxvCpus is never touched. `enforce`:
+    /// maxvCpus is also lowered for as long as it must be, so that Batch itself keeps within a quota, and moves on to the next
+    /// environment there and where Spot has no capacity. What was lowered goes back by itself, also when autotune is gone.
     pub limits: Limits,
     /// How long a launch usually takes, from the ask to a registered instance (90 of 100 are faster). Assumed until measured.
     pub launch_expected: Duration,
@@ -306,11 +308,13 @@ impl Default for EnvironmentPolicy {
     }
 }
 
-/// Whether limits only bind our asks or Batch too.
+/// Whether service quotas bind nobody, our asks, or Batch too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Limits {
-    /// Asks stay within the limits.
+    /// Quotas are shown and bind nothing.
+    Report,
+    /// Asks stay within the quotas.
     #[default]
     Clamp,
     /// maxvCpus may be lowered too.

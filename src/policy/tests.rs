@@ -82,7 +82,7 @@ p.toml:20:12: queues.b.sqs.in.hand_off: found "dispatch", expected one of "dispa
 p.toml:21:20: queues.b.sqs.in.jobs_per_message: found 0, expected a number from 0.001 to 100000
 p.toml:23:15: environments."tag:x": found "tag:x", expected a name, a pattern of names such as "genomics-*", or a tag such as "tag:team=genomics"
   hint: a tag is written `tag:KEY=VALUE`; `*` is any value
-p.toml:24:10: environments."tag:x".limits: found "enforced", expected one of "clamp", "enforce"
+p.toml:24:10: environments."tag:x".limits: found "enforced", expected one of "report", "clamp", "enforce"
   hint: did you mean `enforce`?
 p.toml:25:7: environments."tag:x".cap: found "120%", expected vCPUs or a percentage, such as "256 vcpu", 256 or "20%"
 p.toml:28:1: environments.od.min_vcpus: found 8 vCPUs, expected at most the `cap` of 4 vCPUs

@@ -15,7 +15,7 @@ mod timeline;
 
 pub use checks::checks;
 pub use json::schema;
-pub use status::status;
+pub use status::{quota_line, status};
 pub use timeline::Timeline;
 
 use crate::simulate::compare::Compared;

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use super::plain;
 use super::table::TABLE_WIDTH;
 use crate::daemon::checking::Checked;
-use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus, Snapshot, SqsStatus};
+use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus, QuotaStatus, Snapshot, SqsStatus};
 use crate::overrides::{Order, Override};
 use crate::units::{Span, Time, Vcpus};
 
@@ -106,14 +106,7 @@ fn head(snapshot: &Snapshot) -> String {
         }
     }
     for quota in &snapshot.quotas {
-        let known = |vcpus: Option<Vcpus>| vcpus.map_or_else(|| "unknown".to_owned(), |vcpus| vcpus.to_string());
-        let _ = writeln!(
-            text,
-            "quota {}: limit {}, used by others {}",
-            plain(&quota.code),
-            known(quota.limit_vcpus),
-            known(quota.used_by_others_vcpus)
-        );
+        text.push_str(&quota_line(quota));
     }
     if let Some(checked) = &snapshot.checked {
         found(checked, snapshot.at, &mut text);
@@ -142,6 +135,16 @@ fn found(checked: &Checked, now: Time, text: &mut String) {
         let (code, subject, message) = (plain(&found.code), plain(&found.subject), plain(&found.message));
         let _ = writeln!(text, "  {code} {subject}: {message}");
     }
+}
+
+/// A row of the ledger of service quotas.
+pub fn quota_line(quota: &QuotaStatus) -> String {
+    let left = match quota.left_vcpus {
+        Some(left) => format!("; {} left", left.get()),
+        None => String::new(),
+    };
+    let (code, sentence, link) = (plain(&quota.code), plain(&quota.sentence), plain(&quota.link));
+    format!("quota {code}, in vCPUs: {sentence}{left} ({link})\n")
 }
 
 /// What people ordered, and for how much longer.
@@ -306,7 +309,7 @@ pub(super) fn sheet(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::snapshot::{QuotaStatus, Told};
+    use crate::daemon::snapshot::Told;
 
     const NOW: Time = Time::from_seconds(1_767_258_000);
 
@@ -384,7 +387,11 @@ mod tests {
             quotas: vec![QuotaStatus {
                 code: "L-34B43A08".to_owned(),
                 limit_vcpus: Some(Vcpus::new(5)),
-                used_by_others_vcpus: None,
+                left_vcpus: Some(Vcpus::new(1)),
+                sentence: "limit 5, the use of others unknown, our environments hold 2, 2 kept for overshoot"
+                    .to_owned(),
+                link: "https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08".to_owned(),
+                ..QuotaStatus::default()
             }],
             leads: true,
             ..Snapshot::default()
@@ -393,14 +400,14 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_gets_everything_in_its_columns() {
-        insta::assert_snapshot!(status(&snapshot(), Some(80)), @r"
+        insta::assert_snapshot!(status(&snapshot(), Some(80)), @"
         autotune 0.1.0 in 123456789012 eu-central-1, 2026-01-01T09:00:00Z
         last planned 2s ago
         no events: queues are polled, 42 API calls a minute (`autotune init --events`)
         the changed policies were refused, the old ones stay:
           p.toml:1:1: x
           1 problem
-        quota L-34B43A08: limit 5 vCPUs, used by others unknown
+        quota L-34B43A08, in vCPUs: limit 5, the use of others unknown, our environments hold 2, 2 kept for overshoot; 1 left (https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08)
         override of genomics-spot: boost to 64 vCPUs until 2026-01-01T10:50:00Z, for another 110m
 
         environment       base min desired   max there used coming wanted lease read

@@ -16,7 +16,8 @@ use crate::account::Topology;
 use crate::account::survey::{self, Known, Survey};
 use crate::control::Outcome;
 use crate::daemon::cloud::{
-    Answer, Cloud, EnvironmentRead, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged, Unread,
+    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged,
+    Unread,
 };
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::jobs::{ArraySeen, JobSeen, JobSize, JobStatus};
@@ -167,7 +168,7 @@ impl Cloud for Account {
         let told = self.look(move |state| {
             Ok(QuotaNow {
                 limit: state.world.quota(&code).map_or(UNLIMITED, |quota| quota.limit),
-                used_by_others: state.quota_use(&code),
+                used_by_others: state.world.quota_used(&code),
             })
         });
         told.await
@@ -234,6 +235,11 @@ impl Cloud for Account {
             Ok(())
         });
         told.await
+    }
+
+    /// The simulator keeps no history of single launches: environments whose jobs cannot start say so themselves.
+    async fn failed_launches(&self, _environment: &EnvironmentRead, _since: Time) -> Read<Vec<FailedLaunch>> {
+        Ok(Vec::new())
     }
 
     /// Roles, disks and templates are not simulated: nothing of it can be looked at.

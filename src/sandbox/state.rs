@@ -15,7 +15,7 @@ use crate::simulate::scenario::Scenario;
 use crate::simulate::view::ViewModel;
 use crate::simulate::world::{Change, Phase, Refusal, Told, World};
 use crate::trace::Trace;
-use crate::units::{Span, Time, Vcpus};
+use crate::units::{Span, Time};
 
 /// What a simulated account is made from.
 #[derive(Clone, Debug)]
@@ -237,17 +237,6 @@ impl State {
             self.updated.insert(name, self.now);
         }
         answer
-    }
-
-    /// The vCPUs that a service quota counts as used, ours and those of others.
-    pub(super) fn quota_use(&self, code: &str) -> Vcpus {
-        let others = self.world.quota(code).map(|quota| quota.used_by_others);
-        let ours = self.scenario.environments.iter().enumerate();
-        let ours = ours.filter(|(_, spec)| Scenario::quota_code(spec).as_deref() == Some(code));
-        let ours: Vcpus = ours
-            .map(|(position, _)| self.world.live(EnvironmentIndex::at(position)))
-            .sum();
-        others.unwrap_or_default() + ours
     }
 
     /// The tags of an environment or queue.

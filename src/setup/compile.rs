@@ -6,6 +6,7 @@ use super::entries::{Entries, choose, idle_entries};
 use super::parts::{
     contradictions, environment_setup, queue_setup, sqs_setup, steerable, uncovered_queue, why_not, windows_of,
 };
+use super::types::quota_codes;
 use super::{QueueSetup, QuotaSetup, Setup, Tempo};
 use crate::account::{JobQueue, Topology};
 use crate::catalog::Purchase;
@@ -83,27 +84,24 @@ impl<'p> Compiler<'p> {
     fn account(&mut self, policy: &Policy) {
         let files = || policy.files.iter();
         self.setup.account_cap = files().find_map(|file| file.value.account.cap).map(|cap| cap.0);
+        self.setup.region = files()
+            .find_map(|file| file.value.account.region.clone())
+            .map(|region| region.0);
         self.setup.tempo = Tempo::from(&policy.tempo());
-        let mut quotas: BTreeMap<&str, QuotaSetup> = BTreeMap::new();
+        let mut quotas: BTreeMap<String, QuotaSetup> = BTreeMap::new();
         let described = self
             .topology
             .environments
             .iter()
-            .filter_map(|e| e.quota_code.as_deref());
-        let named = files().flat_map(|file| file.value.account.quotas.keys().map(String::as_str));
+            .flat_map(quota_codes)
+            .map(str::to_owned);
+        let named = files().flat_map(|file| file.value.account.quotas.keys().cloned());
         for code in described.chain(named) {
-            let entries = || files().filter_map(|file| file.value.account.quotas.get(code));
+            let entries = || files().filter_map(|file| file.value.account.quotas.get(&code));
             let limit = entries().find_map(|quota| quota.limit).map(|limit| limit.0);
             let reserve = entries().find_map(|quota| quota.reserve);
             let reserve = reserve.map_or(Vcpus::ZERO, |reserve| reserve.of(limit.unwrap_or(Vcpus::ZERO)));
-            quotas.insert(
-                code,
-                QuotaSetup {
-                    code: code.to_owned(),
-                    limit,
-                    reserve,
-                },
-            );
+            quotas.insert(code.clone(), QuotaSetup { code, limit, reserve });
         }
         self.setup.quotas = quotas.into_values().collect();
     }

@@ -8,6 +8,7 @@ mod parts;
 mod tests;
 mod types;
 
+pub use crate::policy::file::Limits;
 pub use compile::{Compiled, compile};
 
 use crate::account::Platform;
@@ -32,6 +33,8 @@ pub struct Setup {
     pub quotas: Vec<QuotaSetup>,
     /// Cap of the operator on the vCPUs of all environments together.
     pub account_cap: Option<Vcpus>,
+    /// The region, if known: for the links of explanations.
+    pub region: Option<String>,
     /// How fast and how careful.
     pub tempo: Tempo,
 }
@@ -66,12 +69,33 @@ pub struct EnvironmentSetup {
     /// What AWS Batch launches when minvCpus is raised with no job in hand, as one large instance: the type that is
     /// cheapest per vCPU. Assumed; seen where warm capacity was too small for the jobs that came.
     pub without_job: Resources,
-    /// The service quota that counts its vCPUs.
-    pub quota: Option<QuotaIndex>,
+    /// The service quotas that count its vCPUs, each with the types under it: one for most environments, several where types
+    /// of different classes (m5 and g4dn) are allowed.
+    pub quotas: Vec<QuotaShare>,
     /// How long a launch usually takes from the ask to a registered instance (90th percentile): assumed until measured.
     pub launch_expected: Span,
+    /// What service quotas bind: nothing, our asks, or Batch too, for which `maxvCpus` may be lowered.
+    pub limits: Limits,
+}
+
+impl EnvironmentSetup {
     /// Whether `maxvCpus` may be lowered so that Batch moves on to the next environment.
-    pub enforce_max: bool,
+    pub fn enforces(&self) -> bool {
+        self.limits == Limits::Enforce
+    }
+}
+
+/// A service quota that an environment draws from, and its types that this quota counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaShare {
+    /// The quota.
+    pub quota: QuotaIndex,
+    /// What a job can get on each of these types. Only types that no other beats in every dimension.
+    pub fits: Vec<Resources>,
+    /// vCPUs of the smallest of them.
+    pub smallest: Vcpus,
+    /// vCPUs of the largest of them.
+    pub largest: Vcpus,
 }
 
 /// A job queue and what the policy says of it.

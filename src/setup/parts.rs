@@ -1,16 +1,16 @@
 //! One environment, queue or SQS source of the setup, from what the policy says of it.
 
 use super::entries::Entry;
-use super::types::figures;
+use super::types::{figures, shares};
 use super::{EnvironmentSetup, HandOff, Patience, QueueSetup, QuotaSetup, SqsSetup};
 use crate::account::{ComputeEnvironment, JobQueue, Platform};
 use crate::catalog::Resources;
 use crate::forecast::Window;
-use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex};
+use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::input::values::Share;
 use crate::input::{Problem, key_path};
 use crate::observation::Shape;
-use crate::policy::file::{EnvironmentPolicy, HandOffPolicy, JobSize, Limits, QueuePolicy, Signal, SqsPolicy};
+use crate::policy::file::{EnvironmentPolicy, HandOffPolicy, JobSize, QueuePolicy, Signal, SqsPolicy};
 use crate::policy::schedules;
 use crate::units::{Time, Vcpus, f64_to_i64};
 
@@ -35,10 +35,6 @@ pub(super) fn environment_setup(
 ) -> EnvironmentSetup {
     let figures = figures(environment);
     let share = |share: Option<Share>| share.map(|share| share.of(environment.max_vcpus));
-    let quota = environment
-        .quota_code
-        .as_ref()
-        .and_then(|code| quotas.iter().position(|q| q.code == *code));
     EnvironmentSetup {
         name: environment.name.clone(),
         platform: environment.platform,
@@ -54,9 +50,9 @@ pub(super) fn environment_setup(
         smallest: figures.smallest,
         largest: figures.largest,
         without_job: figures.without_job,
-        quota: quota.map(QuotaIndex::at),
+        quotas: shares(environment, quotas),
         launch_expected: policy.launch_expected.0,
-        enforce_max: policy.limits == Limits::Enforce,
+        limits: policy.limits,
     }
 }
 

@@ -37,9 +37,8 @@ fn environment(name: &str, purchase: Purchase, max: i64) -> ComputeEnvironment {
         types: vec![
             offered("c", resources(4, 8, 0)),
             offered("m", resources(8, 32, 0)),
-            offered("x", resources(8, 16, 0)),
+            offered("r", resources(8, 16, 0)),
         ],
-        quota_code: Some("L-34B43A08".to_owned()),
     }
 }
 
@@ -95,7 +94,7 @@ fn one(text: &str) -> Result<Compiled, String> {
 fn names_become_indices_and_defaults_are_filled_in() {
     let setup = one("[queues.\"*\"]\n").unwrap().setup;
     let spot = &setup.environments[0];
-    assert!(spot.covered && !spot.enforce_max && spot.cap.is_none());
+    assert!(spot.covered && !spot.enforces() && spot.cap.is_none());
     assert_eq!(spot.base, Vcpus::new(2), "the base is the operator's own minvCpus");
     assert_eq!(
         spot.fits,
@@ -107,7 +106,9 @@ fn names_become_indices_and_defaults_are_filled_in() {
         (4 * 1024 * 1024, Vcpus::ZERO)
     );
     assert_eq!((spot.smallest, spot.largest), (Vcpus::new(4), Vcpus::new(8)));
-    assert_eq!(spot.quota, Some(QuotaIndex::at(0)));
+    let quotas: Vec<QuotaIndex> = spot.quotas.iter().map(|share| share.quota).collect();
+    assert_eq!(quotas, [QuotaIndex::at(1)]);
+    assert_eq!(setup.quotas[1].code, "L-34B43A08");
     assert_eq!(
         setup.queues[1].environments,
         [EnvironmentIndex::at(0), EnvironmentIndex::at(1)]
@@ -399,4 +400,37 @@ proptest! {
             prop_assert!(kept.iter().enumerate().all(|(j, b)| i == j || !b.hold(a)), "{:?}", kept);
         }
     }
+}
+
+/// Which quota counts a launch is known only when it is there.
+#[test]
+fn an_environment_draws_from_every_quota_that_counts_one_of_its_types() {
+    let offered = |name: &str, registered| OfferedType {
+        name: name.to_owned(),
+        registered,
+        per_hour: MicroUsd::new(1),
+    };
+    let mut account = account();
+    account.environments[0].types = vec![
+        offered("m6i.xlarge", resources(4, 16, 0)),
+        offered("g5.xlarge", resources(4, 16, 1)),
+        offered("m6i.4xlarge", resources(16, 64, 0)),
+        offered("quantum1.large", resources(64, 64, 0)),
+    ];
+    let setup = |account: &Topology| {
+        let text = "[account]\nregion = \"eu-west-1\"\n[queues.\"*\"]\n";
+        compiled(&[("p.toml", text)], account).unwrap().setup
+    };
+    let spot = setup(&account);
+    let mut shares: Vec<_> = (spot.environments[0].quotas.iter())
+        .map(|share| {
+            let code = spot.quotas[share.quota.position()].code.as_str();
+            (code, share.smallest.get(), share.largest.get(), share.fits.len())
+        })
+        .collect();
+    shares.sort_unstable();
+    assert_eq!(shares, [("L-34B43A08", 4, 16, 1), ("L-3819A6DF", 4, 4, 1)]);
+    assert_eq!(spot.region.as_deref(), Some("eu-west-1"));
+    account.environments[0].platform = Platform::Unmanaged;
+    assert_eq!(setup(&account).environments[0].quotas, []);
 }

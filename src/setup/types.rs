@@ -1,7 +1,11 @@
 //! What the instance types of an environment mean for placing jobs on it.
 
-use crate::account::{ComputeEnvironment, OfferedType};
-use crate::catalog::Resources;
+use std::collections::BTreeSet;
+
+use super::{QuotaSetup, QuotaShare};
+use crate::account::{ComputeEnvironment, OfferedType, Platform};
+use crate::catalog::{self, Resources};
+use crate::ids::QuotaIndex;
 use crate::units::Vcpus;
 
 /// The figures of `EnvironmentSetup` that follow from the allowed instance types.
@@ -38,6 +42,37 @@ pub(super) fn figures(environment: &ComputeEnvironment) -> TypeFigures {
         largest: offered().map(|resources| resources.vcpus).max().unwrap_or(Vcpus::ZERO),
         without_job: cheapest(environment),
     }
+}
+
+/// The codes of the service quotas that count an environment's vCPUs. Of what is not known to any, no quota is kept.
+pub(super) fn quota_codes(environment: &ComputeEnvironment) -> BTreeSet<&'static str> {
+    let types = environment.types.iter();
+    types.filter_map(|offered| quota_code(environment, offered)).collect()
+}
+
+/// Fargate has a quota of its own kind; what is UNMANAGED counts as the use of others.
+fn quota_code(environment: &ComputeEnvironment, offered: &OfferedType) -> Option<&'static str> {
+    let managed = matches!(environment.platform, Platform::Ec2 | Platform::Eks);
+    catalog::quota_code(&offered.name, environment.purchase).filter(|_| managed && !offered.registered.vcpus.is_zero())
+}
+
+/// An environment's types by the quota that counts them.
+pub(super) fn shares(environment: &ComputeEnvironment, quotas: &[QuotaSetup]) -> Vec<QuotaShare> {
+    let mut shares = Vec::new();
+    for (position, quota) in quotas.iter().enumerate() {
+        let own = |offered: &&OfferedType| quota_code(environment, offered) == Some(quota.code.as_str());
+        let own: Vec<Resources> = environment.types.iter().filter(own).map(|o| o.registered).collect();
+        let vcpus = || own.iter().map(|resources| resources.vcpus);
+        if let (Some(smallest), Some(largest)) = (vcpus().min(), vcpus().max()) {
+            shares.push(QuotaShare {
+                quota: QuotaIndex::at(position),
+                smallest,
+                largest,
+                fits: frontier(own),
+            });
+        }
+    }
+    shares
 }
 
 /// The largest size of the type that is cheapest per vCPU; among equals the one with least memory per vCPU.

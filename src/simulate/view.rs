@@ -388,6 +388,7 @@ impl View {
             let environment = EnvironmentIndex::at(position);
             let found = &mut self.instances;
             world.rooms(environment, &mut found.rooms);
+            world.types(environment, &mut found.types);
             (found.there, found.used) = (world.there(environment), world.used(environment));
             found.capacity_error = world.capacity_error(environment);
             found.registered = world.registered(environment);

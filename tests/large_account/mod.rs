@@ -9,7 +9,7 @@ use autotune::observation::{EnvironmentNow, InstancesNow, NotDemand, Observation
 use autotune::planner::memory::Memory;
 use autotune::planner::plan::Plan;
 use autotune::planner::{Inputs, plan};
-use autotune::setup::{EnvironmentSetup, Patience, QueueSetup, Setup};
+use autotune::setup::{EnvironmentSetup, Limits, Patience, QueueSetup, Setup};
 use autotune::units::{Mebibytes, Span, Time, Vcpus, to_usize};
 
 /// When everything was read.
@@ -58,9 +58,9 @@ pub(crate) fn setup() -> Setup {
         smallest: Vcpus::new(8),
         largest: Vcpus::new(64),
         without_job: resources(64, 128_000),
-        quota: None,
+        quotas: Vec::new(),
         launch_expected: Span::from_minutes(2),
-        enforce_max: false,
+        limits: Limits::Clamp,
     });
     let queues = (0..QUEUES).map(|position| QueueSetup {
         name: format!("queue-{position}"),
@@ -104,8 +104,7 @@ pub(crate) fn quiet() -> Observation {
         there: Vcpus::new(640),
         used: Vcpus::new(585),
         rooms: rooms.collect(),
-        capacity_error: None,
-        registered: None,
+        ..InstancesNow::default()
     };
     let queue = QueueNow {
         runnable: Seen::Exactly(NOW, Tally::default()),

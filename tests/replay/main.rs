@@ -14,6 +14,8 @@ mod metamorphic;
 #[cfg(test)]
 mod progress;
 #[cfg(test)]
+mod quotas;
+#[cfg(test)]
 mod scores;
 #[cfg(test)]
 mod skipping;

@@ -19,7 +19,7 @@ fn cadence() -> Cadence {
 fn events() -> Circumstances {
     Circumstances {
         events: true,
-        open: BTreeSet::new(),
+        ..Circumstances::default()
     }
 }
 
@@ -172,6 +172,7 @@ fn the_formula_counts_what_is_really_read() {
     for number in 0..10 {
         let name = number.to_string();
         parts.push(Part::Instances(name.clone()));
+        parts.push(Part::Launches(name.clone()));
         if number < 5 {
             parts.extend([
                 Part::Jobs(name.clone()),
@@ -185,7 +186,7 @@ fn the_formula_counts_what_is_really_read() {
         cadence.set_parts(parts.clone());
         let circumstances = Circumstances {
             events: with_events,
-            open: BTreeSet::new(),
+            ..Circumstances::default()
         };
         let read = run(&mut cadence, &circumstances, 0, 3600);
         let calls: u32 = read.iter().map(|(_, part)| part.cost()).sum();
@@ -232,4 +233,22 @@ fn the_meter_forgets_what_is_older_than_ten_minutes() {
     }
     let rate = meter.per_minute(START + Span::from_minutes(29));
     assert!((rate - 7.0).abs() < 0.01, "{rate}");
+}
+
+/// Refused launches are asked for often only where nothing comes.
+#[test]
+fn refused_launches_are_read_while_a_raise_brings_nothing() {
+    let launches = Part::Launches("a".to_owned());
+    let mut cadence = cadence();
+    cadence.set_parts([Part::Environments, launches.clone()]);
+    let open = Circumstances {
+        open: BTreeSet::from(["a".to_owned()]),
+        ..events()
+    };
+    assert_eq!(times(&run(&mut cadence, &open, 0, 590), &launches), [0, 300]);
+    let stuck = Circumstances {
+        stuck: open.open.clone(),
+        ..open
+    };
+    assert_eq!(times(&run(&mut cadence, &stuck, 590, 660), &launches), [590, 620, 650]);
 }

@@ -11,7 +11,8 @@ use crate::catalog::{Purchase, Resources};
 use crate::clock::{self, Clock};
 use crate::control::Outcome;
 use crate::daemon::cloud::{
-    Answer, Cloud, EnvironmentRead, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged, Unread,
+    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged,
+    Unread,
 };
 use crate::daemon::store::Kept;
 use crate::jobs::{JobSeen, JobSize, JobStatus};
@@ -51,7 +52,6 @@ pub(crate) fn topology(min: i64) -> Topology {
             },
             per_hour: MicroUsd::new(768_000),
         }],
-        quota_code: None,
     };
     Topology {
         environments: vec![
@@ -88,6 +88,8 @@ pub(crate) struct State {
     pub(crate) log: Vec<String>,
     /// Reads by name of the call.
     pub(crate) reads: BTreeMap<String, u32>,
+    /// Launches that EC2 refuses, by environment; no instance comes there.
+    pub(crate) refused: BTreeMap<String, Vec<FailedLaunch>>,
     /// Calls that never answer, such as `instances spot`.
     pub(crate) hang: BTreeSet<String>,
     /// Calls that fail; `*` is every one.
@@ -131,6 +133,7 @@ impl Account {
             children: Vec::new(),
             log: Vec::new(),
             reads: BTreeMap::new(),
+            refused: BTreeMap::new(),
             hang: BTreeSet::new(),
             fail: BTreeSet::new(),
             panic: BTreeSet::new(),
@@ -382,7 +385,14 @@ impl Cloud for Account {
     async fn instances(&self, environment: &EnvironmentRead) -> Read<InstancesNow> {
         self.read(&format!("instances {}", environment.name)).await?;
         let level = |levels: &BTreeMap<String, i64>| levels.get(&environment.name).copied().unwrap_or(0);
-        let there = self.with(|state| level(&state.desired).max(level(&state.min)));
+        let there = self.with(|state| {
+            let launches = !state.refused.contains_key(&environment.name);
+            if launches {
+                level(&state.desired).max(level(&state.min))
+            } else {
+                0
+            }
+        });
         let free = Resources {
             vcpus: Vcpus::new(16),
             memory: Mebibytes::new(62_000),
@@ -400,6 +410,14 @@ impl Cloud for Account {
         })
     }
 
+    async fn failed_launches(&self, environment: &EnvironmentRead, since: Time) -> Read<Vec<FailedLaunch>> {
+        self.read(&format!("launches {}", environment.name)).await?;
+        let now = self.clock.now();
+        let mut refused = self.with(|state| state.refused.get(&environment.name).cloned().unwrap_or_default());
+        refused.retain(|launch| launch.at > since && launch.at <= now);
+        Ok(refused)
+    }
+
     async fn messages(&self, _sqs: &str) -> Read<SqsNow> {
         Ok(SqsNow::default())
     }
@@ -409,7 +427,10 @@ impl Cloud for Account {
     }
 
     async fn quota(&self, _code: &str) -> Read<QuotaNow> {
-        Ok(QuotaNow::default())
+        Ok(QuotaNow {
+            limit: Vcpus::new(100_000),
+            used_by_others: Vcpus::ZERO,
+        })
     }
 
     async fn send(&self, environment: &str, change: &Change) -> Answer {

@@ -4,6 +4,7 @@ pub(crate) mod account;
 mod crashes;
 mod leadership;
 mod outages;
+mod refused;
 mod surges;
 mod told;
 mod troubles;

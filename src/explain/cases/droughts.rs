@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use super::Story;
 use crate::planner::memory::Supply;
 use crate::planner::worlds::spot_then_on_demand;
-use crate::setup::{Patience, Setup};
+use crate::setup::{Limits, Patience, Setup};
 use crate::units::{Span, Vcpus};
 
 /// Spot has one busy instance; jobs for 192 vCPUs have been asked for and one of three instances came.
@@ -230,7 +230,7 @@ fn interrupted_capacity_is_wanted_again_at_once() {
 #[test]
 fn enforced_limits_make_batch_move_on_and_are_taken_back() {
     let mut setup = spot_then_on_demand();
-    setup.environments[0].enforce_max = true;
+    setup.environments[0].limits = Limits::Enforce;
     let mut story = Story::of(setup);
     story
         .levels(0, 128, 128)
@@ -257,7 +257,7 @@ fn enforced_limits_make_batch_move_on_and_are_taken_back() {
 #[test]
 fn a_max_that_a_person_sets_meanwhile_is_the_one_restored() {
     let mut setup = spot_then_on_demand();
-    setup.environments[0].enforce_max = true;
+    setup.environments[0].limits = Limits::Enforce;
     let mut story = Story::of(setup);
     story
         .levels(0, 128, 128)
@@ -288,13 +288,13 @@ fn a_max_that_a_person_sets_meanwhile_is_the_one_restored() {
 #[test]
 fn a_lowered_max_that_was_refused_is_forgotten() {
     let mut setup = spot_then_on_demand();
-    setup.environments[0].enforce_max = true;
+    setup.environments[0].limits = Limits::Enforce;
     let mut story = Story::of(setup);
     story.levels(0, 128, 128).instances(0, 1, 64).placed(0, 4, 16);
     story.runnable(0, 4, 16).plan().capacity_error(0).after(240);
     // Refused: the environment shows what it showed before. Then the drought ends and max is raised by a person.
     story.levels(0, 64, 128).environment_mut(0).max_vcpus = Vcpus::new(256);
-    story.setup.environments[0].enforce_max = false;
+    story.setup.environments[0].limits = Limits::Clamp;
     story.after(60);
     story.environment_mut(0).max_vcpus = Vcpus::new(512);
     story.runnable(0, 4, 0).after(1000).after(60);
@@ -307,7 +307,7 @@ fn on_demand_that_batch_does_not_use_is_not_paid_for_again() {
     let mut told = String::new();
     for enforce in [false, true] {
         let mut setup = spot_then_on_demand();
-        setup.environments[0].enforce_max = enforce;
+        setup.environments[0].limits = if enforce { Limits::Enforce } else { Limits::Clamp };
         let mut story = half_served(setup);
         story.capacity_error(0).after(240);
         story.instances(1, 2, 0).after(60);

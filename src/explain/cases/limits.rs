@@ -5,8 +5,9 @@ use insta::assert_snapshot;
 use super::{Story, environment, queue, spot_only};
 use crate::account::Platform;
 use crate::catalog::Purchase;
-use crate::ids::{QueueIndex, QuotaIndex};
+use crate::ids::QueueIndex;
 use crate::observation::{QuotaNow, Seen};
+use crate::planner::worlds::share;
 use crate::setup::{QuotaSetup, Setup};
 use crate::units::Vcpus;
 
@@ -39,7 +40,7 @@ fn each_limit_grants_what_it_can_and_is_named() {
     setup.account_cap = Some(Vcpus::new(90));
     tell(setup);
     let mut setup = spot_only();
-    setup.environments[0].quota = Some(QuotaIndex(0));
+    setup.environments[0].quotas = vec![share(0, 4, 64)];
     setup.quotas = vec![QuotaSetup {
         code: "L-34B43A08".to_owned(),
         limit: None,
@@ -55,8 +56,8 @@ fn each_limit_grants_what_it_can_and_is_named() {
     09:00:00 spot: 368 vCPUs more are wanted, but one update adds at most the policy's step of 32 vCPUs
     09:00:00 * spot: min 0 -> 90, desired 64 -> 90 vCPUs: 26 vCPUs of RUNNABLE jobs wait
     09:00:00 spot: 374 vCPUs more are wanted, but the policy's cap of 90 vCPUs on all environments together is reached
-    09:00:00 * spot: min 0 -> 210, desired 64 -> 210 vCPUs: 146 vCPUs of RUNNABLE jobs wait
-    09:00:00 spot: 254 vCPUs more are wanted, but service quota L-34B43A08 is used up, less its reserve and one instance's overshoot per environment
+    09:00:00 * spot: min 0 -> 186, desired 64 -> 186 vCPUs: 122 vCPUs of RUNNABLE jobs wait
+    09:00:00 spot: 278 vCPUs more are wanted, but that is all there is of service quota L-34B43A08: limit 400, others use 100, our environments hold 64, 122 granted now, 50 reserved by the policy, 64 kept for overshoot; https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08
     ");
 }
 

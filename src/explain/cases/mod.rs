@@ -10,6 +10,7 @@ mod idle;
 mod limits;
 mod messages;
 mod orders;
+mod quotas;
 mod tempo;
 
 use std::fmt::Write as _;

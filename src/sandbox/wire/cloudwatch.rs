@@ -110,7 +110,7 @@ impl State {
             ("AWS/SQS", _) => dimension("QueueName").and_then(|queue| self.sqs_metric(queue, name)),
             ("AWS/Usage", "ResourceCount") => {
                 let code = dimension("Class").and_then(quotas::code_of_class);
-                code.map(|code| i64_to_f64(self.quota_use(code).get()))
+                code.map(|code| i64_to_f64(self.world.quota_used(code).get()))
             }
             _ => None,
         })

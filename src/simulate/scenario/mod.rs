@@ -358,7 +358,6 @@ impl Scenario {
             min_vcpus: Vcpus::new(i64::from(environment.min_vcpus)),
             max_vcpus: Vcpus::new(i64::from(environment.max_vcpus)),
             types: self.topology_types(environment),
-            quota_code: Self::quota_code(environment),
         };
         let queue = |queue: &QueueSpec| JobQueue {
             name: queue.name.clone(),
@@ -380,13 +379,6 @@ impl Scenario {
         };
         let percent = i64::from(percent.unwrap_or(100));
         instance_type.price_per_hour(purchase).scaled_down(percent, 100)
-    }
-
-    /// The code of the quota that counts an environment's vCPUs: that of its first instance type.
-    pub(crate) fn quota_code(environment: &EnvironmentSpec) -> Option<String> {
-        let types = environment.catalogue_types().ok()?;
-        let first = types.first()?;
-        catalog::quota_code(&first.name, environment.purchase).map(str::to_owned)
     }
 
     /// What jobs can get on each type that an environment has or may launch, with its price.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::environment::Environment;
+use super::environment::{Environment, Offer};
 use super::events::InstanceId;
 use super::instances::Stage;
 use super::launches::Order;
@@ -239,22 +239,19 @@ impl World<'_> {
     pub(super) fn refresh_saturation(&mut self) {
         self.capacity_changed = false;
         let active_of_quota: Vec<Vcpus> = (0..self.quotas.len())
-            .map(|quota| {
-                self.environments
-                    .iter()
-                    .filter(|e| e.quota == Some(quota))
-                    .map(|e| e.there)
-                    .sum()
-            })
+            .map(|quota| self.environments.iter().map(|e| e.there_under(quota)).sum())
             .collect();
         let now = self.now;
         for queue in &mut self.queues {
             let saturated = queue.environments.iter().all(|environment| {
                 let place = &self.environments[environment.position()];
-                let at_quota = place.quota.is_some_and(|quota| {
-                    let others = self.quotas[quota].used_by_others;
-                    others + active_of_quota[quota] + place.smallest > self.quotas[quota].limit
-                });
+                let is_full = |offer: &Offer| {
+                    offer.quota.is_some_and(|quota| {
+                        let others = self.quotas[quota].used_by_others;
+                        others + active_of_quota[quota] + offer.registered.vcpus > self.quotas[quota].limit
+                    })
+                };
+                let at_quota = !place.offers.is_empty() && place.offers.iter().all(is_full);
                 !place.usable() || at_quota || place.there + place.smallest > queue.limit(place)
             });
             if saturated != queue.saturated {

@@ -8,7 +8,7 @@ use super::launches::Order;
 use super::placement::RoomIndex;
 use super::spot::Pools;
 use crate::account::Platform;
-use crate::catalog::{Purchase, Resources};
+use crate::catalog::{self, Purchase, Resources};
 use crate::simulate::distribution::Distribution;
 use crate::simulate::draws::key_of;
 use crate::simulate::ledger::EnvironmentTotals;
@@ -22,6 +22,8 @@ pub(crate) struct Offer {
     pub(crate) name: String,
     pub(crate) family: String,
     pub(crate) registered: Resources,
+    /// The service quota that counts it, if the scenario sets one.
+    pub(crate) quota: Option<usize>,
     pub(crate) per_hour: MicroUsd,
     pub(crate) interruption_band: u8,
     /// The Spot pool of its first zone; the other zones follow.
@@ -48,7 +50,6 @@ pub(crate) struct Environment {
     pub(crate) idle: Distribution,
     pub(crate) offers: Vec<Offer>,
     pub(crate) smallest: Vcpus,
-    pub(crate) quota: Option<usize>,
     pub(crate) instances: Vec<Instance>,
     pub(crate) vacant: BTreeSet<u32>,
     pub(crate) index: RoomIndex,
@@ -86,7 +87,7 @@ impl Environment {
         pools: &mut Pools,
         origin: Time,
     ) -> Self {
-        let offers = offers(scenario, spec, pools);
+        let offers = offers(scenario, spec, quotas, pools);
         let own: i64 = spec
             .own_instances
             .iter()
@@ -96,7 +97,6 @@ impl Environment {
             Purchase::OnDemand => (&model.boot_on_demand, &model.idle_on_demand),
             Purchase::Spot => (&model.boot_spot, &model.idle_spot),
         };
-        let code = Scenario::quota_code(spec);
         let min = Vcpus::new(i64::from(spec.min_vcpus));
         let max = Vcpus::new(i64::from(spec.max_vcpus));
         Self {
@@ -126,7 +126,6 @@ impl Environment {
                 .unwrap_or(Vcpus::ZERO),
             droughts: droughts(scenario, spec, &offers, origin),
             offers,
-            quota: quotas.iter().position(|quota| Some(&quota.code) == code.as_ref()),
             instances: Vec::new(),
             vacant: BTreeSet::new(),
             index: RoomIndex::default(),
@@ -184,6 +183,26 @@ impl Environment {
         self.resources(instance).vcpus
     }
 
+    /// vCPUs of ACTIVE instances that a service quota counts.
+    pub(crate) fn there_under(&self, quota: usize) -> Vcpus {
+        if !self.offers.iter().any(|offer| offer.quota == Some(quota)) {
+            return Vcpus::ZERO;
+        }
+        if self.offers.iter().all(|offer| offer.quota == Some(quota)) {
+            return self.there;
+        }
+        let active = self.instances.iter().filter(|i| i.stage == Stage::Active);
+        active
+            .filter(|i| self.quota_of(i) == Some(quota))
+            .map(|i| self.size(i))
+            .sum()
+    }
+
+    /// The service quota that counts an instance.
+    pub(crate) fn quota_of(&self, instance: &Instance) -> Option<usize> {
+        self.offers.get(to_usize(instance.offer)).and_then(|offer| offer.quota)
+    }
+
     pub(crate) fn resources(&self, instance: &Instance) -> Resources {
         self.offers
             .get(to_usize(instance.offer))
@@ -192,7 +211,7 @@ impl Environment {
     }
 }
 
-fn offers(scenario: &Scenario, spec: &EnvironmentSpec, pools: &mut Pools) -> Vec<Offer> {
+fn offers(scenario: &Scenario, spec: &EnvironmentSpec, quotas: &[Quota], pools: &mut Pools) -> Vec<Offer> {
     let offered = scenario.topology_types(spec);
     let bands = |name: &str| {
         crate::catalog::Catalog::bundled()
@@ -207,6 +226,8 @@ fn offers(scenario: &Scenario, spec: &EnvironmentSpec, pools: &mut Pools) -> Vec
             Purchase::Spot => pools.of_type(&offered.name, bands(&offered.name)),
             Purchase::OnDemand => u32::MAX,
         },
+        quota: catalog::quota_code(&offered.name, spec.purchase)
+            .and_then(|code| quotas.iter().position(|quota| quota.code == code)),
         registered: offered.registered,
         per_hour: offered.per_hour,
         name: offered.name,

@@ -126,12 +126,13 @@ impl World<'_> {
             images: BTreeSet::new(),
         };
         let size = place.size(&instance);
+        let quota = place.quota_of(&instance);
         place.live += size;
         match place.instances.get_mut(to_usize(position)) {
             Some(vacant) => *vacant = instance,
             None => place.instances.push(instance),
         }
-        if let Some(quota) = place.quota.and_then(|quota| self.quotas.get_mut(quota)) {
+        if let Some(quota) = quota.and_then(|quota| self.quotas.get_mut(quota)) {
             quota.used += size;
         }
         self.capacity_changed = true;
@@ -247,7 +248,7 @@ impl World<'_> {
         let now = self.now;
         let place = &mut self.environments[id.environment.position()];
         let mut instance = place.instances[to_usize(id.position)].clone();
-        let size = place.size(&instance);
+        let (size, quota) = (place.size(&instance), place.quota_of(&instance));
         if instance.stage == Stage::Active {
             place.there -= size;
             if instance.reserved_for.is_none() {
@@ -258,7 +259,7 @@ impl World<'_> {
         place.live -= size;
         place.bill(&instance, now, by_ec2);
         place.desired = place.min.max(place.committed());
-        if let Some(quota) = place.quota.and_then(|quota| self.quotas.get_mut(quota)) {
+        if let Some(quota) = quota.and_then(|quota| self.quotas.get_mut(quota)) {
             quota.used -= size;
         }
         if place.purchase == Purchase::Spot {

@@ -139,7 +139,7 @@ impl World<'_> {
         let drawn = draw(self.seed, Cause::Zone, place.key, place.launches + 1);
         let first = u8::try_from(drawn % u64::from(zones)).unwrap_or(0);
         let size = place.offers[offer].registered.vcpus;
-        let quota = place.quota.and_then(|quota| self.quotas.get(quota));
+        let quota = place.offers[offer].quota.and_then(|quota| self.quotas.get(quota));
         let within_quota = quota.is_none_or(|quota| quota.used + size <= quota.limit);
         let mut rotation = (0..zones).map(|step| (first + step) % zones);
         let zone = if within_quota {

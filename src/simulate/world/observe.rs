@@ -50,6 +50,26 @@ impl World<'_> {
         self.environments[environment.position()].used
     }
 
+    /// vCPUs of its ACTIVE instances by instance type. Nothing where one service quota counts them all: who asks then knows.
+    pub fn types(&self, environment: EnvironmentIndex, into: &mut Vec<(String, Vcpus)>) {
+        into.clear();
+        let place = &self.environments[environment.position()];
+        let first = place.offers.first().and_then(|offer| offer.quota);
+        if place.offers.iter().all(|offer| offer.quota == first) {
+            return;
+        }
+        for instance in place.instances.iter().filter(|i| i.stage == Stage::Active) {
+            let Some(offer) = place.offers.get(to_usize(instance.offer)) else {
+                continue;
+            };
+            match into.iter_mut().find(|(name, _)| *name == offer.name) {
+                Some((_, vcpus)) => *vcpus += offer.registered.vcpus,
+                None => into.push((offer.name.clone(), offer.registered.vcpus)),
+            }
+        }
+        into.sort_unstable();
+    }
+
     /// Room on ACTIVE instances that have at least one vCPU left, instances alike together.
     pub fn rooms(&self, environment: EnvironmentIndex, into: &mut Vec<Room>) {
         into.clear();

@@ -192,10 +192,10 @@ impl World<'_> {
         all.map(|(_, _, from, until)| (*from, *until)).collect()
     }
 
-    /// vCPUs of instances that are launched and not gone, as a service quota counts them.
-    pub fn live(&self, environment: EnvironmentIndex) -> Vcpus {
-        let place = self.environments.get(environment.position());
-        place.map(|place| place.live).unwrap_or_default()
+    /// vCPUs that a service quota counts as used, ours and those of others.
+    pub fn quota_used(&self, code: &str) -> Vcpus {
+        let quota = self.quotas.iter().find(|quota| quota.code == code);
+        quota.map(|quota| quota.used).unwrap_or_default()
     }
 
     fn instance_now(&self, id: InstanceId) -> Option<InstanceNow> {

@@ -72,8 +72,9 @@ impl World<'_> {
             let ours: Vcpus = self
                 .environments
                 .iter()
-                .filter(|e| e.quota == Some(quota))
-                .map(|e| e.live)
+                .flat_map(|e| e.instances.iter().map(move |instance| (e, instance)))
+                .filter(|(e, instance)| instance.stage != Stage::Gone && e.quota_of(instance) == Some(quota))
+                .map(|(e, instance)| e.size(instance))
                 .sum();
             assert_eq!(known.used, known.used_by_others + ours);
             assert!(

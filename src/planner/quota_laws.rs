@@ -1,0 +1,288 @@
+//! What every plan keeps of service quotas, whatever the account looks like.
+
+use proptest::prelude::*;
+
+use crate::ids::QuotaIndex;
+use crate::observation::{Observation, Seen};
+use crate::planner::laws::{decide, settled};
+use crate::planner::memory::Memory;
+use crate::planner::plan::Plan;
+use crate::planner::worlds::{self, NOW, any_world};
+use crate::setup::{EnvironmentSetup, Limits, Setup};
+use crate::units::{Span, Vcpus};
+
+/// The environments that draw from a quota, by position.
+fn members(setup: &Setup, quota: usize) -> impl Iterator<Item = (usize, &EnvironmentSetup)> {
+    let of = move |setup: &EnvironmentSetup| setup.quotas.iter().any(|share| share.quota == QuotaIndex::at(quota));
+    setup
+        .environments
+        .iter()
+        .enumerate()
+        .filter(move |(_, setup)| of(setup))
+}
+
+/// The limit that holds, and what of it is not for us.
+fn limit_and_others(setup: &Setup, observation: &Observation, quota: usize) -> (Vcpus, Vcpus) {
+    let (of_policy, seen) = (&setup.quotas[quota], observation.quotas[quota].value().unwrap());
+    let limit = of_policy.limit.map_or(seen.limit, |limit| limit.min(seen.limit));
+    (limit, seen.used_by_others + of_policy.reserve)
+}
+
+/// vCPUs that may be under a quota: all that is there or asked for, but for instances that are told to be of other classes.
+fn may_stand(setup: &Setup, observation: &Observation, quota: usize, position: usize) -> Vcpus {
+    let now = observation.environments[position].value().unwrap();
+    let instances = observation.instances[position].value().unwrap();
+    let committed = now.desired_vcpus.max(now.min_vcpus).max(instances.there);
+    committed - elsewhere(setup, observation, quota, position)
+}
+
+fn elsewhere(setup: &Setup, observation: &Observation, quota: usize, position: usize) -> Vcpus {
+    let environment = &setup.environments[position];
+    if environment.quotas.len() < 2 {
+        return Vcpus::ZERO;
+    }
+    let family = if quota == 0 { "m6i" } else { "g5" };
+    let types = &observation.instances[position].value().unwrap().types;
+    types
+        .iter()
+        .filter(|(name, _)| !name.starts_with(family))
+        .map(|(_, vcpus)| *vcpus)
+        .sum()
+}
+
+/// Whether something of the environment could be launched under the quota, beside others of its quotas.
+fn is_open(setup: &Setup, observation: &Observation, quota: usize, position: usize) -> bool {
+    let smallest = Vcpus::new(4);
+    setup.environments[position].quotas.len() < 2
+        || smallest <= limit_and_others(setup, observation, quota).0
+        || (0..setup.quotas.len()).all(|other| smallest > limit_and_others(setup, observation, other).0)
+}
+
+fn ordered_max(plan: &Plan, observation: &Observation, position: usize) -> Vcpus {
+    let action = plan
+        .actions
+        .iter()
+        .find(|action| action.environment().position() == position);
+    let now = observation.environments[position].value().unwrap().max_vcpus;
+    action.map_or(now, |action| action.to().max_vcpus)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::default())]
+
+    #[test]
+    fn what_is_granted_and_what_stands_fit_into_every_quota((setup, mut observation) in any_world()) {
+        let (_, plan, _) = settled(&setup, &mut observation);
+        for quota in 0..setup.quotas.len() {
+            let (limit, others) = limit_and_others(&setup, &observation, quota);
+            let open = || members(&setup, quota).filter(|(at, _)| is_open(&setup, &observation, quota, *at));
+            let bound = open().filter(|(_, setup)| setup.limits != Limits::Report);
+            let granted: Vcpus = bound.map(|(at, _)| plan.environments[at].granted).sum();
+            let stands: Vcpus = open().map(|(at, _)| may_stand(&setup, &observation, quota, at)).sum();
+            prop_assert!(
+                granted.is_zero() || granted + stands + others <= limit,
+                "quota {quota}: {granted} more than {stands} and {others} of {limit}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_only_reported_changes_no_ask((mut setup, mut observation) in any_world()) {
+        for environment in &mut setup.environments {
+            environment.limits = Limits::Report;
+        }
+        let mut without = setup.clone();
+        for environment in &mut without.environments {
+            environment.quotas.clear();
+        }
+        let mut same = observation.clone();
+        let (_, reported, _) = settled(&setup, &mut observation);
+        let (_, free, _) = settled(&without, &mut same);
+        prop_assert_eq!(&reported.actions, &free.actions);
+        prop_assert_eq!(&reported.environments, &free.environments);
+    }
+
+    /// The sum of what Batch may do by itself, with an instance of overshoot each.
+    #[test]
+    fn enforced_maxima_fit_into_every_quota_where_floors_permit((mut setup, mut observation) in any_world()) {
+        for environment in &mut setup.environments {
+            environment.limits = Limits::Enforce;
+        }
+        for now in observation.environments.iter_mut().filter_map(Seen::value_mut) {
+            now.updating = false;
+        }
+        let (_, plan, _) = settled(&setup, &mut observation);
+        for quota in 0..setup.quotas.len() {
+            let (limit, others) = limit_and_others(&setup, &observation, quota);
+            let open: Vec<usize> = members(&setup, quota).map(|(at, _)| at).filter(|at| is_open(&setup, &observation, quota, *at)).collect();
+            let count = i64::try_from(members(&setup, quota).count()).unwrap();
+            let overshoot = |at: &usize| setup.environments[*at].largest.min(limit.scaled_down(1, 2 * count.max(1)));
+            let sum = |of: &dyn Fn(&usize) -> Vcpus| -> Vcpus { open.iter().map(of).sum() };
+            let maxima = sum(&|at| ordered_max(&plan, &observation, *at) - elsewhere(&setup, &observation, quota, *at));
+            let floors = sum(&|at| plan.scratch.pools[*at].maximum.unwrap().floor - elsewhere(&setup, &observation, quota, *at));
+            let most = limit.minus_or_zero(others + sum(&overshoot));
+            prop_assert!(maxima <= most.max(floors), "quota {quota}: {maxima} of {most}, floors {floors}");
+        }
+    }
+
+    #[test]
+    fn no_maximum_is_ordered_below_what_stands_or_above_the_operators((setup, mut observation) in any_world()) {
+        let (memory, plan, _) = settled(&setup, &mut observation);
+        for action in &plan.actions {
+            let at = action.environment().position();
+            let now = observation.environments[at].value().unwrap();
+            let (from, to) = (action.from().max_vcpus, action.to().max_vcpus);
+            let operators = memory.environments[at].max_before.unwrap_or(now.max_vcpus);
+            prop_assert!(to >= from || to >= now.desired_vcpus.max(setup.environments[at].smallest), "{action:?}");
+            prop_assert!(to <= operators, "{action:?}");
+            prop_assert!(to == from || setup.environments[at].enforces(), "{action:?}");
+        }
+    }
+}
+
+/// Quota 0 of 400 vCPUs, 100 of them used by others, on Spot and On-Demand together, 256 each.
+fn two_of_one_quota() -> (Setup, Observation) {
+    let mut setup = worlds::spot_then_on_demand();
+    setup.quotas = vec![crate::setup::QuotaSetup {
+        code: "L-34B43A08".to_owned(),
+        limit: None,
+        reserve: Vcpus::ZERO,
+    }];
+    for environment in &mut setup.environments {
+        environment.limits = Limits::Enforce;
+        environment.quotas = vec![worlds::share(0, 4, 64)];
+    }
+    let mut observation = worlds::quiet(&setup, NOW);
+    *observation.quotas[0].value_mut().unwrap() = crate::observation::QuotaNow {
+        limit: Vcpus::new(400),
+        used_by_others: Vcpus::new(100),
+    };
+    (setup, observation)
+}
+
+fn memory(setup: &Setup) -> Memory {
+    Memory::new(setup, NOW - Span::from_minutes(60))
+}
+
+fn maxima(plan: &Plan, observation: &Observation) -> [i64; 2] {
+    [0, 1].map(|at| ordered_max(plan, observation, at).get())
+}
+
+#[test]
+fn maxima_are_shared_out_by_floor_then_need_then_evenly() {
+    let (setup, observation) = two_of_one_quota();
+    // 400 - 100 - 2 * 64 = 172: nobody needs more than a launch.
+    let plan = decide(&setup, &observation, &memory(&setup), NOW);
+    assert_eq!(maxima(&plan, &observation), [86, 86]);
+    // 30 jobs of 4 vCPUs wait for the first.
+    let mut waiting = observation.clone();
+    worlds::add_runnable(&mut waiting, 0, worlds::shape(4), 30);
+    let plan = decide(&setup, &waiting, &memory(&setup), NOW);
+    assert_eq!(maxima(&plan, &waiting), [136, 35]);
+    // A job of 48 takes a whole instance: neither is ever below that.
+    let mut large = observation;
+    worlds::add_runnable(&mut large, 0, worlds::shape(48), 30);
+    let plan = decide(&setup, &large, &memory(&setup), NOW);
+    assert_eq!(maxima(&plan, &large), [108, 64]);
+}
+
+#[test]
+fn what_stands_is_left_while_it_is_as_good() {
+    let (setup, mut observation) = two_of_one_quota();
+    let mut memory = memory(&setup);
+    for (at, (jobs, expected)) in [(0, [86, 86]), (10, [86, 86]), (20, [86, 35]), (0, [136, 35])]
+        .into_iter()
+        .enumerate()
+    {
+        worlds::add_runnable(&mut observation, 0, worlds::shape(4), jobs);
+        let now = NOW + Span::from_minutes(i64::try_from(at).unwrap());
+        observation.refresh(now);
+        let plan = decide(&setup, &observation, &memory, now);
+        assert_eq!(maxima(&plan, &observation), expected, "after {at}");
+        memory.fold(&plan.notes);
+        for (environment, max) in memory.environments.iter_mut().zip(maxima(&plan, &observation)) {
+            environment.supply = crate::planner::memory::Supply::Delivers;
+            environment.updated = None;
+            assert!(
+                environment.max_before.is_none_or(|before| before == Vcpus::new(256)),
+                "{max}"
+            );
+        }
+        let after = maxima(&plan, &observation);
+        for (seen, max) in observation.environments.iter_mut().zip(after) {
+            seen.value_mut().unwrap().max_vcpus = Vcpus::new(max);
+        }
+    }
+}
+
+/// An earlier process died with its journal; its guard tells what the operator had.
+#[test]
+fn a_max_that_an_earlier_process_lowered_goes_back() {
+    let setup = worlds::spot_then_on_demand();
+    let observation = worlds::quiet(&setup, NOW);
+    let mut memory = memory(&setup);
+    memory.environments[0].max_before = Some(Vcpus::new(300));
+    let plan = decide(&setup, &observation, &memory, NOW);
+    assert_eq!(maxima(&plan, &observation), [300, 256]);
+}
+
+/// A refused update leaves what stood before: that is no other hand.
+#[test]
+fn a_refused_change_of_max_is_ordered_again() {
+    let (setup, mut observation) = two_of_one_quota();
+    let mut memory = memory(&setup);
+    let mut expected = [[86, 86], [86, 86], [86, 86]].into_iter();
+    for (minute, accepted) in [(0, false), (1, true), (2, false)] {
+        let now = NOW + Span::from_minutes(minute);
+        observation.refresh(now);
+        let plan = decide(&setup, &observation, &memory, now);
+        assert_eq!(Some(maxima(&plan, &observation)), expected.next(), "at {minute}");
+        memory.fold(&plan.notes);
+        if accepted {
+            worlds::apply(&mut observation, &plan.actions);
+        }
+    }
+    // More is needed here; that raise is refused too, and what was lowered before is still ours.
+    for environment in &mut memory.environments {
+        (environment.max_from, environment.max_ours) = (Vcpus::new(86), Vcpus::new(120));
+    }
+    let plan = decide(&setup, &observation, &memory, NOW + Span::from_minutes(2));
+    memory.fold(&plan.notes);
+    let kept = memory
+        .environments
+        .iter()
+        .map(|memory| (memory.max_ours, memory.max_before));
+    assert!(
+        kept.into_iter()
+            .all(|kept| kept == (Vcpus::new(86), Some(Vcpus::new(256))))
+    );
+}
+
+#[test]
+fn without_sight_of_a_quota_no_max_moves() {
+    let (setup, mut observation) = two_of_one_quota();
+    observation.quotas[0] = Seen::default();
+    let mut memory = memory(&setup);
+    (memory.environments[0].max_before, memory.environments[0].max_ours) = (Some(Vcpus::new(300)), Vcpus::new(256));
+    let plan = decide(&setup, &observation, &memory, NOW);
+    assert_eq!(maxima(&plan, &observation), [256, 256]);
+}
+
+#[test]
+fn another_hand_s_max_is_left_alone_for_an_hour() {
+    let (setup, mut observation) = two_of_one_quota();
+    let mut memory = memory(&setup);
+    let plan = decide(&setup, &observation, &memory, NOW);
+    memory.fold(&plan.notes);
+    worlds::apply(&mut observation, &plan.actions);
+    observation.environments[0].value_mut().unwrap().max_vcpus = Vcpus::new(200);
+    for (minute, expected) in [(1, 200), (30, 200), (60, 200), (61, 75)] {
+        let now = NOW + Span::from_minutes(minute);
+        observation.refresh(now);
+        let plan = decide(&setup, &observation, &memory, now);
+        assert_eq!(maxima(&plan, &observation)[0], expected, "after {minute} minutes");
+        memory.fold(&plan.notes);
+        worlds::apply(&mut observation, &plan.actions);
+        assert_eq!(memory.environments[0].max_before.is_some(), minute == 61);
+    }
+}
