@@ -13,6 +13,8 @@ use crate::account::survey::{self, Survey};
 use crate::check::{self, Format, Inputs, Need, Needs, Rule};
 #[cfg(feature = "aws")]
 use crate::clock::Clock;
+#[cfg(feature = "aws")]
+use crate::daemon::cloud::Cloud as _;
 use crate::files::Partial;
 use crate::input::{did_you_mean, quoted, render};
 use crate::policy::{self, Policy};

@@ -32,6 +32,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::account::Topology;
 use crate::clock::Clock;
@@ -151,9 +152,9 @@ pub async fn run<C: Cloud>(cloud: Arc<C>, options: Options, stop: CancellationTo
             }
         })
     });
-    let checking = tokio::spawn(started.checks().hourly());
+    // Ends with this function too.
+    let _checking = AbortOnDropHandle::new(tokio::spawn(started.checks().hourly()));
     started.drive(inbox, leads, stop).await;
-    checking.abort();
     if let Some(listener) = listener {
         listener.abort();
     }

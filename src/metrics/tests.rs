@@ -198,6 +198,7 @@ fn every_family_is_registered_and_has_a_row_in_the_table() {
     let metrics = Metrics::new();
     metrics.reset(&setup(1, 1));
     metrics.requests(&[("batch", "ListJobs", "ok", 1)]);
+    metrics.checked(&[("AT101", "error", 1.0)], Time::from_seconds(1_767_258_000));
     let text = metrics.render();
     let table = metrics_table();
     for family in ALL {
@@ -491,4 +492,21 @@ fn the_page_tells_of_what_is_there() {
         assert!(ALL.iter().any(|family| family.name == stem), "{name} is no metric");
     }
     assert!(page.contains(&format!("{MOST_REQUEST_SERIES} at most")));
+}
+
+#[test]
+fn findings_that_are_gone_are_counted_as_none() {
+    let metrics = Metrics::new();
+    metrics.checked(
+        &[("AT101", "error", 2.0), ("AT203", "info", 1.0)],
+        Time::from_seconds(1_767_258_000),
+    );
+    metrics.checked(&[("AT203", "info", 1.0)], Time::from_seconds(1_767_258_000));
+    let text = metrics.render();
+    for line in [
+        r#"autotune_check_findings{rule="AT101",severity="error"} 0"#,
+        r#"autotune_check_findings{rule="AT203",severity="info"} 1"#,
+    ] {
+        assert!(text.contains(line), "{line} is missing in\n{text}");
+    }
 }

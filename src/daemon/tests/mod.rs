@@ -1,6 +1,7 @@
 //! The whole loop against an account in memory, on time that stands still until everybody waits.
 
 pub(crate) mod account;
+mod checks;
 mod crashes;
 mod leadership;
 mod outages;
