@@ -321,7 +321,7 @@ impl Cloud for Aws {
     }
 
     async fn survey(&self, sqs_queues: &[String]) -> Read<Survey> {
-        self.read_survey(sqs_queues).await
+        Box::pin(self.read_survey(sqs_queues)).await
     }
 
     async fn hints(&self) -> Read<Vec<Hint>> {

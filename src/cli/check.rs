@@ -105,7 +105,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
         None => live(arguments, policy)?,
     };
     if let Some(path) = &arguments.save {
-        save(&survey, path)?;
+        save(&survey.clone().shareable(), path)?;
     }
     let inputs = Inputs {
         survey: &survey,

@@ -122,7 +122,7 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         metrics,
         snapshot,
     };
-    let ended = daemon::run(cloud, options, stop.clone()).await;
+    let ended = Box::pin(daemon::run(cloud, options, stop.clone())).await;
     stop.cancel();
     // Only after the last write: a successor may begin at once.
     resign.cancel();

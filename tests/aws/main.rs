@@ -6,4 +6,5 @@ mod commands;
 mod moto;
 #[cfg(test)]
 mod steering;
+#[cfg(test)]
 mod survey;

@@ -8,17 +8,12 @@ use crate::moto::moto;
 /// The budget of a check of ten environments; the account of the tests has three.
 const CALLS_MOST: u64 = 60;
 
-async fn survey() -> (Survey, u64) {
-    let aws = moto().await;
-    let survey = aws.survey(&["work".to_owned(), "nowhere".to_owned()]).await.unwrap();
-    let calls = aws.calls();
-    (survey, calls.into_iter().map(|(_, _, _, count)| count).sum())
-}
-
 #[tokio::test]
 #[ignore = "needs moto: tests/run provides it"]
 async fn a_survey_holds_what_environments_name_and_says_what_it_could_not_read() {
-    let (survey, calls) = survey().await;
+    let aws = moto().await;
+    let survey = aws.survey(&["work".to_owned(), "nowhere".to_owned()]).await.unwrap();
+    let calls: u64 = aws.calls().into_iter().map(|(_, _, _, count)| count).sum();
     assert!(calls <= CALLS_MOST, "{calls} calls");
     let environments = survey.compute_environments.read().unwrap();
     let spot = environments
@@ -37,6 +32,10 @@ async fn a_survey_holds_what_environments_name_and_says_what_it_could_not_read()
         ("/dev/xvda", Some(100))
     );
     let user_data = data.user_data.as_ref().unwrap();
+    assert!(user_data.contains("TOKEN=secret"), "{user_data}");
+    let shared = survey.clone().shareable();
+    let shared = told(&shared.launch_templates, &key).unwrap().unwrap();
+    let user_data = shared.launch_template_data.user_data.as_ref().unwrap();
     assert!(
         user_data.contains("ECS_CLUSTER=mine") && !user_data.contains("secret"),
         "{user_data}"

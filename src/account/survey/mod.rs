@@ -1,7 +1,7 @@
 //! An account as `autotune check` reads it: AWS's own names and shapes, each part read or with the reason why it was not.
 //!
 //! A survey is plain data that serialises as JSON, so that what was found in one account can be looked at in another place. It
-//! holds user data of launch templates as text: [`ec2::shareable`] keeps only the lines that rules read.
+//! holds user data of launch templates as text: [`Survey::shareable`] keeps only the lines that rules read.
 
 mod around;
 mod batch;
@@ -146,6 +146,21 @@ pub struct Survey {
     pub may_update: Known<Vec<String>>,
     /// SQS queues that the policy names: by name.
     pub sqs_queues: Asked<SqsQueue>,
+}
+
+impl Survey {
+    /// For the eyes of others: of user data only the lines that rules read, since the rest may hold secrets.
+    #[must_use]
+    pub fn shareable(mut self) -> Self {
+        for template in self.launch_templates.values_mut() {
+            if let Known::Known(Some(version)) = template
+                && let Some(user_data) = &mut version.launch_template_data.user_data
+            {
+                *user_data = ec2::shareable(user_data);
+            }
+        }
+        self
+    }
 }
 
 /// `spot` of `arn:aws:batch:eu-central-1:111122223333:compute-environment/spot`; a bare name is one already.

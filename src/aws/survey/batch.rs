@@ -251,8 +251,8 @@ fn container(told: sdk::ContainerProperties) -> ContainerProperties {
         resource_requirements: requirements(told.resource_requirements),
         vcpus: told.vcpus.map(i64::from),
         memory: told.memory.map(i64::from),
-        linux_parameters: told.linux_parameters.map(linux),
-        ephemeral_storage: told.ephemeral_storage.map(storage),
+        linux_parameters: told.linux_parameters.as_ref().map(linux),
+        ephemeral_storage: told.ephemeral_storage.as_ref().map(storage),
     }
 }
 
@@ -260,7 +260,7 @@ fn tasks(told: sdk::EcsProperties) -> EcsProperties {
     let part = |part: sdk::TaskContainerProperties| ContainerProperties {
         image: part.image.unwrap_or_default(),
         resource_requirements: requirements(part.resource_requirements),
-        linux_parameters: part.linux_parameters.map(linux),
+        linux_parameters: part.linux_parameters.as_ref().map(linux),
         ..ContainerProperties::default()
     };
     let task = |task: sdk::EcsTaskProperties| TaskProperties {
@@ -279,14 +279,14 @@ fn requirements(told: Option<Vec<sdk::ResourceRequirement>>) -> Vec<ResourceRequ
     told.unwrap_or_default().into_iter().map(one).collect()
 }
 
-fn linux(told: sdk::LinuxParameters) -> LinuxParameters {
+fn linux(told: &sdk::LinuxParameters) -> LinuxParameters {
     LinuxParameters {
         shared_memory_size: told.shared_memory_size.map(i64::from),
         max_swap: told.max_swap.map(i64::from),
     }
 }
 
-fn storage(told: sdk::EphemeralStorage) -> EphemeralStorage {
+fn storage(told: &sdk::EphemeralStorage) -> EphemeralStorage {
     EphemeralStorage {
         size_in_gib: told.size_in_gib.unwrap_or_default().into(),
     }

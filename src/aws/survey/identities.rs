@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_iam::types::PolicyEvaluationDecisionType;
+use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType, ResourceSpecificResult};
 use serde_json::Value;
 
 use super::known;
@@ -11,19 +11,13 @@ use crate::aws::Aws;
 use crate::aws::errors::{code, failed, unread};
 use crate::daemon::cloud::Read;
 
-/// What the daemon calls: the action, and what for.
-const ACTIONS: &[(&str, &str)] = &[
+/// What the daemon calls on anything: the action, and what for. What our own policy allows on single clusters only is not asked
+/// for here: a denial would say nothing.
+const ANYWHERE: &[(&str, &str)] = &[
     ("batch:DescribeComputeEnvironments", "to see compute environments"),
     ("batch:DescribeJobQueues", "to see job queues"),
     ("batch:ListJobs", "to count jobs"),
     ("batch:DescribeJobs", "to know what jobs need"),
-    ("batch:GetJobQueueSnapshot", "to see the head of a job queue"),
-    ("batch:UpdateComputeEnvironment", "to change minvCpus and desiredvCpus"),
-    ("ecs:ListContainerInstances", "to see the instances of an environment"),
-    (
-        "ecs:DescribeContainerInstances",
-        "to see the instances of an environment",
-    ),
     (
         "ec2:DescribeInstanceTypes",
         "to know types that the catalogue does not have",
@@ -38,6 +32,7 @@ const ACTIONS: &[(&str, &str)] = &[
         "to know what the account uses of its quotas",
     ),
 ];
+const ON_QUEUES: &[(&str, &str)] = &[("batch:GetJobQueueSnapshot", "to see the head of a job queue")];
 const UPDATE: &str = "batch:UpdateComputeEnvironment";
 
 impl Aws {
@@ -102,18 +97,21 @@ impl Aws {
         }))
     }
 
-    /// What the caller may do anywhere, and which of these environments it may update. IAM evaluates the policies; nothing is
-    /// called.
+    /// What the caller may do, and which of these environments it may update. IAM evaluates the policies; nothing is called.
     pub(super) async fn survey_permissions(
         &self,
         environments: Vec<String>,
+        queues: Vec<String>,
     ) -> (Known<Vec<Permission>>, Known<Vec<String>>) {
         let caller = match self.caller().await {
             Ok(caller) => caller,
             Err(error) => return (Known::unread(error.message.clone()), Known::unread(error.message)),
         };
-        let (granted, updatable) = tokio::join!(self.granted(&caller), self.updatable(&caller, environments));
-        (known(granted), known(updatable))
+        let (granted, updatable) = tokio::join!(
+            self.granted(&caller, queues),
+            self.decisions(&caller, &[UPDATE], environments)
+        );
+        (known(granted), known(updatable.and_then(updatable_of)))
     }
 
     /// The ARN whose policies count: of a role, not of its session.
@@ -133,60 +131,99 @@ impl Aws {
             .ok_or_else(|| failed(format!("iam:GetRole told nothing of role `{name}`")))
     }
 
-    async fn granted(&self, caller: &str) -> Read<Vec<Permission>> {
-        let names = ACTIONS
-            .iter()
-            .filter(|(name, _)| *name != UPDATE)
-            .map(|(name, _)| (*name).to_owned());
-        let call = self
-            .iam
-            .simulate_principal_policy()
-            .policy_source_arn(caller)
-            .set_action_names(Some(names.collect()));
-        let answer = call
-            .send()
-            .await
-            .map_err(|e| unread("iam:SimulatePrincipalPolicy", &e))?;
-        let permission = |(action, needed_for): &(&str, &str)| {
-            let results = answer.evaluation_results.iter().flatten();
-            let decided = results
-                .filter(|one| one.eval_action_name == *action)
-                .map(|one| &one.eval_decision)
-                .next()?;
-            Some(Permission {
-                action: (*action).to_owned(),
-                resource: "*".to_owned(),
-                allowed: Known::Known(*decided == PolicyEvaluationDecisionType::Allowed),
-                needed_for: (*needed_for).to_owned(),
-            })
+    async fn granted(&self, caller: &str, queues: Vec<String>) -> Read<Vec<Permission>> {
+        let names = |actions: &[(&'static str, &str)]| -> Vec<&str> { actions.iter().map(|(name, _)| *name).collect() };
+        let mut decided = self.decisions(caller, &names(ANYWHERE), vec!["*".to_owned()]).await?;
+        decided.extend(self.decisions(caller, &names(ON_QUEUES), queues).await?);
+        let permission = |decision: Decision| {
+            let all = ANYWHERE.iter().chain(ON_QUEUES);
+            let needed_for = all
+                .filter(|(name, _)| *name == decision.action)
+                .map(|(_, why)| *why)
+                .next();
+            Permission {
+                action: decision.action,
+                resource: decision.resource,
+                allowed: decision.allowed,
+                needed_for: needed_for.unwrap_or_default().to_owned(),
+            }
         };
-        Ok(ACTIONS.iter().filter_map(permission).collect())
+        Ok(decided.into_iter().map(permission).collect())
     }
 
-    async fn updatable(&self, caller: &str, environments: Vec<String>) -> Read<Vec<String>> {
-        if environments.is_empty() {
+    /// What IAM decides about each action on each resource.
+    async fn decisions(&self, caller: &str, actions: &[&str], resources: Vec<String>) -> Read<Vec<Decision>> {
+        if resources.is_empty() {
             return Ok(Vec::new());
         }
+        let names = actions.iter().map(|name| (*name).to_owned()).collect();
         let call = self
             .iam
             .simulate_principal_policy()
             .policy_source_arn(caller)
-            .action_names(UPDATE);
-        let answer = call.set_resource_arns(Some(environments)).send().await;
-        let answer = answer.map_err(|e| unread("iam:SimulatePrincipalPolicy", &e))?;
-        let mut allowed = Vec::new();
-        for result in answer.evaluation_results.unwrap_or_default() {
-            let each = result.resource_specific_results.unwrap_or_default();
-            if each.is_empty() && result.eval_decision == PolicyEvaluationDecisionType::Allowed {
-                allowed.extend(result.eval_resource_name);
-            }
-            let each = each
-                .into_iter()
-                .filter(|one| one.eval_resource_decision == PolicyEvaluationDecisionType::Allowed);
-            allowed.extend(each.map(|one| one.eval_resource_name));
+            .set_action_names(Some(names));
+        let call = call.set_resource_arns(Some(resources));
+        let mut pages = call.into_paginator().items().send();
+        let mut decisions = Vec::new();
+        while let Some(result) = pages.next().await {
+            let result = result.map_err(|e| unread("iam:SimulatePrincipalPolicy", &e))?;
+            decisions.extend(decisions_of(result));
         }
-        Ok(allowed)
+        Ok(decisions)
     }
+}
+
+/// What IAM says of one action on one resource.
+#[derive(Clone, Debug, PartialEq)]
+struct Decision {
+    action: String,
+    resource: String,
+    allowed: Known<bool>,
+}
+
+fn decisions_of(result: EvaluationResult) -> Vec<Decision> {
+    let action = result.eval_action_name;
+    let each = result.resource_specific_results.unwrap_or_default();
+    if each.is_empty() {
+        return vec![Decision {
+            action,
+            resource: result.eval_resource_name.unwrap_or_else(|| "*".to_owned()),
+            allowed: allowed(&result.eval_decision, result.missing_context_values.as_deref()),
+        }];
+    }
+    let one = |one: ResourceSpecificResult| Decision {
+        action: action.clone(),
+        allowed: allowed(&one.eval_resource_decision, one.missing_context_values.as_deref()),
+        resource: one.eval_resource_name,
+    };
+    each.into_iter().map(one).collect()
+}
+
+/// A denial that depends on what a real request would carry, such as tags, is none.
+fn allowed(decision: &PolicyEvaluationDecisionType, missing: Option<&[String]>) -> Known<bool> {
+    match missing {
+        _ if *decision == PolicyEvaluationDecisionType::Allowed => Known::Known(true),
+        Some(missing) if !missing.is_empty() => Known::unread(format!("it depends on {}", missing.join(", "))),
+        _ => Known::Known(false),
+    }
+}
+
+/// The resources that are allowed, if of none it is open.
+fn updatable_of(decisions: Vec<Decision>) -> Read<Vec<String>> {
+    let mut updatable = Vec::new();
+    for decision in decisions {
+        match decision.allowed {
+            Known::Known(true) => updatable.push(decision.resource),
+            Known::Known(false) => {}
+            Known::Unread { why } => {
+                return Err(failed(format!(
+                    "whether {} may be updated is open: {why}",
+                    decision.resource
+                )));
+            }
+        }
+    }
+    Ok(updatable)
 }
 
 /// Services that a trust policy names. IAM hands the document out percent-encoded.
@@ -216,6 +253,26 @@ fn one_or_many(value: &Value) -> &[Value] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_denial_that_depends_on_the_request_is_none() {
+        use PolicyEvaluationDecisionType::{Allowed, ImplicitDeny};
+        let result = |decision: PolicyEvaluationDecisionType, missing: &[&str]| {
+            let missing = missing.iter().map(ToString::to_string).collect();
+            EvaluationResult::builder()
+                .eval_action_name(UPDATE)
+                .eval_resource_name("arn")
+                .eval_decision(decision)
+                .set_missing_context_values(Some(missing))
+                .build()
+                .unwrap()
+        };
+        let updatable = |result| updatable_of(decisions_of(result));
+        assert_eq!(updatable(result(Allowed, &[])).unwrap(), ["arn"]);
+        assert_eq!(updatable(result(ImplicitDeny, &[])).unwrap(), Vec::<String>::new());
+        let open = updatable(result(ImplicitDeny, &["aws:ResourceTag/autotune"])).unwrap_err();
+        assert!(open.message.contains("aws:ResourceTag/autotune"), "{open}");
+    }
 
     #[test]
     fn trust_policies_name_services_in_every_form_that_iam_allows() {

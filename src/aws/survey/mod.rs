@@ -38,10 +38,9 @@ impl Aws {
             .iter()
             .filter_map(|queue| queue.scheduling_policy_arn.clone())
             .collect();
-        let arns = environments
-            .iter()
-            .map(|one| one.compute_environment_arn.clone())
-            .collect();
+        let environment_arns = environments.iter().map(|one| one.compute_environment_arn.clone());
+        let environment_arns = environment_arns.collect();
+        let queue_arns = queues.iter().map(|one| one.job_queue_arn.clone()).collect();
         let (job_definitions, scheduling_policies, (launch_templates, images), instance_types, offerings) = tokio::join!(
             self.survey_definitions(),
             self.survey_scheduling_policies(policies),
@@ -57,8 +56,10 @@ impl Aws {
             self.survey_event_rules(&identity),
             self.survey_schedules(),
         );
-        let ((permissions, may_update), sqs_queues) =
-            tokio::join!(self.survey_permissions(arns), self.survey_sqs(sqs_queues),);
+        let ((permissions, may_update), sqs_queues) = tokio::join!(
+            self.survey_permissions(environment_arns, queue_arns),
+            self.survey_sqs(sqs_queues),
+        );
         Ok(Survey {
             version: VERSION,
             taken_at: Some(Timestamp(clock::now())),

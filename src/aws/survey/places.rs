@@ -69,7 +69,9 @@ impl Aws {
                 zone.push(text(offering.instance_type.as_ref()));
             }
         }
-        zones.values_mut().for_each(|types| types.sort());
+        for types in zones.values_mut() {
+            types.sort();
+        }
         Ok(zones)
     }
 

@@ -1,11 +1,11 @@
 //! Launch templates and images.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{self as sdk, Filter};
 
 use super::{Named, each, known, text, timestamp};
-use crate::account::survey::ec2::shareable;
 use crate::account::survey::{
     Asked, BlockDeviceMapping, EbsBlockDevice, IamInstanceProfile, Image, InstanceMarketOptions, LaunchTemplateData,
     LaunchTemplateSpecification, LaunchTemplateVersion, MetadataOptions, NetworkInterface, Timestamp,
@@ -27,9 +27,8 @@ impl Aws {
                 overrides: Vec::new(),
             });
             for one in std::iter::once(specification.clone()).chain(overrides) {
-                let key = one.key();
-                if !templates.contains_key(&key) {
-                    templates.insert(key, known(self.template(&one).await));
+                if let Entry::Vacant(place) = templates.entry(one.key()) {
+                    place.insert(known(self.template(&one).await));
                 }
             }
         }
@@ -149,11 +148,11 @@ fn template_data(told: sdk::ResponseLaunchTemplateData) -> LaunchTemplateData {
     }
 }
 
-/// What rules read of it; what is no text stays as it is told, in base64.
+/// What is no text stays as it is told, in base64.
 fn user_data(base64: &str) -> String {
     let bytes = aws_smithy_types::base64::decode(base64).ok();
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-    text.map_or_else(|| base64.to_owned(), |text| shareable(&text))
+    text.unwrap_or_else(|| base64.to_owned())
 }
 
 fn image(told: sdk::Image) -> Image {
