@@ -52,7 +52,7 @@ fn compare(seeds: std::ops::RangeInclusive<u64>) {
                 let steered = Steered::begin(&case);
                 let wire = steered.finish();
                 let (text, agree) = differences(&wire, &case.simulated());
-                let refused = steered.refused();
+                let refused = steered.trouble();
                 let mark = if agree && refused.is_empty() { "" } else { "DIFFERENT " };
                 told.lock().unwrap().push(format!("{mark}seed {seed}, wire and simulate: {text} {refused:?}"));
             });

@@ -41,7 +41,7 @@ fn whatever_the_answer_jobs_run_and_nothing_is_left_raised() {
                 let steered = Steered::begin(&case);
                 let outcome = steered.finish();
                 assert_eq!(outcome.succeeded, 24, "{name}: {}", steered.log());
-                assert_eq!(steered.refused(), [""; 0], "{name}: {}", steered.log());
+                assert_eq!(steered.trouble(), [""; 0], "{name}: {}", steered.log());
                 assert!(steered.updates() > 1, "{name}: nothing was raised and lowered");
             });
         }

@@ -30,7 +30,7 @@ use crate::Sandbox;
 /// When the first job comes: an ordinary Thursday morning. The account begins five minutes earlier.
 pub(crate) const FIRST: i64 = 1_767_258_000_000;
 /// Accounts with their daemons that run at once, however many tests do: more of them would be late at everything.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 24;
 /// How often the account is looked at.
 const LOOK: Span = Span::from_millis(50);
 
@@ -383,11 +383,23 @@ impl Steered {
         asked.unwrap().body_mut().read_to_string().unwrap()
     }
 
-    /// Requests to AWS that were not answered with a yes.
-    pub(crate) fn refused(&self) -> Vec<String> {
+    /// Requests to AWS that were not answered with a yes, and whatever the latest daemon has warned of. Two things are as they
+    /// should be: a guard is made after it could not be moved, and an update comes too late where AWS Batch has scaled meanwhile.
+    pub(crate) fn trouble(&self) -> Vec<String> {
         let metrics = self.metrics();
         let requests = metrics.lines().filter(|line| line.starts_with("autotune_aws_requests_total{"));
-        requests.filter(|line| !line.contains("code=\"2")).map(str::to_owned).collect()
+        let known = [
+            "code=\"2",
+            "code=\"404\",operation=\"UpdateSchedule\"",
+            "code=\"400\",operation=\"UpdateComputeEnvironment\"",
+        ];
+        let refused = requests.filter(|line| !known.iter().any(|known| line.contains(known)));
+        let log = self.log();
+        let warnings = log.lines().filter(|line| {
+            let loud = line.contains("\"level\":\"WARN\"") || line.contains("\"level\":\"ERROR\"");
+            loud && !line.contains("\"outcome\":\"Raced\"") && !line.contains("Another hand changed minvCpus")
+        });
+        refused.chain(warnings).map(str::to_owned).collect()
     }
 
     /// Updates that AWS Batch has taken.

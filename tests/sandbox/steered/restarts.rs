@@ -24,7 +24,7 @@ fn a_daemon_that_is_killed_in_the_middle_of_a_raise_is_followed_by_one_that_goes
     steered.until("taken over", |_| steered.log().contains("Took over a lease"));
     let outcome = steered.finish();
     assert_eq!(outcome.succeeded, 24);
-    assert_eq!(steered.refused(), [""; 0]);
+    assert_eq!(steered.trouble(), [""; 0]);
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_daemon_that_is_ended_hands_over_what_it_has_raised() {
     steered.until("taken over", |_| steered.log().contains("Took over a lease"));
     let outcome = steered.finish();
     assert_eq!(outcome.succeeded, 24);
-    assert_eq!(steered.refused(), [""; 0]);
+    assert_eq!(steered.trouble(), [""; 0]);
 }
 
 #[test]
