@@ -16,7 +16,9 @@ fn case(seed: u64) -> Case {
         .then(6, 120)
         .burst(1, 700 + shift, 60)
         .array_of_messages(16, 1_200 + shift, 200)
-        .burst(10, 1_700 - shift, 180);
+        .burst(10, 1_700 - shift, 180)
+        // What is kept after that is paid for too.
+        .burst(1, 2_700, 30);
     Case {
         seed,
         ..Case::new(SPOT, POLICY, work)
@@ -51,7 +53,10 @@ fn compare(seeds: std::ops::RangeInclusive<u64>) {
                 let case = case(seed);
                 let steered = Steered::begin(&case);
                 let wire = steered.finish();
-                let (text, agree) = differences(&wire, &case.simulated());
+                let simulated = case.simulated();
+                let (text, agree) = differences(&wire, &simulated);
+                let waits = |o: &Outcome| o.waits.iter().map(|w| format!("{:.0}", w.seconds_f64())).collect::<Vec<_>>().join(" ");
+                let text = format!("{text}\nW {}\nS {}\n", waits(&wire), waits(&simulated));
                 let refused = steered.trouble();
                 let mark = if agree && refused.is_empty() { "" } else { "DIFFERENT " };
                 told.lock().unwrap().push(format!("{mark}seed {seed}, wire and simulate: {text} {refused:?}"));

@@ -20,6 +20,7 @@ use autotune::simulate::drive::{self, Drive};
 use autotune::simulate::ledger::{Fate, JobOutcome, RunResult};
 use autotune::simulate::scenario::Scenario;
 use autotune::simulate::summary::Quantiles;
+use autotune::simulate::world::World;
 use autotune::trace::{ReadOptions, Trace, read};
 use autotune::units::{Span, Time};
 use serde_json::{Value, json};
@@ -166,8 +167,23 @@ impl Case {
         let first = Time::from_millis(FIRST);
         let compiled = setup::compile(&policy, &scenario.topology(), (first - day, first + day)).unwrap();
         let steered = (compiled, autotune::control::Planner);
-        let replayed = drive::replay(&scenario, &trace, steered, Drive::default(), self.seed, &mut |_| {});
-        Outcome::of(replayed.unwrap().0)
+        let drive = Drive {
+            watch_every: Span::from_seconds(1),
+            ..Drive::default()
+        };
+        // A replay goes on for as long as Batch would release anything, which the wire cannot tell.
+        let mut cost = None;
+        let mut watch = |world: &World<'_>| {
+            if world.finished() {
+                cost.get_or_insert(world.cost().get());
+            }
+        };
+        let (result, _) = drive::replay(&scenario, &trace, steered, drive, self.seed, &mut watch).unwrap();
+        let outcome = Outcome::of(result);
+        Outcome {
+            cost: cost.unwrap_or(outcome.cost),
+            ..outcome
+        }
     }
 }
 
@@ -175,7 +191,7 @@ impl Case {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) waits: Vec<Span>,
-    /// Millionths of a dollar.
+    /// Millionths of a dollar, until the last job had ended.
     pub(crate) cost: i64,
     pub(crate) succeeded: usize,
 }
@@ -352,14 +368,21 @@ impl Steered {
 
     /// The same, with a look at everything on the way.
     pub(crate) fn finish_and(&self, mut look: impl FnMut(&State)) -> Outcome {
+        let mut cost = None;
         let last = self.until("at rest", |state| {
             look(state);
+            if state.0["jobs_open"] == 0 {
+                cost.get_or_insert(state.0["cost_micro_usd"].as_i64().unwrap());
+            }
             state.0["jobs_open"] == 0
                 && state.all("there_vcpus") == 0
                 && state.all("min_vcpus") == 0
                 && state.0["schedules"] == json!([])
         });
-        self.outcome(&last)
+        Outcome {
+            cost: cost.unwrap(),
+            ..self.outcome(&last)
+        }
     }
 
     fn outcome(&self, state: &State) -> Outcome {

@@ -126,6 +126,7 @@ fn a_min_that_another_hand_sets_is_his() {
 fn instances_beyond_max_neither_confuse_nor_are_asked_for() {
     // Sixteen at a time: the last launch goes beyond 40.
     let scenario = ON_DEMAND.replace("max_vcpus = 256", "max_vcpus = 40");
+    let scenario = scenario.replace("\"c6i\", \"m6i\", \"r6i\"", "\"c6i.4xlarge\"");
     let steered = begin(&Case::new(&scenario, KEEPS, Work::default().burst(24, 0, 150)));
     let (mut min, mut there) = (0, 0);
     let outcome = steered.finish_and(|state| {
