@@ -322,7 +322,10 @@ impl State {
     fn status_at(&self, job: JobIndex, then: Time) -> Option<JobStatus> {
         let now = self.world.job(job)?;
         let had = |time: Option<Time>| time.is_some_and(|time| time <= then);
-        let (starting, running) = (now.attempt.map(|(starting, _)| starting), now.attempt.map(|(_, running)| running));
+        let (starting, running) = (
+            now.attempt.map(|(starting, _)| starting),
+            now.attempt.map(|(_, running)| running),
+        );
         Some(match now.phase {
             Phase::Unborn | Phase::Pending => status(&now),
             Phase::Ended if had(now.ended) => status(&now),

@@ -151,7 +151,11 @@ impl Case {
         let folder = tempfile::tempdir().unwrap();
         let [scenario, policy, work] = self.write(folder.path());
         let trace = read(&[work], &ReadOptions::default()).unwrap().trace;
-        (Scenario::load(&scenario).unwrap(), trace, policy::load(&policy).unwrap())
+        (
+            Scenario::load(&scenario).unwrap(),
+            trace,
+            policy::load(&policy).unwrap(),
+        )
     }
 
     /// What AWS Batch does alone, as the simulator has it.
@@ -188,7 +192,7 @@ impl Case {
 }
 
 /// What came of all jobs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) waits: Vec<Span>,
     /// Millionths of a dollar, until the last job had ended.
@@ -261,14 +265,7 @@ impl Steered {
         let folder = tempfile::tempdir().unwrap();
         let [scenario, policy, work] = case.write(folder.path());
         let (seed, speed) = (case.seed.to_string(), case.speed.to_string());
-        let arguments = [
-            "--trace",
-            work.to_str().unwrap(),
-            "--seed",
-            &seed,
-            "--speed",
-            &speed,
-        ];
+        let arguments = ["--trace", work.to_str().unwrap(), "--seed", &seed, "--speed", &speed];
         let sandbox = Sandbox::over(scenario.to_str().unwrap(), &arguments);
         let mut steered = Self {
             sandbox,
@@ -327,13 +324,15 @@ impl Steered {
     }
 
     fn get(&self, page: &str) -> Value {
-        let asked = ureq::get(self.admin(page)).header("x-autotune-token", &self.sandbox.variables["AUTOTUNE_SANDBOX_TOKEN"]);
+        let asked =
+            ureq::get(self.admin(page)).header("x-autotune-token", &self.sandbox.variables["AUTOTUNE_SANDBOX_TOKEN"]);
         serde_json::from_str(&asked.call().unwrap().body_mut().read_to_string().unwrap()).unwrap()
     }
 
     /// Does something to the account behind everybody's back.
     pub(crate) fn post(&self, page: &str, body: &Value) {
-        let asked = ureq::post(self.admin(page)).header("x-autotune-token", &self.sandbox.variables["AUTOTUNE_SANDBOX_TOKEN"]);
+        let asked =
+            ureq::post(self.admin(page)).header("x-autotune-token", &self.sandbox.variables["AUTOTUNE_SANDBOX_TOKEN"]);
         asked.send(body.to_string()).unwrap();
     }
 
@@ -345,18 +344,16 @@ impl Steered {
     /// Waits until the account, or the log, is as told; fails when that does not come within the time of the case.
     pub(crate) fn until(&self, what: &str, is: impl FnMut(&State) -> bool) -> State {
         let mut is = is;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
         loop {
             let state = self.state();
             if is(&state) {
                 return state;
             }
-            assert!(
-                state.now() < self.deadline,
-                "never {what}: {}\n{}",
-                state.0,
-                self.log()
-            );
+            assert!(state.now() < self.deadline, "never {what}: {}\n{}", state.0, self.log());
             runtime.block_on(clock::wait(LOOK));
         }
     }
@@ -410,7 +407,9 @@ impl Steered {
     /// should be: a guard is made after it could not be moved, and an update comes too late where AWS Batch has scaled meanwhile.
     pub(crate) fn trouble(&self) -> Vec<String> {
         let metrics = self.metrics();
-        let requests = metrics.lines().filter(|line| line.starts_with("autotune_aws_requests_total{"));
+        let requests = metrics
+            .lines()
+            .filter(|line| line.starts_with("autotune_aws_requests_total{"));
         let known = [
             "code=\"2",
             "code=\"404\",operation=\"UpdateSchedule\"",
@@ -431,7 +430,9 @@ impl Steered {
         let taken = metrics.lines().filter(|line| {
             line.starts_with("autotune_environment_updates_total{") && line.contains("outcome=\"accepted\"")
         });
-        taken.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+        taken
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum()
     }
 }
 
@@ -453,6 +454,8 @@ impl State {
     /// One environment.
     pub(crate) fn of(&self, name: &str, what: &str) -> i64 {
         let mut all = self.0["environments"].as_array().unwrap().iter();
-        all.find(|environment| environment["name"] == name).unwrap()[what].as_i64().unwrap()
+        all.find(|environment| environment["name"] == name).unwrap()[what]
+            .as_i64()
+            .unwrap()
     }
 }

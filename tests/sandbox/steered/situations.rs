@@ -75,7 +75,10 @@ fn when_spot_is_dry_on_demand_is_asked_after_the_patience_of_the_policy() {
     let mut bought = 0;
     let outcome = steered.finish_and(|state| bought = bought.max(state.of("on-demand", "there_vcpus")));
     assert!(bought > 0, "no On-Demand capacity: {}", steered.log());
-    assert!(outcome.waits.iter().all(|wait| *wait < Span::from_minutes(25)), "{outcome:?}");
+    assert!(
+        outcome.waits.iter().all(|wait| *wait < Span::from_minutes(25)),
+        "{outcome:?}"
+    );
     assert_eq!(steered.trouble(), [""; 0]);
 }
 
@@ -112,7 +115,10 @@ fn a_min_that_another_hand_sets_is_his() {
     let soon = raised.now() + 120_000;
     // Not within the moments after our own update, in which it would be taken for a late reading.
     steered.until("later", |state| state.now() > soon);
-    steered.post("levels", &json!({"environment": "on-demand", "min_vcpus": 20, "desired_vcpus": 64}));
+    steered.post(
+        "levels",
+        &json!({"environment": "on-demand", "min_vcpus": 20, "desired_vcpus": 64}),
+    );
     steered.until("let go", |_| steered.log().contains("Another hand changed minvCpus"));
     let last = steered.until("done", |state| {
         state.0["jobs_open"] == 0 && state.now() > FIRST + 35 * 60_000
