@@ -10,6 +10,9 @@ use crate::units::{Span, Time, Vcpus};
 
 /// How long after an answered update a reading may still show what was before. Undocumented; seconds in practice.
 const SHOWN_AFTER: Span = Span::from_minutes(2);
+/// After another hand has changed min nothing is raised for so long: until then whoever drives has read anew what base is, and a
+/// raise returns to his min, not to the one before.
+const YIELDS: Span = Span::from_minutes(2);
 
 /// A raised min and when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,8 +118,15 @@ impl<D: Decide> Controller<D> {
     }
 
     /// Somebody else changed min: it is his now. The lease is let go and the guard removed, so that nothing of ours undoes it.
-    fn yield_to(&mut self, environment: EnvironmentIndex, observation: &Observation, effects: &mut Vec<Effect>) {
+    fn yield_to(
+        &mut self,
+        now: Time,
+        environment: EnvironmentIndex,
+        observation: &Observation,
+        effects: &mut Vec<Effect>,
+    ) {
         let position = environment.position();
+        self.set_flight(environment, Flight::BackOff { until: now + YIELDS });
         let seen = observation.environments.get(position).and_then(Seen::value);
         if let Some(slot) = self.leases.get_mut(position) {
             *slot = None;
@@ -185,7 +195,7 @@ impl<D: Decide> Controller<D> {
                 .map_or(Vcpus::ZERO, |setup| setup.base);
             let idle = self.flights.get(position) == Some(&Flight::Idle);
             if idle && now < lease.expires && self.is_foreign(position, lease, observation) {
-                self.yield_to(environment, observation, effects);
+                self.yield_to(now, environment, observation, effects);
                 continue;
             }
             let at_base = seen.is_some_and(|seen| seen.min_vcpus <= base) && memory.max_before.is_none();

@@ -74,6 +74,18 @@ impl State {
         self.send_event("aws.ecs", "ECS Container Instance State Change", &[arn], at, &detail);
     }
 
+    /// A task that starts or stops changes what remains of its container instance, and ECS tells that too (Amazon ECS developer
+    /// guide, container instance state change events).
+    pub(super) fn tell_of_room(&mut self, job: JobIndex, at: Time) {
+        let Some((environment, entity)) = self.world.job(job).and_then(|now| now.place) else {
+            return;
+        };
+        let mut instances = self.world.instances_of(environment).into_iter();
+        if let Some(instance) = instances.find(|instance| instance.entity == entity) {
+            self.tell_of_instance(environment, &instance, at);
+        }
+    }
+
     /// "EC2 Spot Instance Interruption Warning".
     pub(super) fn tell_of_interruption(&mut self, instance: &InstanceNow, at: Time) {
         let id = Names::ec2_id(instance.entity);

@@ -10,7 +10,7 @@ use crate::jobs::JobStatus;
 use crate::simulate::ledger::Fate;
 use crate::simulate::world::{JobNow, Phase, World};
 use crate::trace::{ArrayJob, Dependency, Trace};
-use crate::units::{Span, Time, to_usize};
+use crate::units::{Time, to_usize};
 
 /// What SubmitJob said of a job or of all children of an array.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +23,7 @@ pub(super) struct Submitted {
     pub(super) tags: BTreeMap<String, String>,
 }
 
-/// How the children of an array stood when the service last counted them.
+/// How the children of an array stood at a moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Summary {
     pub(super) at: Time,
@@ -50,7 +50,6 @@ pub(super) struct Book {
     submitted: BTreeMap<u32, Arc<Submitted>>,
     /// Why a job was ended by hand, and whether that was a TerminateJob rather than a CancelJob.
     ended: BTreeMap<JobIndex, (String, bool)>,
-    summaries: BTreeMap<ArrayIndex, Summary>,
 }
 
 /// A job, or the parent of an array, as the service tells of it.
@@ -78,7 +77,6 @@ impl Book {
             arrays: Vec::new(),
             submitted: BTreeMap::new(),
             ended: BTreeMap::new(),
-            summaries: BTreeMap::new(),
         }
     }
 
@@ -307,25 +305,36 @@ impl State {
         })
     }
 
-    /// The service counts children now and then; in between it tells what it has counted.
-    fn summary(&mut self, index: ArrayIndex) -> Option<Summary> {
-        let lag = self.view.summary_lag;
-        let array = array_of(self.world.trace(), index)?;
-        if let Some(known) = self.book.summaries.get(&index)
-            && self.now.since(known.at) < lag.max(Span::from_millis(1))
-        {
-            return Some(known.clone());
-        }
+    /// The service tells how the children stood a while ago, as the simulator has it.
+    fn summary(&self, index: ArrayIndex) -> Option<Summary> {
         let mut summary = Summary {
-            at: self.now,
+            at: self.now - self.view.summary_lag,
             counts: BTreeMap::new(),
         };
-        for child in children(array) {
-            let status = status(&self.world.job(child)?);
+        for child in children(array_of(self.world.trace(), index)?) {
+            let status = self.status_at(child, summary.at)?;
             *summary.counts.entry(status).or_default() += 1;
         }
-        self.book.summaries.insert(index, summary.clone());
         Some(summary)
+    }
+
+    /// A job's status at a moment not long ago: of earlier attempts nothing is known any more.
+    fn status_at(&self, job: JobIndex, then: Time) -> Option<JobStatus> {
+        let now = self.world.job(job)?;
+        let had = |time: Option<Time>| time.is_some_and(|time| time <= then);
+        let (starting, running) = (
+            now.attempt.map(|(starting, _)| starting),
+            now.attempt.map(|(_, running)| running),
+        );
+        Some(match now.phase {
+            Phase::Unborn | Phase::Pending => status(&now),
+            Phase::Ended if had(now.ended) => status(&now),
+            Phase::Running | Phase::Ended if had(running) => JobStatus::Running,
+            Phase::Starting | Phase::Running | Phase::Ended if had(starting) => JobStatus::Starting,
+            Phase::Runnable if had(self.world.front_since(job)) => JobStatus::Runnable,
+            Phase::Starting | Phase::Running | Phase::Ended if had(self.book.created(job)) => JobStatus::Runnable,
+            Phase::Runnable | Phase::Starting | Phase::Running | Phase::Ended => JobStatus::Submitted,
+        })
     }
 
     /// Ids of what a job waits for, as DescribeJobs tells them.

@@ -180,6 +180,9 @@ impl State {
                         self.tell_of_parent(job, at);
                     }
                     self.tell_of_job(job, at);
+                    if matches!(phase, Phase::Starting | Phase::Ended) {
+                        self.tell_of_room(job, at);
+                    }
                 }
                 Told::Instance(at, environment, instance) => self.tell_of_instance(environment, &instance, at),
                 Told::Interruption(at, environment, instance) => {

@@ -4,6 +4,8 @@
 #![cfg(unix)]
 
 mod daemon;
+#[cfg(feature = "aws")]
+mod steered;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -24,8 +26,12 @@ struct Sandbox {
 
 impl Sandbox {
     fn start(arguments: &[&str]) -> Self {
+        Self::over(SCENARIO, arguments)
+    }
+
+    fn over(scenario: &str, arguments: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_autotune"))
-            .args(["sandbox", "--scenario", SCENARIO])
+            .args(["sandbox", "--scenario", scenario])
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
@@ -57,6 +63,7 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

@@ -64,6 +64,24 @@ fn a_min_of_another_hand_is_yielded_to_and_its_guard_removed() {
     assert!(desk.told.contains("disarm spot"), "{}", desk.told);
 }
 
+/// Whoever drives reads meanwhile what base is now. A raise before that would return to the base of before.
+#[test]
+fn nothing_is_raised_right_after_another_hand_has_changed_min() {
+    let (mut desk, wishes) = scripted();
+    wishes.borrow_mut()[0] = Some((64, 256));
+    desk.read(0).carry_out();
+    desk.see(20, 100, 256);
+    wishes.borrow_mut()[0] = None;
+    desk.read(60).read(60);
+    assert_eq!(desk.controller.yielded(SPOT), Some(Vcpus::new(20)));
+    wishes.borrow_mut()[0] = Some((128, 256));
+    desk.told.clear();
+    desk.read(30).read(60);
+    assert!(!desk.told.contains("commit"), "{}", desk.told);
+    desk.read(60);
+    assert!(desk.told.contains("commit"), "{}", desk.told);
+}
+
 /// No answer: both what was before and what was asked for may stand, and neither is another hand's.
 #[test]
 fn what_may_be_ours_is_no_other_hand() {

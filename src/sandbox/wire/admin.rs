@@ -78,9 +78,13 @@ pub(super) async fn answer(account: &Account, token: &str, path: &str, parts: &P
         ("interruption", "POST") => interruption(account, body).await,
         ("levels", "POST") => levels(account, body).await,
         ("state", "GET") => account.ask(|state| state.told()).await.map_err(Wrong::from),
+        ("jobs", "GET") => account
+            .ask(|state| json!(state.world.outcomes().collect::<Vec<_>>()))
+            .await
+            .map_err(Wrong::from),
         _ => Err(Wrong(
             StatusCode::NOT_FOUND,
-            "there is no such page; clock, faults, drought, interruption, levels and state are".to_owned(),
+            "there is no such page; clock, faults, drought, interruption, levels, state and jobs are".to_owned(),
         )),
     };
     match done {
@@ -202,6 +206,7 @@ impl State {
         json!({
             "simulated": true,
             "now_ms": self.now.millis(),
+            "cost_micro_usd": self.world.cost().get(),
             "jobs_open": self.world.trace().jobs.len().saturating_sub(self.world.ended_jobs()),
             "jobs_ended": self.world.ended_jobs(),
             "environments": environments.collect::<Vec<Value>>(),

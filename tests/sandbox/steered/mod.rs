@@ -1,0 +1,461 @@
+//! The daemon and the simulated account, each a process of its own, and the protocols of AWS between them: the closed loop as an
+//! operator runs it.
+//!
+//! Time goes at a multiple, so nothing here counts calls or milliseconds: what is asserted are relations, and limits with room.
+
+mod agreement;
+mod doubts;
+mod restarts;
+mod situations;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Condvar, Mutex};
+
+use autotune::clock;
+use autotune::policy;
+use autotune::setup;
+use autotune::simulate::drive::{self, Drive};
+use autotune::simulate::ledger::{Fate, JobOutcome, RunResult};
+use autotune::simulate::scenario::Scenario;
+use autotune::simulate::summary::Quantiles;
+use autotune::simulate::world::World;
+use autotune::trace::{ReadOptions, Trace, read};
+use autotune::units::{Span, Time};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::Sandbox;
+
+/// When the first job comes: an ordinary Thursday morning. The account begins five minutes earlier.
+pub(crate) const FIRST: i64 = 1_767_258_000_000;
+/// Accounts with their daemons that run at once, however many tests do: more of them would be late at everything.
+const AT_ONCE: usize = 24;
+/// How often the account is looked at.
+const LOOK: Span = Span::from_millis(50);
+
+/// An On-Demand environment with one queue.
+pub(crate) const ON_DEMAND: &str = "version = 1\nmodel = \"recent\"\n\
+    [[environments]]\nname = \"on-demand\"\npurchase = \"on_demand\"\nmax_vcpus = 256\ninstance_types = [\"c6i\", \"m6i\", \"r6i\"]\n\
+    tags = { autotune = \"enabled\" }\n\
+    [[queues]]\nname = \"default\"\nenvironments = [\"on-demand\"]\n";
+
+/// Spot, and On-Demand behind it.
+pub(crate) const SPOT: &str = "version = 1\nmodel = \"recent\"\n\
+    [[environments]]\nname = \"spot\"\npurchase = \"spot\"\nmax_vcpus = 128\ninstance_types = [\"c5\", \"c6i\", \"m5\", \"m6i\"]\n\
+    allocation = \"spot_price_capacity_optimized\"\ntags = { autotune = \"enabled\" }\n\
+    [[environments]]\nname = \"on-demand\"\npurchase = \"on_demand\"\nmax_vcpus = 128\ninstance_types = [\"c6i\", \"m6i\"]\n\
+    tags = { autotune = \"enabled\" }\n\
+    [[queues]]\nname = \"default\"\nenvironments = [\"spot\", \"on-demand\"]\n\
+    [retries]\nattempts = 5\n";
+
+/// What is kept for ten minutes after the work is there for the next burst.
+pub(crate) const KEEPS: &str = "version = 1\n[queues.\"*\"]\nidle_time = \"10m\"\n";
+
+/// Jobs, as lines of a trace.
+#[derive(Clone, Default)]
+pub(crate) struct Work {
+    lines: Vec<Value>,
+    jobs: u32,
+    arrays: u32,
+}
+
+impl Work {
+    fn job(&mut self, more: Value) {
+        let mut job = json!({"id": self.jobs, "vcpus": 4, "memory_mib": 7168, "queue": "default", "name": "align"});
+        let (into, Value::Object(more)) = (job.as_object_mut().unwrap(), more) else {
+            unreachable!("an object")
+        };
+        into.extend(more);
+        self.lines.push(json!({ "job": job }));
+        self.jobs += 1;
+    }
+
+    /// Jobs at once, so many seconds after the first, each of which runs a little longer than the one before.
+    pub(crate) fn burst(self, count: u32, at: i64, run: i64) -> Self {
+        self.burst_to("default", count, at, run)
+    }
+
+    pub(crate) fn burst_to(mut self, queue: &str, count: u32, at: i64, run: i64) -> Self {
+        for number in 0..i64::from(count) {
+            let run_ms = (run + number % 7 * 10) * 1000;
+            self.job(json!({"submit_ms": FIRST + at * 1000, "run_ms": run_ms, "queue": queue}));
+        }
+        self
+    }
+
+    /// As many jobs that wait for all jobs so far.
+    pub(crate) fn then(mut self, count: u32, run: i64) -> Self {
+        let before: Vec<u32> = (0..self.jobs).collect();
+        for _ in 0..count {
+            self.job(json!({"submit_ms": FIRST, "run_ms": run * 1000, "after": before}));
+        }
+        self
+    }
+
+    /// An array job, each child of which was a message for two minutes.
+    pub(crate) fn array_of_messages(mut self, children: u32, at: i64, run: i64) -> Self {
+        let array = self.arrays;
+        let received = FIRST + at * 1000;
+        for _ in 0..children {
+            self.job(json!({"submit_ms": received, "run_ms": run * 1000, "array": array}));
+            let message = json!({"sqs_queue": "incoming", "sent_ms": received - 120_000, "received_ms": received});
+            self.lines.push(json!({ "message": message }));
+        }
+        self.lines
+            .push(json!({"array": {"id": array, "children": children, "sequential": false}}));
+        self.arrays += 1;
+        self
+    }
+
+    fn write(&self, path: &Path) {
+        let header = json!({"autotune_trace": {"version": 1, "jobs": self.jobs}});
+        let lines = std::iter::once(&header).chain(&self.lines);
+        let text: String = lines.map(|line| format!("{line}\n")).collect();
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+/// What is steered, and how.
+#[derive(Clone)]
+pub(crate) struct Case {
+    pub(crate) scenario: String,
+    pub(crate) policy: String,
+    pub(crate) work: Work,
+    pub(crate) seed: u64,
+    pub(crate) speed: u32,
+}
+
+impl Case {
+    pub(crate) fn new(scenario: &str, policy: &str, work: Work) -> Self {
+        Self {
+            scenario: scenario.to_owned(),
+            policy: policy.to_owned(),
+            work,
+            seed: 1,
+            speed: 60,
+        }
+    }
+
+    /// The files of the case, in a folder: scenario, policy, trace.
+    fn write(&self, folder: &Path) -> [PathBuf; 3] {
+        let paths = ["scenario.toml", "policy.toml", "work.jsonl"].map(|name| folder.join(name));
+        std::fs::write(&paths[0], &self.scenario).unwrap();
+        std::fs::write(&paths[1], &self.policy).unwrap();
+        self.work.write(&paths[2]);
+        paths
+    }
+
+    fn loaded(&self) -> (Scenario, Trace, policy::Policy) {
+        let folder = tempfile::tempdir().unwrap();
+        let [scenario, policy, work] = self.write(folder.path());
+        let trace = read(&[work], &ReadOptions::default()).unwrap().trace;
+        (
+            Scenario::load(&scenario).unwrap(),
+            trace,
+            policy::load(&policy).unwrap(),
+        )
+    }
+
+    /// What AWS Batch does alone, as the simulator has it.
+    pub(crate) fn alone(&self) -> Outcome {
+        let (scenario, trace, _) = self.loaded();
+        Outcome::of(drive::replay_alone(&scenario, &trace, self.seed, Span::ZERO, &mut |_| {}).unwrap())
+    }
+
+    /// What `autotune simulate` makes of it.
+    pub(crate) fn simulated(&self) -> Outcome {
+        let (scenario, trace, policy) = self.loaded();
+        let day = Span::from_minutes(24 * 60);
+        let first = Time::from_millis(FIRST);
+        let compiled = setup::compile(&policy, &scenario.topology(), (first - day, first + day)).unwrap();
+        let steered = (compiled, autotune::control::Planner);
+        let drive = Drive {
+            watch_every: Span::from_seconds(1),
+            ..Drive::default()
+        };
+        // A replay goes on for as long as Batch would release anything, which the wire cannot tell.
+        let mut cost = None;
+        let mut watch = |world: &World<'_>| {
+            if world.finished() {
+                cost.get_or_insert(world.cost().get());
+            }
+        };
+        let (result, _) = drive::replay(&scenario, &trace, steered, drive, self.seed, &mut watch).unwrap();
+        let outcome = Outcome::of(result);
+        Outcome {
+            cost: cost.unwrap_or(outcome.cost),
+            ..outcome
+        }
+    }
+}
+
+/// What came of all jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) waits: Vec<Span>,
+    /// Millionths of a dollar, until the last job had ended.
+    pub(crate) cost: i64,
+    pub(crate) succeeded: usize,
+}
+
+impl Outcome {
+    fn of(result: RunResult) -> Self {
+        Self {
+            waits: result.jobs.iter().filter_map(JobOutcome::wait).collect(),
+            cost: result.cost().get(),
+            succeeded: result.count(Fate::Succeeded),
+        }
+    }
+
+    pub(crate) fn quantiles(&self) -> Quantiles {
+        Quantiles::of(&mut self.waits.clone())
+    }
+
+    pub(crate) fn mean(&self) -> f64 {
+        self.quantiles().mean
+    }
+}
+
+static RUNNING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+/// One of [`AT_ONCE`].
+struct Turn;
+
+impl Turn {
+    fn take() -> Self {
+        let (running, freed) = &RUNNING;
+        let running = running.lock().unwrap();
+        *freed.wait_while(running, |running| *running >= AT_ONCE).unwrap() += 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let (running, freed) = &RUNNING;
+        // A test that failed meanwhile keeps nobody from his turn.
+        let mut running = running.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *running -= 1;
+        freed.notify_one();
+    }
+}
+
+/// A simulated account that a daemon steers. Both end with the test.
+pub(crate) struct Steered {
+    sandbox: Sandbox,
+    daemon: Option<Child>,
+    policy: PathBuf,
+    folder: TempDir,
+    /// The last moment of virtual time to which anything is waited for.
+    deadline: i64,
+    _turn: Turn,
+}
+
+impl Drop for Steered {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Steered {
+    pub(crate) fn begin(case: &Case) -> Self {
+        let turn = Turn::take();
+        let folder = tempfile::tempdir().unwrap();
+        let [scenario, policy, work] = case.write(folder.path());
+        let (seed, speed) = (case.seed.to_string(), case.speed.to_string());
+        let arguments = ["--trace", work.to_str().unwrap(), "--seed", &seed, "--speed", &speed];
+        let sandbox = Sandbox::over(scenario.to_str().unwrap(), &arguments);
+        let mut steered = Self {
+            sandbox,
+            daemon: None,
+            policy,
+            folder,
+            deadline: FIRST + 90 * 60_000,
+            _turn: turn,
+        };
+        steered.start_daemon();
+        steered
+    }
+
+    /// Starts a daemon with the journal of those before it.
+    pub(crate) fn start_daemon(&mut self) {
+        let log = File::create(self.path("log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_autotune"))
+            .args(["run", "--apply", "--listen", "127.0.0.1:0", "--policy"])
+            .arg(&self.policy)
+            .arg("--journal")
+            .arg(self.path("journal.db"))
+            .envs(&self.sandbox.variables)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        self.daemon = Some(child.unwrap());
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// What the latest daemon has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap()
+    }
+
+    /// SIGKILL: nothing tidies up.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+
+    /// SIGTERM, as a deployment does.
+    pub(crate) fn terminate(&mut self) {
+        let mut daemon = self.daemon.take().unwrap();
+        let told = Command::new("kill").args(["-TERM", &daemon.id().to_string()]).status();
+        assert!(told.unwrap().success());
+        assert!(daemon.wait().unwrap().success(), "{}", self.log());
+    }
+
+    fn admin(&self, page: &str) -> String {
+        format!("{}/_autotune/{page}", self.sandbox.variables["AWS_ENDPOINT_URL"])
+    }
+
+    fn get(&self, page: &str) -> Value {
+        let asked =
+            ureq::get(self.admin(page)).header("x-autotune-token", &self.sandbox.variables["AUTOTUNE_SANDBOX_TOKEN"]);
+        serde_json::from_str(&asked.call().unwrap().body_mut().read_to_string().unwrap()).unwrap()
+    }
+
+    /// Does something to the account behind everybody's back.
+    pub(crate) fn post(&self, page: &str, body: &Value) {
+        let asked =
+            ureq::post(self.admin(page)).header("x-autotune-token", &self.sandbox.variables["AUTOTUNE_SANDBOX_TOKEN"]);
+        asked.send(body.to_string()).unwrap();
+    }
+
+    /// The account as it is now.
+    pub(crate) fn state(&self) -> State {
+        State(self.get("state"))
+    }
+
+    /// Waits until the account, or the log, is as told; fails when that does not come within the time of the case.
+    pub(crate) fn until(&self, what: &str, is: impl FnMut(&State) -> bool) -> State {
+        let mut is = is;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        loop {
+            let state = self.state();
+            if is(&state) {
+                return state;
+            }
+            assert!(state.now() < self.deadline, "never {what}: {}\n{}", state.0, self.log());
+            runtime.block_on(clock::wait(LOOK));
+        }
+    }
+
+    /// Waits for the end of all jobs, until every raise is back at base, no instance is left and no guard stands.
+    pub(crate) fn finish(&self) -> Outcome {
+        self.finish_and(|_| ())
+    }
+
+    /// The same, with a look at everything on the way.
+    pub(crate) fn finish_and(&self, mut look: impl FnMut(&State)) -> Outcome {
+        let mut cost = None;
+        let last = self.until("at rest", |state| {
+            look(state);
+            if state.0["jobs_open"] == 0 {
+                cost.get_or_insert(state.0["cost_micro_usd"].as_i64().unwrap());
+            }
+            state.0["jobs_open"] == 0
+                && state.all("there_vcpus") == 0
+                && state.all("min_vcpus") == 0
+                && state.0["schedules"] == json!([])
+        });
+        Outcome {
+            cost: cost.unwrap(),
+            ..self.outcome(&last)
+        }
+    }
+
+    fn outcome(&self, state: &State) -> Outcome {
+        let jobs: Vec<Value> = serde_json::from_value(self.get("jobs")).unwrap();
+        let at = |job: &Value, what: &str| Time::from_millis(job[what].as_i64().unwrap());
+        let started = jobs.iter().filter(|job| at(job, "starting") != Time::FAR_FUTURE);
+        Outcome {
+            waits: started.map(|job| at(job, "starting").since(at(job, "ready"))).collect(),
+            cost: state.0["cost_micro_usd"].as_i64().unwrap(),
+            succeeded: jobs.iter().filter(|job| job["fate"] == "succeeded").count(),
+        }
+    }
+
+    /// The daemon's own account of itself.
+    pub(crate) fn metrics(&self) -> String {
+        let log = self.log();
+        let serves = log.lines().find(|line| line.contains("Serves")).unwrap();
+        let serves: Value = serde_json::from_str(serves).unwrap();
+        let address = serves["address"].as_str().unwrap();
+        let asked = ureq::get(format!("http://{address}/metrics")).call();
+        asked.unwrap().body_mut().read_to_string().unwrap()
+    }
+
+    /// Requests to AWS that were not answered with a yes, and whatever the latest daemon has warned of. Two things are as they
+    /// should be: a guard is made after it could not be moved, and an update comes too late where AWS Batch has scaled meanwhile.
+    pub(crate) fn trouble(&self) -> Vec<String> {
+        let metrics = self.metrics();
+        let requests = metrics
+            .lines()
+            .filter(|line| line.starts_with("autotune_aws_requests_total{"));
+        let known = [
+            "code=\"2",
+            "code=\"404\",operation=\"UpdateSchedule\"",
+            "code=\"400\",operation=\"UpdateComputeEnvironment\"",
+        ];
+        let refused = requests.filter(|line| !known.iter().any(|known| line.contains(known)));
+        let log = self.log();
+        let warnings = log.lines().filter(|line| {
+            let loud = line.contains("\"level\":\"WARN\"") || line.contains("\"level\":\"ERROR\"");
+            loud && !line.contains("\"outcome\":\"Raced\"") && !line.contains("Another hand changed minvCpus")
+        });
+        refused.chain(warnings).map(str::to_owned).collect()
+    }
+
+    /// Updates that AWS Batch has taken.
+    pub(crate) fn updates(&self) -> u64 {
+        let metrics = self.metrics();
+        let taken = metrics.lines().filter(|line| {
+            line.starts_with("autotune_environment_updates_total{") && line.contains("outcome=\"accepted\"")
+        });
+        taken
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum()
+    }
+}
+
+/// A simulated account at a moment.
+#[derive(Debug)]
+pub(crate) struct State(pub(crate) Value);
+
+impl State {
+    pub(crate) fn now(&self) -> i64 {
+        self.0["now_ms"].as_i64().unwrap()
+    }
+
+    /// All environments together.
+    pub(crate) fn all(&self, what: &str) -> i64 {
+        let all = self.0["environments"].as_array().unwrap();
+        all.iter().map(|environment| environment[what].as_i64().unwrap()).sum()
+    }
+
+    /// One environment.
+    pub(crate) fn of(&self, name: &str, what: &str) -> i64 {
+        let mut all = self.0["environments"].as_array().unwrap().iter();
+        all.find(|environment| environment["name"] == name).unwrap()[what]
+            .as_i64()
+            .unwrap()
+    }
+}
