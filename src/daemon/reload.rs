@@ -10,6 +10,7 @@ use super::driver::Driver;
 use crate::account::Topology;
 use crate::control::{Input, Lease};
 use crate::explain::printable;
+use crate::ids::EnvironmentIndex;
 use crate::input::{Problem, render};
 use crate::planner::memory::Memory;
 use crate::policy::{self, Policy};
@@ -127,8 +128,11 @@ impl<C: Cloud> Driver<C> {
         let memory = &self.controller.memory().environments;
         let seen = &self.sight.observation.environments;
         let known = &self.kit.topology.environments;
-        let moved = setup.iter().zip(memory).zip(seen).any(|((setup, memory), seen)| {
-            let others = memory.base_before.is_none() && !memory.in_flight;
+        let mut all = setup.iter().zip(memory).zip(seen).enumerate();
+        let moved = all.any(|(position, ((setup, memory), seen))| {
+            // Who has yielded holds back for a while, which is no update of ours.
+            let yielded = self.controller.yielded(EnvironmentIndex::at(position)).is_some();
+            let others = memory.base_before.is_none() && (!memory.in_flight || yielded);
             let shown = memory
                 .acted_at
                 .is_none_or(|acted| seen.at() >= acted + Span::from_minutes(2));

@@ -21,6 +21,20 @@ fn a_demo_ends_by_itself_and_says_that_it_is_simulated() {
     assert!(wide.is_empty(), "wider than a terminal: {wide:#?}");
 }
 
+/// The same with the SDK and the protocols of AWS in between: the daemon reaches its account, raises and puts back.
+#[cfg(feature = "aws")]
+#[test]
+fn a_demo_over_the_wire_steers_its_account_and_leaves_it_at_its_base() {
+    let ended = autotune(&["demo", "--wire", "--for", "12s", "--speed", "240"]);
+    ended.done(&[]);
+    assert!(!ended.out.contains("Updates sent: 0."), "{}", ended.out);
+    assert!(
+        ended.out.contains("every minvCpus is back at its base"),
+        "{}",
+        ended.out
+    );
+}
+
 /// `autotune demo | head`: it does not go on for nobody.
 #[cfg(unix)]
 #[test]

@@ -112,8 +112,8 @@ fn an_environment_that_is_updating_is_left_alone_until_it_is_not() {
 fn a_min_that_another_hand_sets_is_his() {
     let steered = begin(&Case::new(ON_DEMAND, KEEPS, Work::default().burst(12, 0, 300)));
     let raised = steered.until("raised", |state| state.all("min_vcpus") > 0);
-    let soon = raised.now() + 120_000;
-    // Not within the moments after our own update, in which it would be taken for a late reading.
+    let soon = raised.now() + 240_000;
+    // Not within two minutes after our own update, in which it would be taken for a late reading.
     steered.until("later", |state| state.now() > soon);
     steered.post(
         "levels",

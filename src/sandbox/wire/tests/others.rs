@@ -30,11 +30,13 @@ async fn changes_of_jobs_and_instances_arrive_as_events() {
             )
         })
         .collect();
-    let job = "Batch Job State Change";
+    let (job, instance) = ("Batch Job State Change", "ECS Container Instance State Change");
+    // It registers; and a task on it changes what remains of it.
     let expected = [
         (job, "RUNNABLE"),
-        ("ECS Container Instance State Change", "ACTIVE"),
+        (instance, "ACTIVE"),
         (job, "STARTING"),
+        (instance, "ACTIVE"),
         (job, "RUNNING"),
     ];
     assert_eq!(told, expected);
