@@ -120,7 +120,7 @@ pub(super) fn throttled(service: Service) -> Refused {
         Service::Quotas => Refused::new(400, "TooManyRequestsException", "Rate exceeded"),
         Service::Scheduler => Refused::new(429, "ThrottlingException", "Rate exceeded"),
         Service::Ecs | Service::CloudWatch => Refused::new(400, "ThrottlingException", "Rate exceeded"),
-        Service::Sts => Refused::new(400, "Throttling", "Rate exceeded"),
+        Service::Sts | Service::AutoScaling => Refused::new(400, "Throttling", "Rate exceeded"),
     }
 }
 
@@ -132,7 +132,9 @@ fn failed(service: Service) -> Refused {
         Service::Scheduler => Refused::new(500, "InternalServerException", "Internal server error"),
         Service::Ec2 => Refused::new(500, "InternalError", "An internal error has occurred"),
         Service::CloudWatch => Refused::new(500, "InternalServiceFault", "Internal server error"),
-        Service::Sqs | Service::Sts => Refused::new(500, "InternalFailure", "Internal server error"),
+        Service::Sqs | Service::Sts | Service::AutoScaling => {
+            Refused::new(500, "InternalFailure", "Internal server error")
+        }
     }
 }
 
@@ -140,7 +142,7 @@ fn denied(service: Service, operation: &str) -> Refused {
     let (status, code) = match service {
         Service::Batch | Service::Scheduler => (403, "AccessDeniedException"),
         Service::Ec2 => (403, "UnauthorizedOperation"),
-        Service::Sts => (403, "AccessDenied"),
+        Service::Sts | Service::AutoScaling => (403, "AccessDenied"),
         Service::Sqs | Service::Ecs | Service::Quotas | Service::CloudWatch => (400, "AccessDeniedException"),
     };
     let action = format!("{}:{operation}", service.name());
@@ -154,7 +156,7 @@ fn limit(service: Service, operation: &str) -> Option<i64> {
         (Service::Batch, "SubmitJob") | (Service::Scheduler, _) => Some(50),
         (Service::Batch, "DescribeJobs") | (Service::Quotas, _) => Some(10),
         (Service::Batch, "UpdateComputeEnvironment") => Some(5),
-        (Service::Batch | Service::Ecs | Service::Ec2 | Service::CloudWatch, _) => Some(20),
+        (Service::Batch | Service::Ecs | Service::Ec2 | Service::CloudWatch | Service::AutoScaling, _) => Some(20),
         (Service::Sqs | Service::Sts, _) => None,
     }
 }

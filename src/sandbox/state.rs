@@ -193,6 +193,11 @@ impl State {
         }
     }
 
+    /// All environments, in the order of the scenario.
+    pub(super) fn environment_names(&self) -> impl Iterator<Item = &str> {
+        self.scenario.environments.iter().map(|spec| spec.name.as_str())
+    }
+
     /// The environment of this name or ARN.
     pub(super) fn environment(&self, name_or_arn: &str) -> Option<EnvironmentIndex> {
         let name = name_in("compute-environment", name_or_arn);

@@ -28,6 +28,8 @@ pub enum Service {
     Scheduler,
     /// STS.
     Sts,
+    /// Auto Scaling.
+    AutoScaling,
 }
 
 impl Service {
@@ -42,6 +44,7 @@ impl Service {
             Self::Quotas => "servicequotas",
             Self::Scheduler => "scheduler",
             Self::Sts => "sts",
+            Self::AutoScaling => "autoscaling",
         }
     }
 
@@ -55,6 +58,7 @@ impl Service {
             Self::Quotas => &["GetServiceQuota", "GetAWSDefaultServiceQuota", "ListServiceQuotas"],
             Self::Scheduler => &super::scheduler::OPERATIONS,
             Self::Sts => &["GetCallerIdentity"],
+            Self::AutoScaling => &super::autoscaling::OPERATIONS,
         }
     }
 }
@@ -149,6 +153,7 @@ pub(super) fn read(parts: &Parts, body: &[u8], host: &str) -> Result<(Call, Prot
         let (service, protocol) = match service {
             "sts" => (Service::Sts, Protocol::Query),
             "ec2" => (Service::Ec2, Protocol::Ec2),
+            "autoscaling" => (Service::AutoScaling, Protocol::Query),
             _ => return Err(unsigned(Protocol::Query)),
         };
         let operation = known(service, action_name).map_err(|refused| (protocol, refused))?;
@@ -194,11 +199,9 @@ fn known(service: Service, operation: &str) -> Result<&'static str, Refused> {
             "InvalidAction",
             format!("The action {operation} is not valid for this web service."),
         ),
-        Service::Sts => Refused::new(
-            400,
-            "InvalidAction",
-            format!("Could not find operation {operation} for version 2011-06-15"),
-        ),
+        Service::Sts | Service::AutoScaling => {
+            Refused::new(400, "InvalidAction", format!("Could not find operation {operation}"))
+        }
         Service::Batch | Service::Sqs | Service::Ecs | Service::CloudWatch | Service::Quotas | Service::Scheduler => {
             unknown(operation)
         }

@@ -4,6 +4,7 @@
 //! Signatures are not checked: the credentials are known to everybody. The key id, the region of the scope and the form are.
 
 mod admin;
+mod autoscaling;
 mod batch;
 mod calls;
 mod cloudwatch;
@@ -160,6 +161,10 @@ async fn perform(account: &Account, call: Call) -> (Result<Option<Reply>, Refuse
             .await
             .flatten(),
         Service::Sts => account.ask(move |state| sts::perform(state, &call)).await.flatten(),
+        Service::AutoScaling => account
+            .ask(move |state| autoscaling::perform(state, &call))
+            .await
+            .flatten(),
     };
     (answer.map(Some), id)
 }
@@ -185,7 +190,7 @@ impl super::state::State {
         if scope.key_id != ACCESS_KEY_ID {
             let (status, code) = match service {
                 Service::Ec2 => (401, "AuthFailure"),
-                Service::Sts => (403, "InvalidClientTokenId"),
+                Service::Sts | Service::AutoScaling => (403, "InvalidClientTokenId"),
                 Service::Batch | Service::Scheduler => (403, "UnrecognizedClientException"),
                 Service::Sqs | Service::Ecs | Service::Quotas | Service::CloudWatch => {
                     (400, "UnrecognizedClientException")
@@ -200,7 +205,7 @@ impl super::state::State {
         if scope.region != self.names.region {
             let (status, code) = match service {
                 Service::Ec2 => (401, "AuthFailure"),
-                Service::Sts => (403, "SignatureDoesNotMatch"),
+                Service::Sts | Service::AutoScaling => (403, "SignatureDoesNotMatch"),
                 Service::Batch | Service::Scheduler => (403, "InvalidSignatureException"),
                 Service::Sqs | Service::Ecs | Service::Quotas | Service::CloudWatch => {
                     (400, "InvalidSignatureException")
