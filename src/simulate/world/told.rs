@@ -2,10 +2,11 @@
 //! see more than counts.
 
 use super::World;
+use super::environment::Environment;
 use super::events::InstanceId;
 use super::instances::Stage;
 use super::jobs::Status;
-use crate::catalog::Resources;
+use crate::catalog::{Resources, quota_code};
 use crate::ids::{EnvironmentIndex, JobIndex, QueueIndex};
 use crate::observation::Shape;
 use crate::simulate::ledger::{Fate, JobOutcome};
@@ -194,8 +195,16 @@ impl World<'_> {
 
     /// vCPUs that a service quota counts as used, ours and those of others.
     pub fn quota_used(&self, code: &str) -> Vcpus {
-        let quota = self.quotas.iter().find(|quota| quota.code == code);
-        quota.map(|quota| quota.used).unwrap_or_default()
+        if let Some(quota) = self.quotas.iter().find(|quota| quota.code == code) {
+            return quota.used;
+        }
+        let under = |place: &Environment| -> Vcpus {
+            let live = place.instances.iter().filter(|instance| instance.stage != Stage::Gone);
+            let offers = live.filter_map(|instance| place.offers.get(to_usize(instance.offer)));
+            let counted = offers.filter(|offer| quota_code(&offer.name, place.purchase) == Some(code));
+            counted.map(|offer| offer.registered.vcpus).sum()
+        };
+        self.environments.iter().map(under).sum()
     }
 
     fn instance_now(&self, id: InstanceId) -> Option<InstanceNow> {
