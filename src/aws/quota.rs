@@ -12,6 +12,10 @@ use crate::units::{Vcpus, f64_to_i64};
 
 /// EC2's name among the services that have quotas.
 const EC2: &str = "ec2";
+/// And that of EBS.
+const EBS: &str = "ebs";
+/// Storage of gp3 and gp2 volumes, in TiB.
+pub(super) const STORAGE: [&str; 2] = ["L-7A658B76", "L-D18FCD1D"];
 
 /// A quota as it is told.
 pub(super) struct Limit {
@@ -34,13 +38,14 @@ impl Aws {
 
     /// The applied value, else the default.
     pub(super) async fn limit_of(&self, quota: &str) -> Read<Limit> {
-        let call = self.quotas.get_service_quota().service_code(EC2).quota_code(quota);
+        let service = if STORAGE.contains(&quota) { EBS } else { EC2 };
+        let call = self.quotas.get_service_quota().service_code(service).quota_code(quota);
         let (found, applied) = match call.send().await {
             Ok(answer) => (answer.quota, true),
             // Nobody ever asked for another limit than the default.
             Err(error) if code(&error) == Some("NoSuchResourceException") => {
                 let call = self.quotas.get_aws_default_service_quota();
-                let answer = call.service_code(EC2).quota_code(quota).send().await;
+                let answer = call.service_code(service).quota_code(quota).send().await;
                 let answer = answer.map_err(|e| unread("servicequotas:GetAWSDefaultServiceQuota", &e))?;
                 (answer.quota, false)
             }

@@ -1,7 +1,7 @@
 //! AT5xx: job definitions.
 
 use super::Report;
-use super::rule::{Finding, batch_api, batch_guide, rules};
+use super::rule::{Finding, Severity, batch_api, batch_guide, rules};
 use super::view::{View, registered, size_of};
 use crate::account::survey::{EvaluateOnExit, JobDefinition, RetryStrategy};
 use crate::catalog::{InstanceType, Purchase, Resources};
@@ -50,7 +50,9 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
         };
         for definition in theirs {
             let name = definition.job_definition_name.as_str();
+            // Multi-node jobs never run on Spot.
             if environment.purchase == Purchase::Spot
+                && definition.r#type != "multinode"
                 && !survives(definition.retry_strategy.as_ref())
                 && !told.contains(&(name, NO_RETRY.code))
             {
@@ -64,10 +66,12 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
                 let finding = finding
                     .with("attempts", attempts)
                     .with("compute environment", environment.name());
-                report.add(finding.with(
-                    "its jobs there",
-                    if seen { "were seen" } else { "are possible (assumed)" },
-                ));
+                report.add(if seen {
+                    finding.with("its jobs there", "were seen")
+                } else {
+                    let finding = finding.with("its jobs there", "are possible (assumed)");
+                    finding.rated(Severity::Info)
+                });
             }
             if told.contains(&(name, NOMINAL.code)) {
                 continue;

@@ -131,13 +131,20 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
     }
     for environment in &view.environments {
         match view.steered(environment.name()) {
-            Some(true) => steered(view, environment, report),
+            Some(true) => {
+                steered(view, environment, report);
+                may_not_write(view, environment, report);
+            }
             Some(false) => may_write(view, environment, report),
             None => {}
         }
     }
     if let Known::Unread { why } = &view.survey.may_update {
-        report.unread(&[&MAY_WRITE_MORE], "autotune's role", why);
+        report.unread(&[&NO_PERMISSION, &MAY_WRITE_MORE], "autotune's role", why);
+    }
+    if matches!(view.setup, Some(Err(_))) {
+        let all: [&'static Rule; 5] = [&BASE_DIFFERS, &TWO_WRITERS, &NO_GUARD, &MAY_WRITE_MORE, &IN_A_STACK];
+        report.unread(&all, "policy", "it does not hold together");
     }
     for (why, what) in [
         (view.survey.schedules.read().err(), "schedules"),
@@ -152,6 +159,13 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
     messages(view, policy, report);
 }
 
+/// Whether the policy covers a job queue, by ARN.
+fn follows(view: &View<'_>, arn: &str) -> bool {
+    let Some(Ok(setup)) = &view.setup else { return false };
+    let mut queues = setup.queues.iter();
+    queues.any(|queue| queue.name == name_of(arn) && queue.follows_runnable)
+}
+
 /// AT708.
 fn permissions(view: &View<'_>, report: &mut Report) {
     match view.survey.permissions.read() {
@@ -159,6 +173,9 @@ fn permissions(view: &View<'_>, report: &mut Report) {
             for permission in permissions {
                 match permission.allowed.read() {
                     Ok(true) => {}
+                    // Queues that no policy covers need not be seen.
+                    Ok(false)
+                        if permission.resource.contains(":job-queue/") && !follows(view, &permission.resource) => {}
                     Ok(false) => {
                         let message = format!("{} is denied: {}", permission.action, permission.needed_for);
                         let finding =
@@ -324,6 +341,19 @@ fn may_write(view: &View<'_>, environment: &Environment<'_>, report: &mut Report
             "autotune's role may update it, the policy does not steer it",
         );
         report.add(finding.with("Resource", pattern).with("computeEnvironmentArn", arn));
+    }
+}
+
+/// AT708: what the policy steers must be allowed to be updated.
+fn may_not_write(view: &View<'_>, environment: &Environment<'_>, report: &mut Report) {
+    let arn = &environment.detail.compute_environment_arn;
+    if let Ok(allowed) = view.survey.may_update.read()
+        && !allowed.iter().any(|pattern| matches(pattern, arn))
+    {
+        const ACTION: &str = "batch:UpdateComputeEnvironment";
+        let message = format!("{ACTION} is denied: to steer it");
+        let finding = Finding::of(&NO_PERMISSION, environment.name(), message);
+        report.add(finding.with("action", ACTION).with("resource", arn));
     }
 }
 

@@ -236,11 +236,9 @@ fn offerings(view: &View<'_>, environment: &Environment<'_>, resources: &Compute
         Err(why) => return report.unread(&[&NOT_OFFERED], name, format!("offerings: {why}")),
     };
     let mut there = BTreeSet::new();
-    for zone in &zones {
-        match offered.get(*zone) {
-            Some(types) => there.extend(types.iter().map(String::as_str)),
-            None => return report.unread(&[&NOT_OFFERED], name, format!("what zone {zone} offers is not known")),
-        }
+    // A zone that is not there offers none of what was asked for.
+    for types in zones.iter().filter_map(|zone| offered.get(*zone)) {
+        there.extend(types.iter().map(String::as_str));
     }
     if zones.is_empty() {
         return;
@@ -462,7 +460,9 @@ fn fits(view: &View<'_>, queues: &[JobQueue], report: &mut Report) {
         if definition.container_orchestration_type.as_deref() == Some("EKS") {
             continue;
         }
-        let holds = |environment: &Environment<'_>| environment.types.iter().any(|one| registered(one).hold(&size));
+        let holds = |environment: &Environment<'_>| {
+            environment.platform != Platform::Ec2 || environment.types.iter().any(|one| registered(one).hold(&size))
+        };
         let is_theirs = |names: &Vec<String>| {
             names.iter().any(|name| {
                 let last = name.rsplit('/').next().unwrap_or(name);
@@ -489,7 +489,14 @@ fn fits(view: &View<'_>, queues: &[JobQueue], report: &mut Report) {
             .filter_map(|(environment, _)| environment.largest())
             .max_by_key(|one| one.nominal);
         let message = format!("its jobs fit on no instance type of {place}");
-        let finding = Finding::of(&NO_FIT, &definition.job_definition_name, message).with("vCPUs", size.vcpus.get());
+        // Nobody may use it any more, and what a job asks for can be overridden when it is submitted.
+        let severity = if stuck.is_some() {
+            Severity::Error
+        } else {
+            Severity::Warning
+        };
+        let finding = Finding::of(&NO_FIT, &definition.job_definition_name, message).rated(severity);
+        let finding = finding.with("vCPUs", size.vcpus.get());
         let finding = finding
             .with("memory", format!("{} MiB", size.memory.get()))
             .with("GPUs", size.gpus);

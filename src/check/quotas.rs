@@ -6,7 +6,7 @@ use super::Report;
 use super::rule::{Finding, batch_guide, ec2_guide, rules};
 use super::view::{Environment, View};
 use crate::account::survey::told;
-use crate::catalog::{Purchase, quota_code};
+use crate::catalog::{InstanceType, Purchase, quota_code};
 
 /// From this share of a quota on, it is told.
 const MOSTLY_USED_PERCENT: i64 = 80;
@@ -111,8 +111,8 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
             report.unread(&[&MOSTLY_USED], &line.code, "how much of it is used is not known");
         }
     }
-    for (environment, _) in view.with_instances() {
-        let codes = codes_of(environment);
+    for (environment, resources) in view.with_instances() {
+        let codes = codes_of(environment, resources.max_vcpus);
         if codes.len() > 1 {
             let finding = Finding::of(
                 &SPANS,
@@ -125,10 +125,13 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
     fallbacks(view, report);
 }
 
-/// Codes of an environment's types, each with the vCPUs of its largest and its smallest type.
-fn codes_of(environment: &Environment<'_>) -> BTreeMap<&'static str, (i64, i64)> {
+/// Codes of an environment's types, each with the vCPUs of its largest and its smallest type. Types larger than maxvCpus are never
+/// launched, unless there are no others.
+fn codes_of(environment: &Environment<'_>, max_vcpus: i64) -> BTreeMap<&'static str, (i64, i64)> {
     let mut codes: BTreeMap<&'static str, (i64, i64)> = BTreeMap::new();
-    for one in &environment.types {
+    let fits = |one: &&InstanceType| one.nominal.vcpus.get() <= max_vcpus;
+    let any_fits = environment.types.iter().any(|one| fits(&one));
+    for one in environment.types.iter().filter(|one| fits(one) || !any_fits) {
         if let Some(code) = quota_code(&one.name, environment.purchase) {
             let vcpus = one.nominal.vcpus.get();
             let (largest, smallest) = codes.entry(code).or_insert((0, i64::MAX));
@@ -146,10 +149,13 @@ fn lines(view: &View<'_>, report: &mut Report) -> Vec<QuotaLine> {
         .with_instances()
         .filter(|(environment, _)| environment.is_enabled())
     {
-        for (code, (largest, _)) in codes_of(environment) {
+        // AWS Batch goes beyond maxvCpus by an instance, but for On-Demand with BEST_FIT (API reference, ComputeResource).
+        let best_fit = matches!(resources.allocation_strategy.as_deref(), None | Some("" | "BEST_FIT"));
+        let stays = best_fit && environment.purchase == Purchase::OnDemand;
+        for (code, (largest, _)) in codes_of(environment, resources.max_vcpus) {
             let (max, over, desired) = sums.entry(code).or_default();
             *max = max.saturating_add(resources.max_vcpus.max(0));
-            *over = over.saturating_add(largest);
+            *over = over.saturating_add(if stays { 0 } else { largest });
             *desired = desired.saturating_add(resources.desired_vcpus.max(0));
         }
         if environment
@@ -198,9 +204,11 @@ fn fallbacks(view: &View<'_>, report: &mut Report) {
         for fallback in environments
             .iter()
             .skip(spot)
-            .filter(|environment| environment.purchase == Purchase::OnDemand)
+            .filter(|environment| environment.purchase == Purchase::OnDemand && environment.is_enabled())
         {
-            for (code, (_, smallest)) in codes_of(fallback) {
+            let codes = codes_of(fallback, view.resources(fallback).max_vcpus);
+            let mut lacking = Vec::new();
+            for (code, (_, smallest)) in codes.clone() {
                 let (quota, used) = match told(&view.survey.quotas, code) {
                     Ok(Some(quota)) => (quota, quota.used.read().copied()),
                     Ok(None) => continue,
@@ -224,10 +232,14 @@ fn fallbacks(view: &View<'_>, report: &mut Report) {
                         .with("used by others", others)
                         .with("smallest instance", smallest)
                         .with("code", code);
-                    report.add(finding.with("compute environment", fallback.name()).fix(ask(code)));
+                    lacking.push(finding.with("compute environment", fallback.name()).fix(ask(code)));
                 } else if let Err(why) = used {
                     report.unread(&[&NO_FALLBACK], &queue.job_queue_name, format!("use of {code}: {why}"));
                 }
+            }
+            // One quota with room is a fallback.
+            if lacking.len() == codes.len() {
+                lacking.into_iter().for_each(|finding| report.add(finding));
             }
         }
     }

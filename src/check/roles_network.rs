@@ -310,9 +310,14 @@ fn subnets(view: &View<'_>, environment: &Environment<'_>, resources: &ComputeRe
     let (Some(largest), Some(smallest)) = (environment.largest(), environment.smallest()) else {
         return;
     };
+    // What runs has its addresses already.
+    let to_come = resources
+        .max_vcpus
+        .saturating_sub(resources.desired_vcpus.max(0))
+        .max(0);
     let at_max = |vcpus: i64| {
-        let (max, each) = (resources.max_vcpus.max(0), vcpus.max(1));
-        max / each + i64::from(max % each > 0)
+        let each = vcpus.max(1);
+        to_come / each + i64::from(to_come % each > 0)
     };
     let (least, most) = (
         at_max(largest.nominal.vcpus.get()),
@@ -326,12 +331,13 @@ fn subnets(view: &View<'_>, environment: &Environment<'_>, resources: &ComputeRe
     } else {
         Severity::Warning
     };
-    let message = format!("{free} free addresses for {least} to {most} instances at maxvCpus");
+    let message = format!("{free} free addresses for {least} to {most} more instances up to maxvCpus");
     let finding = Finding::of(&FEW_ADDRESSES, name, message)
         .with("AvailableIpAddressCount", free)
         .rated(severity);
     let finding = finding
         .with("maxvCpus", resources.max_vcpus)
+        .with("desiredvCpus", resources.desired_vcpus)
         .with("largest type", &largest.name)
         .with("smallest type", &smallest.name);
     report.add(finding.with("subnets", resources.subnets.join(", ")));

@@ -27,7 +27,15 @@ impl<'a> UserData<'a> {
 
     /// Whether it makes, grows or mounts disks, or moves Docker's data, so that volumes alone tell nothing.
     pub(super) fn arranges_disks(&self) -> bool {
-        const WORDS: [&str; 9] = [
+        const WORDS: [&str; 17] = [
+            "fs_setup",
+            "disk_setup",
+            "mounts:",
+            "swapon",
+            "mkswap",
+            "vgcreate",
+            "lvcreate",
+            "zpool",
             "mkfs",
             "/etc/fstab",
             "pvcreate",

@@ -136,7 +136,12 @@ impl<'a> View<'a> {
         let queues = self.survey.job_queues.read().map_err(str::to_owned)?;
         let mut seen = BTreeSet::new();
         let mut watched = true;
-        for queue in queues.iter().filter(|queue| order(queue).contains(&environment)) {
+        let (theirs, others): (Vec<&JobQueue>, Vec<_>) =
+            queues.iter().partition(|queue| order(queue).contains(&environment));
+        if theirs.is_empty() {
+            return Ok((Vec::new(), true));
+        }
+        for queue in theirs {
             match queue.recent_job_definitions.read() {
                 Ok(names) => seen.extend(names.iter().map(|name| plain_name(name))),
                 Err(_) => watched = false,
@@ -147,7 +152,18 @@ impl<'a> View<'a> {
             let theirs = on_instances.filter(|definition| seen.contains(definition.job_definition_name.as_str()));
             return Ok((theirs.collect(), true));
         }
-        Ok((on_instances.collect(), false))
+        // What was seen in other queues only is theirs.
+        let elsewhere: BTreeSet<&str> = others
+            .iter()
+            .filter_map(|queue| queue.recent_job_definitions.read().ok())
+            .flatten()
+            .map(|name| plain_name(name))
+            .collect();
+        let possible = on_instances.filter(|definition| {
+            let name = definition.job_definition_name.as_str();
+            seen.contains(name) || !elsewhere.contains(name)
+        });
+        Ok((possible.collect(), false))
     }
 
     /// The survey's own idea of now.

@@ -11,6 +11,7 @@ use super::reload;
 use crate::check::{self, Inputs, Needs, Report};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::policy::Policy;
 use crate::units::{Span, Time, usize_to_f64};
 
 /// The first look waits until the start has been paid for.
@@ -45,6 +46,8 @@ pub struct Found {
 pub(super) struct Checks<C> {
     pub(super) cloud: Arc<C>,
     pub(super) policies: Vec<PathBuf>,
+    /// As they were last good.
+    pub(super) policy: Option<Policy>,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) told: watch::Sender<Option<Checked>>,
@@ -52,7 +55,7 @@ pub(super) struct Checks<C> {
 
 impl<C: Cloud> Checks<C> {
     /// Goes on until it is dropped.
-    pub(super) async fn hourly(self) {
+    pub(super) async fn hourly(mut self) {
         self.clock.wait(FIRST).await;
         loop {
             self.once().await;
@@ -60,10 +63,13 @@ impl<C: Cloud> Checks<C> {
         }
     }
 
-    async fn once(&self) {
-        // Read anew: the policies may have changed. Bad ones are the reload's matter.
-        let policy = reload::load(self.policies.clone()).await.ok();
-        let sqs: Vec<String> = policy.iter().flat_map(crate::policy::Policy::sqs_queues).collect();
+    async fn once(&mut self) {
+        // Read anew: the policies may have changed. Bad ones are the reload's matter: the old ones stay.
+        if let Ok(policy) = reload::load(self.policies.clone()).await {
+            self.policy = Some(policy);
+        }
+        let policy = &self.policy;
+        let sqs: Vec<String> = policy.iter().flat_map(Policy::sqs_queues).collect();
         let survey = match self.cloud.survey(&sqs).await {
             Ok(survey) => survey,
             Err(error) => {

@@ -146,6 +146,7 @@ impl<C: Cloud> Driver<C> {
         Checks {
             cloud: Arc::clone(&self.cloud),
             policies: self.options.policies.clone(),
+            policy: Some(self.kit.policy.clone()),
             clock: self.options.clock,
             metrics: Arc::clone(&self.options.metrics),
             told: self.checked.clone(),

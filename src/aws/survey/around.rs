@@ -51,11 +51,16 @@ impl Aws {
     }
 
     /// Without an SQS queue for wake-ups no rule reaches us.
-    pub(super) async fn survey_event_rules(&self, identity: &Identity) -> Known<Vec<EventRule>> {
+    pub(super) async fn survey_event_rules(&self, identity: &Identity, partition: &str) -> Known<Vec<EventRule>> {
         let Some(url) = &self.settings.events_queue_url else {
             return Known::Known(Vec::new());
         };
-        let arn = format!("arn:aws:sqs:{}:{}:{}", identity.region, identity.account, name_of(url));
+        let arn = format!(
+            "arn:{partition}:sqs:{}:{}:{}",
+            identity.region,
+            identity.account,
+            name_of(url)
+        );
         known(self.event_rules(&arn).await)
     }
 

@@ -21,6 +21,8 @@ use crate::units::Span;
 
 /// Jobs younger than this tell which definitions a queue serves.
 const RECENT: Span = Span::from_minutes(24 * 60);
+/// Pages of jobs that are read of a queue: what it usually serves is among these.
+const PAGES_OF_JOBS: usize = 3;
 /// AWS Batch describes so many scheduling policies at once.
 const POLICIES_MOST: usize = 100;
 
@@ -43,7 +45,7 @@ impl Aws {
         Ok(queues)
     }
 
-    /// One page is enough: what a queue usually serves is among its newest thousand jobs.
+    /// Of the newest jobs: with a filter a page has a hundred.
     async fn recent_definitions(&self, queue: Option<&str>) -> Read<Vec<String>> {
         let since = (clock::now() - RECENT).millis().to_string();
         let filter = KeyValuesPair::builder().name("AFTER_CREATED_AT").values(since).build();
@@ -52,9 +54,14 @@ impl Aws {
             .list_jobs()
             .set_job_queue(queue.map(str::to_owned))
             .filters(filter);
-        let page = call.send().await.map_err(|e| unread("batch:ListJobs", &e))?;
-        let jobs = page.job_summary_list.unwrap_or_default();
-        let names: BTreeSet<String> = jobs.into_iter().filter_map(|job| job.job_definition).collect();
+        let mut pages = call.into_paginator().send();
+        let mut names = BTreeSet::new();
+        for _ in 0..PAGES_OF_JOBS {
+            let Some(page) = pages.next().await else { break };
+            let page = page.map_err(|e| unread("batch:ListJobs", &e))?;
+            let jobs = page.job_summary_list.unwrap_or_default();
+            names.extend(jobs.into_iter().filter_map(|job| job.job_definition));
+        }
         Ok(names.into_iter().collect())
     }
 

@@ -17,6 +17,7 @@ use crate::account::survey::{
     Asked, ComputeEnvironment, Known, LaunchTemplateSpecification, Survey, Timestamp, VERSION, name_of,
 };
 use crate::aws::Aws;
+use crate::aws::quota::STORAGE;
 use crate::catalog::{Catalog, Purchase, quota_code};
 use crate::clock;
 use crate::daemon::cloud::{Read, Unread};
@@ -53,7 +54,7 @@ impl Aws {
             self.survey_identities(&named.profiles, &named.roles),
             self.survey_quotas(&named.quotas),
             self.survey_guard(),
-            self.survey_event_rules(&identity),
+            self.survey_event_rules(&identity, partition(environments)),
             self.survey_schedules(),
         );
         let ((permissions, may_update), sqs_queues) = tokio::join!(
@@ -105,9 +106,17 @@ impl Named {
     fn of(environments: &[ComputeEnvironment], guard_role: Option<&str>) -> Self {
         let mut named = Self::default();
         named.roles.extend(guard_role.map(|role| name_of(role).to_owned()));
+        if environments
+            .iter()
+            .any(|environment| environment.compute_resources.is_some())
+        {
+            named.quotas.extend(STORAGE.map(str::to_owned));
+        }
         for environment in environments {
             let role = environment.service_role.as_deref().filter(|role| !role.is_empty());
-            named.roles.extend(role.map(|role| name_of(role).to_owned()));
+            // The service-linked role is as AWS wants it.
+            let role = role.map(name_of).filter(|role| *role != "AWSServiceRoleForBatch");
+            named.roles.extend(role.map(str::to_owned));
             let Some(resources) = &environment.compute_resources else {
                 continue;
             };
@@ -140,6 +149,13 @@ impl Named {
         }
         named
     }
+}
+
+/// `aws`, or that of another world, as ARNs have it.
+fn partition(environments: &[ComputeEnvironment]) -> &str {
+    let first = environments.first();
+    let arn = first.map_or("", |environment| environment.compute_environment_arn.as_str());
+    arn.split(':').nth(1).unwrap_or("aws")
 }
 
 /// What is said of a part that could not be read.

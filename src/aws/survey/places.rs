@@ -107,7 +107,7 @@ impl Aws {
                 available_ip_address_count: subnet.available_ip_address_count.unwrap_or_default().into(),
                 map_public_ip_on_launch: subnet.map_public_ip_on_launch.unwrap_or_default(),
                 route: match tables.read() {
-                    Ok(tables) => Known::Known(default_route(tables, &id, &vpc)),
+                    Ok(tables) => default_route(tables, &id, &vpc),
                     Err(why) => Known::unread(why),
                 },
                 endpoints: match endpoints.read() {
@@ -211,7 +211,7 @@ fn type_info(info: &sdk::InstanceTypeInfo) -> InstanceTypeInfo {
 }
 
 /// A subnet without a table of its own has the main one of its VPC.
-fn default_route(tables: &[RouteTable], subnet: &str, vpc: &str) -> Route {
+fn default_route(tables: &[RouteTable], subnet: &str, vpc: &str) -> Known<Route> {
     let own = tables.iter().find(|table| {
         let associated = table.associations().iter();
         associated
@@ -223,34 +223,45 @@ fn default_route(tables: &[RouteTable], subnet: &str, vpc: &str) -> Route {
             table.vpc_id.as_deref() == Some(vpc) && table.associations().iter().any(|one| one.main == Some(true))
         })
     };
+    // Every subnet has one; that of a shared subnet belongs to another account.
     let Some(table) = own.or_else(main) else {
-        return Route::None;
+        return Known::unread("its route table is not visible");
     };
-    let default = table.routes().iter().find(|route| {
-        let everywhere = route.destination_cidr_block.as_deref() == Some("0.0.0.0/0")
-            || route.destination_ipv6_cidr_block.as_deref() == Some("::/0");
-        everywhere && route.state != Some(RouteState::Blackhole)
-    });
-    let Some(route) = default else { return Route::None };
+    let active = || {
+        table
+            .routes()
+            .iter()
+            .filter(|route| route.state != Some(RouteState::Blackhole))
+    };
+    let v4 = active().find(|route| route.destination_cidr_block.as_deref() == Some("0.0.0.0/0"));
+    let v6 = || active().find(|route| route.destination_ipv6_cidr_block.as_deref() == Some("::/0"));
+    let beyond = |route: &sdk::Route| {
+        let ids = [
+            &route.transit_gateway_id,
+            &route.vpc_peering_connection_id,
+            &route.core_network_arn,
+        ];
+        ids.into_iter().flatten().next().cloned()
+    };
+    let Some(route) = v4.or_else(v6) else {
+        // Endpoints may stand in the network behind it.
+        return Known::Known(active().find_map(beyond).map_or(Route::None, Route::Other));
+    };
     let other = [
-        &route.transit_gateway_id,
         &route.egress_only_internet_gateway_id,
-        &route.vpc_peering_connection_id,
         &route.local_gateway_id,
         &route.carrier_gateway_id,
-        &route.core_network_arn,
     ];
-    if route
-        .gateway_id
-        .as_deref()
-        .is_some_and(|gateway| gateway.starts_with("igw-"))
-    {
+    let gateway = route.gateway_id.as_deref();
+    Known::Known(if gateway.is_some_and(|gateway| gateway.starts_with("igw-")) {
         Route::InternetGateway
     } else if route.nat_gateway_id.is_some() || route.instance_id.is_some() || route.network_interface_id.is_some() {
         Route::Nat
-    } else if let Some(id) = other.into_iter().flatten().next().or(route.gateway_id.as_ref()) {
-        Route::Other(id.clone())
+    } else if let Some(id) =
+        beyond(route).or_else(|| other.into_iter().flatten().chain(&route.gateway_id).next().cloned())
+    {
+        Route::Other(id)
     } else {
         Route::None
-    }
+    })
 }

@@ -403,11 +403,17 @@ impl Place<'_, '_> {
                 let finding = finding
                     .with("VolumeSize", show(volume.size))
                     .with("RootDeviceName", self.start.root());
-                report.add(finding.fix(format!(
+                let finding = finding.fix(format!(
                     "Write {} instead of {} in BlockDeviceMappings",
                     self.start.root(),
                     volume.device
-                )));
+                ));
+                // A script that is fetched at boot may use it.
+                report.add(if user_data.is_some() {
+                    finding.rated(Severity::Warning)
+                } else {
+                    finding
+                });
             }
         } else if self.start.generation == Generation::Custom {
             report.unread(
