@@ -66,7 +66,7 @@ async fn play(arguments: &Arguments) -> Result<(), Failed> {
     let listener =
         listener.map_err(|error| account::failure(format!("failed to listen on {}: {error}", arguments.listen)))?;
     let stop = CancellationToken::new();
-    tokio::spawn(interrupt::cancels(stop.clone()));
+    interrupt::cancels(stop.clone());
     let options = Options {
         speed: arguments.speed,
         seed: arguments.seed,

@@ -13,28 +13,33 @@ pub(super) fn removes_partial_files() -> Result<(), super::Failed> {
     Ok(())
 }
 
-/// Cancels the token at the first of them. For commands that end by themselves when they are asked to.
+/// Cancels the token at the first of them, from the moment that this returns. For commands that end by themselves when they are
+/// asked to. Needs a running tokio.
 #[cfg(unix)]
-pub(super) async fn cancels(stop: CancellationToken) {
+pub(super) fn cancels(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let kinds = [SignalKind::terminate(), SignalKind::interrupt()];
     let [Ok(mut terminate), Ok(mut interrupt)] = kinds.map(signal) else {
         super::remark("signals cannot be heard: end this process by SIGKILL only");
         return;
     };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    stop.cancel();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
 }
 
 /// Cancels the token at Ctrl-C. For commands that end by themselves when they are asked to.
 #[cfg(not(unix))]
-pub(super) async fn cancels(stop: CancellationToken) {
-    if tokio::signal::ctrl_c().await.is_ok() {
-        stop.cancel();
-    }
+pub(super) fn cancels(stop: CancellationToken) {
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            stop.cancel();
+        }
+    });
 }
 
 #[cfg(unix)]

@@ -105,7 +105,7 @@ async fn serve(arguments: &Arguments, options: Options) -> Result<(), Failed> {
         .map_err(|error| account::failure(error.to_string()))?;
     let token = sandbox::new_token().map_err(account::failure)?;
     let stop = CancellationToken::new();
-    tokio::spawn(interrupt::cancels(stop.clone()));
+    interrupt::cancels(stop.clone());
     let account = sandbox::Account::begin(options, arguments.speed).map_err(|problems| Failed {
         status: ExitStatus::BadInput,
         message: problems.join("\n"),

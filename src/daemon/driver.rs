@@ -106,6 +106,8 @@ impl<C: Cloud> Driver<C> {
         let now = options.clock.now();
         options.metrics.reset(controller.setup());
         options.metrics.dry_run(!options.apply);
+        // A start with bad policies fails.
+        options.metrics.reloaded(true);
         let sight = Sight::new(controller.setup());
         let mut cadence = Cadence::new(options.periods);
         cadence.set_parts(sight.parts());

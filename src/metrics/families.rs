@@ -168,7 +168,7 @@ not VALID and ENABLED. Without events the ratio is 0 and a wait includes the ima
 
 | question | expression |
 |---|---|
-| throttled requests | `increase(autotune_aws_requests_total{code=~"(?i).*(throttl\|toomanyrequests).*"}[1h])` |
+| refused requests, throttled ones among them (429, or 400 with several services) | `increase(autotune_aws_requests_total{code!~"2.."}[1h])` |
 | trouble with updates | `increase(autotune_environment_updates_total{outcome!="accepted"}[1h])` |
 | share of its maximum | `autotune_environment_desired_vcpus / autotune_environment_max_vcpus` |
 | the loop stands still | `time() - autotune_last_successful_tick_timestamp_seconds > 180` |

@@ -12,6 +12,10 @@ async fn findings_are_told_soon_after_the_start_and_looked_for_every_hour() {
     let counted = Arc::clone(&metrics);
     let life = Life::begin(&account, |options| options.metrics = counted);
     minutes(2).await;
+    assert!(
+        metrics.render().contains("autotune_policy_last_reload_success 1"),
+        "the start took the policies"
+    );
     let checked = life.snapshot.borrow().checked.clone().unwrap();
     let invalid: Vec<_> = checked.findings.iter().filter(|found| found.code == "AT401").collect();
     assert_eq!(invalid.len(), 2, "{checked:?}");
