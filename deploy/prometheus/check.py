@@ -22,6 +22,7 @@ MAY_BE_EMPTY = {
     "autotune_check_findings": "a series begins with its first finding",
     "autotune_aws_requests_total": "a series begins with its first request, and a demo in one process sends none",
     "autotune_environment_lease_expires_timestamp_seconds": "there while something is raised",
+    "autotune_sqs_": "there with an SQS source in the policy",
     "autotune_job_": "the shares need jobs that started within their window",
     "autotune:job_": "the shares need jobs that started within their window",
 }
