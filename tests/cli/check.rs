@@ -15,7 +15,7 @@ fn findings_of_a_saved_account_are_told_with_evidence_and_fix_and_errors_end_wit
         "DeviceName: /dev/xvdcz",
         "fix: Write /dev/xvda instead of /dev/xvdcz in BlockDeviceMappings",
         "could not check AT708 of permissions: AccessDenied",
-        "3 errors, 0 warnings, 1 infos; 1 could not",
+        "1 errors, 2 warnings, 1 infos; 1 could not",
     ] {
         assert!(ended.out.contains(words), "`{words}` is missing in\n{}", ended.out);
     }

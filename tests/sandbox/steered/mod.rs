@@ -229,6 +229,8 @@ impl Steered {
             "service=\"EventBridge\"",
             "operation=\"DescribeSubnets\"",
             "operation=\"DescribeInstanceTypeOfferings\"",
+            "code=\"400\",operation=\"GetServiceQuota\"",
+            "code=\"400\",operation=\"GetAWSDefaultServiceQuota\"",
         ];
         let refused = requests.filter(|line| !known.iter().any(|known| line.contains(known)));
         let log = self.log();
