@@ -81,7 +81,8 @@ fn over_twenty_seeds_the_wire_agrees_with_the_simulator() {
                 let steered = Steered::begin(&case);
                 let (mut wire, mut simulated) = (steered.finish(), case.simulated());
                 // The last job is there for the cost alone. Its own boot depends on how many came before.
-                (wire.waits.pop(), simulated.waits.pop());
+                wire.waits.pop();
+                simulated.waits.pop();
                 let (text, agree) = differences(&wire, &simulated);
                 let trouble = steered.trouble();
                 let mut line = format!("seed {seed}, wire and simulate: {text} {trouble:?}\n");

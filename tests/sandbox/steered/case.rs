@@ -92,8 +92,8 @@ impl Work {
     fn write(&self, path: &Path) {
         let header = json!({"autotune_trace": {"version": 1, "jobs": self.jobs}});
         let lines = std::iter::once(&header).chain(&self.lines);
-        let text: String = lines.map(|line| format!("{line}\n")).collect();
-        std::fs::write(path, text).unwrap();
+        let lines: Vec<String> = lines.map(ToString::to_string).collect();
+        std::fs::write(path, lines.join("\n") + "\n").unwrap();
     }
 }
 
@@ -141,7 +141,7 @@ impl Case {
     /// What AWS Batch does alone, as the simulator has it.
     pub(crate) fn alone(&self) -> Outcome {
         let (scenario, trace, _) = self.loaded();
-        Outcome::of(drive::replay_alone(&scenario, &trace, self.seed, Span::ZERO, &mut |_| {}).unwrap())
+        Outcome::of(&drive::replay_alone(&scenario, &trace, self.seed, Span::ZERO, &mut |_| {}).unwrap())
     }
 
     /// What `autotune simulate` makes of it.
@@ -163,7 +163,7 @@ impl Case {
             }
         };
         let (result, _) = drive::replay(&scenario, &trace, steered, drive, self.seed, &mut watch).unwrap();
-        let outcome = Outcome::of(result);
+        let outcome = Outcome::of(&result);
         Outcome {
             cost: cost.unwrap_or(outcome.cost),
             ..outcome
@@ -181,7 +181,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    fn of(result: RunResult) -> Self {
+    fn of(result: &RunResult) -> Self {
         Self {
             waits: result.jobs.iter().filter_map(JobOutcome::wait).collect(),
             cost: result.cost().get(),
