@@ -8,7 +8,7 @@ use super::view::{Environment, View, order, registered, size_of};
 use crate::account::Platform;
 use crate::account::survey::{ComputeResources, JobDefinition, JobQueue, told};
 use crate::catalog::Purchase;
-use crate::units::Span;
+use crate::units::{Resources, Span};
 
 rules! {
     INVALID = "AT401" "environment-invalid" Error {
@@ -481,31 +481,36 @@ fn fits(view: &View<'_>, queues: &[JobQueue], report: &mut Report) {
         if stuck.is_none() && !nowhere {
             continue;
         }
-        let place = stuck.map_or("any environment".to_owned(), |queue| {
-            format!("job queue {}", queue.job_queue_name)
-        });
-        let largest = view
-            .on_ecs()
-            .filter_map(|(environment, _)| environment.largest())
-            .max_by_key(|one| one.nominal);
-        let message = format!("its jobs fit on no instance type of {place}");
-        // Nobody may use it any more, and what a job asks for can be overridden when it is submitted.
-        let severity = if stuck.is_some() {
-            Severity::Error
-        } else {
-            Severity::Warning
-        };
-        let finding = Finding::of(&NO_FIT, &definition.job_definition_name, message).rated(severity);
-        let finding = finding.with("vCPUs", size.vcpus.get());
-        let finding = finding
-            .with("memory", format!("{} MiB", size.memory.get()))
-            .with("GPUs", size.gpus);
-        report.add(match largest {
-            Some(one) => finding.with(
-                "largest type",
-                format!("{}: {} MiB for jobs", one.name, registered(one).memory.get()),
-            ),
-            None => finding,
-        });
+        report.add(no_fit(view, definition, &size, stuck.copied()));
+    }
+}
+
+/// The finding for `definition`: of `stuck`, a queue where its jobs were seen, or of the whole account.
+fn no_fit(view: &View<'_>, definition: &JobDefinition, size: &Resources, stuck: Option<&JobQueue>) -> Finding {
+    let place = stuck.map_or("any environment".to_owned(), |queue| {
+        format!("job queue {}", queue.job_queue_name)
+    });
+    let largest = view
+        .on_ecs()
+        .filter_map(|(environment, _)| environment.largest())
+        .max_by_key(|one| one.nominal);
+    let message = format!("its jobs fit on no instance type of {place}");
+    // Nobody may use it any more, and what a job asks for can be overridden when it is submitted.
+    let severity = if stuck.is_some() {
+        Severity::Error
+    } else {
+        Severity::Warning
+    };
+    let finding = Finding::of(&NO_FIT, &definition.job_definition_name, message).rated(severity);
+    let finding = finding.with("vCPUs", size.vcpus.get());
+    let finding = finding
+        .with("memory", format!("{} MiB", size.memory.get()))
+        .with("GPUs", size.gpus);
+    match largest {
+        Some(one) => finding.with(
+            "largest type",
+            format!("{}: {} MiB for jobs", one.name, registered(one).memory.get()),
+        ),
+        None => finding,
     }
 }

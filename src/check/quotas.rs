@@ -239,7 +239,9 @@ fn fallbacks(view: &View<'_>, report: &mut Report) {
             }
             // One quota with room is a fallback.
             if lacking.len() == codes.len() {
-                lacking.into_iter().for_each(|finding| report.add(finding));
+                for finding in lacking {
+                    report.add(finding);
+                }
             }
         }
     }
