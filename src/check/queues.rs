@@ -7,8 +7,8 @@ use super::rule::{Finding, Severity, batch_api, batch_guide, rules, shell};
 use super::view::{Environment, View, order, registered, size_of};
 use crate::account::Platform;
 use crate::account::survey::{ComputeResources, JobDefinition, JobQueue, told};
-use crate::catalog::Purchase;
-use crate::units::{Resources, Span};
+use crate::catalog::{Purchase, Resources};
+use crate::units::Span;
 
 rules! {
     INVALID = "AT401" "environment-invalid" Error {
