@@ -1,7 +1,8 @@
 //! `autotune demo`: the control loop over a simulated account, beside a twin that AWS Batch runs alone.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,7 @@ use super::{ExitStatus, Failed, account, interrupt, print, sandbox, try_print};
 #[cfg(feature = "aws")]
 use crate::aws::{Aws, AwsSettings, GuardSettings};
 use crate::demo::{self, Demo, Look, Options};
+use crate::files::Partial;
 use crate::input::values::Duration;
 use crate::sandbox::Account;
 use crate::units::{Span, Time};
@@ -41,6 +43,9 @@ pub(super) struct Arguments {
     /// Decides everything that is left to chance, in both accounts alike.
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
+    /// At the end, also write what both accounts came to as a picture.
+    #[arg(long, value_name = "FILE.svg")]
+    picture: Option<PathBuf>,
     /// Put the AWS SDK and the protocols of AWS between the daemon and its account, as `autotune sandbox` speaks them.
     #[cfg(feature = "aws")]
     #[arg(long)]
@@ -65,6 +70,13 @@ async fn play(arguments: &Arguments) -> Result<(), Failed> {
     let listener = TcpListener::bind(arguments.listen).await;
     let listener =
         listener.map_err(|error| account::failure(format!("failed to listen on {}: {error}", arguments.listen)))?;
+    // Begun first: nobody should watch for minutes, and then hear that it cannot be written.
+    let begun = |path| {
+        Partial::create(path)
+            .map(|file| (path, file))
+            .map_err(|error| unwritten(path, &error))
+    };
+    let picture = arguments.picture.as_deref().map(begun).transpose()?;
     let stop = CancellationToken::new();
     interrupt::cancels(stop.clone());
     let options = Options {
@@ -95,12 +107,21 @@ async fn play(arguments: &Arguments) -> Result<(), Failed> {
     let model = demo.model().to_owned();
     let released = demo.end().await.map_err(failed)?;
     print(&demo::summary(&last, &model));
+    if let Some((path, mut file)) = picture {
+        let text = demo::picture(&last, &model);
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.finish());
+        written.map_err(|error| unwritten(path, &error))?;
+    }
     print(if released {
         "autotune has stopped; every minvCpus is back at its base. Nothing is kept.\n"
     } else {
         "autotune has stopped; a raised minvCpus was left to its guard. Nothing is kept.\n"
     });
     Ok(())
+}
+
+fn unwritten(path: &Path, error: &std::io::Error) -> Failed {
+    account::failure(format!("failed to write {}: {error}", path.display()))
 }
 
 async fn in_process(account: Account) -> anyhow::Result<Account> {

@@ -4,6 +4,7 @@
 //! everybody runs, with its journal in a folder that goes with it, its metrics and its JSON API.
 
 mod figures;
+mod picture;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -37,6 +38,7 @@ use crate::units::{Span, Time, Vcpus, to_u32};
 
 use figures::Seen;
 pub use figures::{Both, Look, Pair, Standing};
+pub use picture::picture;
 pub use view::{line, screen, summary};
 
 /// The policy, by its name.

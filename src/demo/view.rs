@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use super::figures::{Look, Pair, Standing};
 use crate::units::{Span, i64_to_f64, to_i64, to_usize};
 
-const NAMES: Pair<&str> = ["autotune", "AWS Batch alone"];
+pub(super) const NAMES: Pair<&str> = ["autotune", "AWS Batch alone"];
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Longer waits do not make a curve higher: else one drought would flatten all the rest.
-const HIGHEST: Span = Span::from_minutes(4);
+pub(super) const HIGHEST: Span = Span::from_minutes(4);
 /// How many lines the latest decision may take.
 const DECISION_LINES: usize = 3;
 
@@ -90,7 +90,7 @@ pub fn summary(look: &Look, model: &str) -> String {
 }
 
 /// The two numbers.
-fn headline(look: &Look) -> String {
+pub(super) fn headline(look: &Look) -> String {
     if look.both.jobs == 0 {
         return "no job has started in both accounts yet.".to_owned();
     }
@@ -109,7 +109,7 @@ fn headline(look: &Look) -> String {
 }
 
 /// What the first number costs.
-fn bill(look: &Look) -> String {
+pub(super) fn bill(look: &Look) -> String {
     let [tuned, alone] = &look.standings;
     let both = format!("at list prices: {} and {}", dollars(tuned), dollars(alone));
     let (paid, other) = (tuned.cost.usd(), alone.cost.usd());
@@ -162,7 +162,7 @@ fn whole(span: Span) -> String {
 }
 
 /// Hours and minutes.
-fn hours(span: Span) -> String {
+pub(super) fn hours(span: Span) -> String {
     let minutes = span.millis() / 60_000;
     format!("{}:{:02}", minutes / 60, minutes % 60)
 }
@@ -209,12 +209,12 @@ fn wrapped(text: &str, width: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::figures::Both;
     use super::*;
     use crate::units::{MicroUsd, Vcpus};
 
-    fn look() -> Look {
+    pub(in super::super) fn look() -> Look {
         let standing = |started: usize, wait: i64| Standing {
             started,
             waiting: 4,

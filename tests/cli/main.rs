@@ -5,6 +5,8 @@
 mod check;
 mod daemon;
 mod demo;
+#[cfg(unix)]
+mod documents;
 mod generate;
 mod inputs;
 #[cfg(unix)]
