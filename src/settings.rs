@@ -199,6 +199,14 @@ pub fn load(file: Option<&Path>) -> Result<Settings, Vec<Problem>> {
     layered(&name, &text, variables)
 }
 
+/// Where a supervisor such as systemd wants to hear of this process, if it has one.
+pub fn supervisor_socket() -> Option<std::ffi::OsString> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads them")]
+    let mut variables = std::env::vars_os();
+    let found = variables.find(|(key, _)| key == "NOTIFY_SOCKET");
+    found.map(|(_, socket)| socket).filter(|socket| !socket.is_empty())
+}
+
 fn read(path: &Path) -> Result<String, Vec<Problem>> {
     let hint = "`autotune init` prints one to begin with";
     let add = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.with_hint(hint)).collect();

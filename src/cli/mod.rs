@@ -6,6 +6,7 @@ mod account;
 mod check;
 mod demo;
 mod explain;
+mod health;
 mod init;
 mod interrupt;
 #[cfg(feature = "aws")]
@@ -53,6 +54,7 @@ enum Command {
     Check(Box<check::Arguments>),
     Status(Box<status::Arguments>),
     Explain(Box<explain::Arguments>),
+    Health(health::Arguments),
     #[cfg(feature = "aws")]
     Override(Box<overrides::Arguments>),
     #[cfg(feature = "aws")]
@@ -114,6 +116,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Health(arguments) => health::run(&arguments),
         #[cfg(feature = "aws")]
         Command::Override(arguments) => overrides::run(&arguments),
         #[cfg(feature = "aws")]

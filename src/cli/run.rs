@@ -14,6 +14,7 @@ use crate::aws::Aws;
 use crate::clock::{self, Clock};
 use crate::daemon::snapshot::Snapshot;
 use crate::daemon::store::{Retention, Store};
+use crate::daemon::supervisor::Supervisor;
 use crate::daemon::{self, OnStop, Options, leadership};
 use crate::input::render;
 use crate::journal::Journal;
@@ -121,6 +122,7 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         clock: account_clock,
         metrics,
         snapshot,
+        supervisor: supervisor(),
     };
     let ended = Box::pin(daemon::run(cloud, options, stop.clone())).await;
     stop.cancel();
@@ -133,6 +135,17 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         let _ = clock::within(Span::from_seconds(2), serving).await;
     }
     ended.map_err(|error| account::failure(format!("{error:#}")))
+}
+
+/// Who started this process and wants to know how it does.
+fn supervisor() -> Supervisor {
+    let Some(socket) = settings::supervisor_socket() else {
+        return Supervisor::default();
+    };
+    Supervisor::at(&socket).unwrap_or_else(|error| {
+        tracing::warn!(%error, "NOTIFY_SOCKET cannot be reached: nobody is told that this process is ready, or lives");
+        Supervisor::default()
+    })
 }
 
 /// Claims leadership, if others may write besides us. A dry run writes nothing, not even that.

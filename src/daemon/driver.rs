@@ -232,7 +232,10 @@ impl<C: Cloud> Driver<C> {
                         self.step(Input::Observed);
                     }
                 }
-                Ok(()) = reload.changed() => self.read_policies(),
+                Ok(()) = reload.changed() => {
+                    self.options.supervisor.reloading();
+                    self.read_policies();
+                }
                 until = changed(&mut leadership) => {
                     self.lead(until);
                     let _ = leads.send(listens(&self));
@@ -243,6 +246,7 @@ impl<C: Cloud> Driver<C> {
                     }
                 }
             }
+            self.options.supervisor.turned(&self.options.snapshot.borrow());
         }
         self.stop(inbox).await;
     }
@@ -263,6 +267,7 @@ impl<C: Cloud> Driver<C> {
     /// Hands over or restores; what is being sent may still be answered. Out within ten seconds.
     async fn stop(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) {
         // Whoever wants us gone waits by the time of this machine, whatever the account's clock does.
+        self.options.supervisor.stopping();
         let took = clock::Stopwatch::start();
         let restore = self.options.on_stop == OnStop::Restore || !self.options.guard;
         let input = if restore { Input::Restore } else { Input::Stop };
@@ -379,6 +384,8 @@ impl<C: Cloud> Driver<C> {
                     Ok(policy) => self.recompile(Some(*policy), None),
                     Err(problems) => self.refuse(&render(&problems)),
                 }
+                self.options.supervisor.reloaded();
+                self.tell();
                 false
             }
         }

@@ -21,6 +21,11 @@ mod sight;
 pub mod snapshot;
 mod start;
 pub mod store;
+#[cfg(unix)]
+pub mod supervisor;
+#[cfg(not(unix))]
+#[path = "elsewhere.rs"]
+pub mod supervisor;
 mod telling;
 #[cfg(test)]
 mod tests;
@@ -46,6 +51,7 @@ use cadence::{Part, Periods};
 use cloud::{Answer, Cloud, EnvironmentRead, Hint, NamedGuard, QueueRead, Read};
 use snapshot::Snapshot;
 use store::{Retention, Store};
+use supervisor::Supervisor;
 
 pub use reload::Keys;
 pub use start::{Looked, look_once};
@@ -89,6 +95,8 @@ pub struct Options {
     pub metrics: Arc<Metrics>,
     /// Where the daemon tells how it stands.
     pub snapshot: watch::Sender<Snapshot>,
+    /// Who started the process and wants to know whether it lives.
+    pub supervisor: Supervisor,
 }
 
 /// What becomes of raised levels when the daemon stops.

@@ -132,6 +132,7 @@ impl Demo {
             clock,
             metrics: Arc::clone(&metrics),
             snapshot: told,
+            supervisor: daemon::supervisor::Supervisor::default(),
         };
         let cloud = reach(tuned.clone()).await?;
         let address = listener.local_addr()?;

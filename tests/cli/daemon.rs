@@ -15,6 +15,7 @@ fn a_newcomer_is_told_what_is_missing_and_what_to_do() {
             3,
             &["no daemon answers at http://127.0.0.1:1", "hint: is it running?"],
         ),
+        (&["health", "--url", nowhere], 3, &["no daemon answers"]),
         (
             &["status", "--url", "127.0.0.1:9464"],
             2,

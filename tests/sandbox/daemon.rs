@@ -77,6 +77,7 @@ fn options(account: &Account, kept: &Kept) -> (daemon::Options, watch::Receiver<
         clock: account.clock(),
         metrics: Arc::new(Metrics::default()),
         snapshot,
+        supervisor: daemon::supervisor::Supervisor::default(),
     };
     (options, told)
 }

@@ -6,6 +6,8 @@
 mod daemon;
 #[cfg(feature = "aws")]
 mod steered;
+#[cfg(feature = "aws")]
+mod supervised;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -36,6 +36,10 @@ impl Drop for Served {
 
 impl Served {
     fn begin(journal: Option<Journal>, folder: tempfile::TempDir) -> Self {
+        Self::showing(Snapshot::default(), journal, folder)
+    }
+
+    fn showing(snapshot: Snapshot, journal: Option<Journal>, folder: tempfile::TempDir) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -43,7 +47,7 @@ impl Served {
             .unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (sender, snapshot) = watch::channel(Snapshot::default());
+        let (sender, snapshot) = watch::channel(snapshot);
         let shared = Shared {
             metrics: Arc::new(Metrics::default()),
             snapshot,
@@ -373,4 +377,25 @@ fn strangers_are_told_from_older_daemons_and_cannot_steer_a_terminal() {
 #[test]
 fn names_from_outside_cannot_change_a_question() {
     assert_eq!(escaped("a&last=9 ü\n"), "a%26last%3D9%20%C3%BC%0A");
+}
+
+#[test]
+fn health_is_that_of_the_loop() {
+    let turns = Snapshot {
+        at: crate::clock::now(),
+        ..Snapshot::default()
+    };
+    for (snapshot, says) in [(turns, None), (Snapshot::default(), Some("the loop stands still"))] {
+        let served = Served::showing(snapshot, None, tempfile::tempdir().unwrap());
+        let arguments = Arguments::try_parse_from(["autotune", "health", "--url", &served.url]).unwrap();
+        let Command::Health(arguments) = arguments.command else {
+            panic!("another command");
+        };
+        let failed = crate::cli::health::run(&arguments).err();
+        assert_eq!(failed.is_some(), says.is_some(), "{failed:?}");
+        if let (Some(failed), Some(says)) = (failed, says) {
+            assert!(failed.message.contains(says), "{failed:?}");
+            assert_eq!(failed.status, ExitStatus::Failure);
+        }
+    }
 }

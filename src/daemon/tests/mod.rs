@@ -6,6 +6,8 @@ mod crashes;
 mod leadership;
 mod outages;
 mod refused;
+#[cfg(unix)]
+mod supervised;
 mod surges;
 mod told;
 mod troubles;
@@ -63,6 +65,7 @@ impl Life {
             clock: account.clock,
             metrics: Arc::new(Metrics::default()),
             snapshot: sender,
+            supervisor: super::Supervisor::default(),
         };
         change(&mut options);
         let stop = CancellationToken::new();

@@ -1,0 +1,64 @@
+//! The stack of deploy/cloudformation/example.yaml, as a newcomer would meet it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use crate::commands::{autotune, moto_url, ran};
+
+/// What moto cannot answer, or takes no notice of: the only gaps, so that everything else was looked at.
+const UNREAD: &[&str] = &["AT112", "AT601", "AT602", "AT603", "AT704", "AT707", "AT708", "AT709"];
+/// It drops the timeouts of job definitions.
+const DROPPED: &[&str] = &["AT503"];
+
+#[test]
+#[ignore = "needs moto: tests/run provides it"]
+fn check_finds_nothing_in_the_example_stack_with_what_autotune_needs_beside_it() {
+    #[expect(clippy::disallowed_methods, reason = "tests/run says so where it put boto3")]
+    let python = std::env::var("AUTOTUNE_TEST_PYTHON").unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut deploy = Command::new(python);
+    deploy.arg(root.join("tests/aws/example.py")).arg(moto_url());
+    let (code, told, notes) = ran(deploy);
+    assert_eq!(code, 0, "{notes}");
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        told["unknown"],
+        serde_json::json!(["AWS::SQS::QueuePolicy", "AWS::Scheduler::ScheduleGroup"]),
+        "what moto does not know"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("autotune.toml");
+    let text = format!(
+        "policies = [{policy:?}]\nendpoint_url = \"{}\"\nregion = {}\nevents_queue_url = {}\n[guard]\ngroup = {}\nrole_arn = {}\n",
+        moto_url(),
+        told["region"],
+        told["events_queue_url"],
+        told["guard"]["group"],
+        told["guard"]["role_arn"],
+        policy = root.join("deploy/cloudformation/example.toml"),
+    );
+    std::fs::write(&settings, text).unwrap();
+    let (code, found, notes) = ran(autotune(&["check", "--output", "json"], &settings));
+    assert_eq!(code, 0, "{found}{notes}");
+    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    let codes = |list: &str, key: &str| -> BTreeSet<String> {
+        let all = found[list].as_array().unwrap().iter();
+        all.flat_map(|one| match &one[key] {
+            serde_json::Value::Array(codes) => codes.clone(),
+            code => vec![code.clone()],
+        })
+        .map(|code| code.as_str().unwrap().to_owned())
+        .collect()
+    };
+    let expected = |codes: &[&str]| codes.iter().map(|code| (*code).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(codes("findings", "code"), expected(DROPPED), "{found}");
+    assert_eq!(codes("could_not_check", "codes"), expected(UNREAD), "{found}");
+
+    // The same account is one that can be steered.
+    let (code, plan, notes) = ran(autotune(&["plan"], &settings));
+    assert_eq!(code, 0, "{plan}{notes}");
+    assert!(plan.contains("nothing is changed"), "{plan}{notes}");
+    assert!(!notes.contains("lacks the tag"), "{notes}");
+}
