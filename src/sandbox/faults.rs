@@ -158,7 +158,9 @@ fn denied(service: Service, operation: &str) -> Refused {
         Service::Batch | Service::Scheduler => (403, "AccessDeniedException"),
         Service::Ec2 => (403, "UnauthorizedOperation"),
         Service::Sts | Service::AutoScaling | Service::Iam => (403, "AccessDenied"),
-        Service::Sqs | Service::Ecs | Service::Quotas | Service::CloudWatch | Service::Events => (400, "AccessDeniedException"),
+        Service::Sqs | Service::Ecs | Service::Quotas | Service::CloudWatch | Service::Events => {
+            (400, "AccessDeniedException")
+        }
     };
     let action = format!("{}:{operation}", service.name());
     Refused::new(status, code, format!("User is not authorized to perform: {action}"))

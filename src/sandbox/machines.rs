@@ -102,7 +102,10 @@ impl State {
     pub(super) fn images(&self) -> Vec<Value> {
         let made = self.made();
         let image = |one: Machine| {
-            let name = format!("al2023-ami-ecs-{}-2023.0.{RELEASE}-kernel-6.1-{}", one.infix, one.architecture);
+            let name = format!(
+                "al2023-ami-ecs-{}-2023.0.{RELEASE}-kernel-6.1-{}",
+                one.infix, one.architecture
+            );
             json!({
                 "imageId": one.id,
                 "imageLocation": format!("amazon/{name}"),

@@ -43,7 +43,17 @@ def parsed_reply(parsed, model=None, **_):
     checked.add(name)
     body = {key: value for key, value in parsed.items() if key != "ResponseMetadata"}
     if model.output_shape is not None:
+        body = as_sent(model.output_shape, body)
         wrong.extend(globals()["model"].problems(model.output_shape, body, name))
+
+
+def as_sent(shape, value):
+    """The client reads the policy documents of IAM, which the model has as texts."""
+    if shape.type_name == "structure":
+        return {name: as_sent(shape.members[name], inner) for name, inner in value.items()}
+    if shape.type_name == "list":
+        return [as_sent(shape.member, inner) for inner in value]
+    return json.dumps(value) if shape.type_name == "string" and isinstance(value, dict) else value
 
 
 session = boto3.Session(region_name=REGION)

@@ -255,7 +255,11 @@ impl State {
     fn describe_policies(&self, input: Input<'_>) -> Taken<Value> {
         let arns = input.texts("arns")?;
         within(arns.len(), "scheduling policies")?;
-        let fair = self.scenario.queues.iter().filter(|queue| queue.reservation_percent > 0);
+        let fair = self
+            .scenario
+            .queues
+            .iter()
+            .filter(|queue| queue.reservation_percent > 0);
         let told = fair.filter_map(|queue| {
             let arn = self.policy_arn(queue);
             arns.contains(&arn.as_str()).then(|| {

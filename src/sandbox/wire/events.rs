@@ -87,7 +87,9 @@ fn missing(text: &str) -> Refused {
 fn required<'a>(input: Input<'a>, name: &str) -> Taken<&'a str> {
     let given = input.text(name)?.filter(|text| !text.is_empty());
     given.ok_or_else(|| {
-        let text = format!("1 validation error detected: Value null at '{name}' failed to satisfy constraint: Member must not be null");
+        let text = format!(
+            "1 validation error detected: Value null at '{name}' failed to satisfy constraint: Member must not be null"
+        );
         Refused::validation(text)
     })
 }

@@ -19,9 +19,9 @@ mod scheduler;
 mod sqs;
 mod sts;
 mod submit;
-mod xml;
 #[cfg(test)]
 mod tests;
+mod xml;
 
 use std::sync::Arc;
 

@@ -39,14 +39,8 @@ const EC2_QUOTAS: [(&str, &str, &str, f64); 12] = [
 ];
 /// Codes and names of EBS's quotas on storage, in TiB; 50 by default. No metric tells how much of it is used.
 const EBS_QUOTAS: [(&str, &str); 2] = [
-    (
-        "L-7A658B76",
-        "Storage for General Purpose SSD (gp3) volumes, in TiB",
-    ),
-    (
-        "L-D18FCD1D",
-        "Storage for General Purpose SSD (gp2) volumes, in TiB",
-    ),
+    ("L-7A658B76", "Storage for General Purpose SSD (gp3) volumes, in TiB"),
+    ("L-D18FCD1D", "Storage for General Purpose SSD (gp2) volumes, in TiB"),
 ];
 const EBS_DEFAULT: f64 = 50.0;
 /// What stands for no quota.

@@ -69,7 +69,10 @@ pub(super) type Filter<'a> = (&'a str, Vec<&'a str>);
 pub(super) fn filters<'a>(input: Input<'a>, list: &str, values: &str) -> Taken<Vec<Filter<'a>>> {
     let mut filters = Vec::new();
     while let Some(name) = input.text(&format!("{list}.{}.Name", filters.len() + 1))? {
-        filters.push((name, numbered(input, &format!("{list}.{}.{values}", filters.len() + 1))?));
+        filters.push((
+            name,
+            numbered(input, &format!("{list}.{}.{values}", filters.len() + 1))?,
+        ));
     }
     Ok(filters)
 }

@@ -138,7 +138,10 @@ static LISTINGS: [Listing; 8] = [
             "InvalidLaunchTemplateId.NotFound",
             "The specified launch template, with template ID {}, does not exist.",
         ),
-        filters: &[("launch-template-name", "launchTemplateName"), ("create-time", "createTime")],
+        filters: &[
+            ("launch-template-name", "launchTemplateName"),
+            ("create-time", "createTime"),
+        ],
         all: State::launch_templates,
     },
     Listing {
@@ -180,12 +183,16 @@ fn describe(state: &State, listing: &Listing, input: Input<'_>) -> Taken<Reply> 
     let (parameter, path) = listing.id;
     let ids = numbered(input, parameter)?;
     for id in &ids {
-        if !all.iter().any(|one| values_at(one, path).iter().any(|there| there == id)) {
+        if !all
+            .iter()
+            .any(|one| values_at(one, path).iter().any(|there| there == id))
+        {
             let (code, text) = listing.missing;
             return Err(Refused::new(400, code, text.replace("{}", id)));
         }
     }
-    let is_asked = |one: &Value| ids.is_empty() || values_at(one, path).iter().any(|there| ids.contains(&there.as_str()));
+    let is_asked =
+        |one: &Value| ids.is_empty() || values_at(one, path).iter().any(|there| ids.contains(&there.as_str()));
     all.retain(is_asked);
     for filter in filters(input, "Filter", "Value")? {
         keep(&mut all, &filter, listing.filters)?;

@@ -27,7 +27,9 @@ pub(super) fn describe(state: &State, input: Input<'_>) -> Taken<Reply> {
         let text = format!("The following supplied instance types do not exist: [{unknown}]");
         return Err(Refused::new(400, "InvalidInstanceType", text));
     }
-    let chosen = catalog.iter().filter(|one| named.is_empty() || named.contains(&one.name.as_str()));
+    let chosen = catalog
+        .iter()
+        .filter(|one| named.is_empty() || named.contains(&one.name.as_str()));
     let mut all: Vec<Value> = chosen.map(told).collect();
     for filter in filters(input, "Filter", "Value")? {
         let known = [

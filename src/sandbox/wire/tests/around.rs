@@ -40,7 +40,12 @@ async fn whatever_an_environment_names_is_there() {
     for (service, body, element, expected) in [
         ("ec2", format!("Action=DescribeSubnets&{asked}"), "subnetId", 2),
         ("ec2", format!("Action=DescribeImages&ImageId.1={image}"), "imageId", 1),
-        ("ec2", format!("Action=DescribeSecurityGroups&GroupId.1={group}"), "groupId", 1),
+        (
+            "ec2",
+            format!("Action=DescribeSecurityGroups&GroupId.1={group}"),
+            "groupId",
+            1,
+        ),
         (
             "ec2",
             format!("Action=DescribeLaunchTemplateVersions&LaunchTemplateId={template}&LaunchTemplateVersion.1=1"),
@@ -108,7 +113,10 @@ async fn filters_pages_and_ids_choose() {
         assert_eq!((status, texts(&told, element).len()), (200, expected), "{body}: {told}");
     }
     let (_, first) = client
-        .form("ec2", "Action=DescribeInstanceTypeOfferings&MaxResults=1000&LocationType=availability-zone")
+        .form(
+            "ec2",
+            "Action=DescribeInstanceTypeOfferings&MaxResults=1000&LocationType=availability-zone",
+        )
         .await;
     let token = texts(&first, "nextToken")[0];
     let next = format!("Action=DescribeInstanceTypeOfferings&LocationType=availability-zone&NextToken={token}");
@@ -121,12 +129,37 @@ async fn filters_pages_and_ids_choose() {
 async fn what_is_not_there_is_refused_in_the_words_of_its_service() {
     let client = Client::new();
     for (service, body, status, code) in [
-        ("ec2", "Action=DescribeSubnets&SubnetId.1=subnet-1", 400, "InvalidSubnetID.NotFound"),
-        ("ec2", "Action=DescribeImages&ImageId.1=ami-1", 400, "InvalidAMIID.NotFound"),
-        ("ec2", "Action=DescribeSubnets&Filter.1.Name=colour", 400, "InvalidParameterValue"),
-        ("ec2", "Action=DescribeSubnets&MaxResults=many", 400, "InvalidParameterValue"),
+        (
+            "ec2",
+            "Action=DescribeSubnets&SubnetId.1=subnet-1",
+            400,
+            "InvalidSubnetID.NotFound",
+        ),
+        (
+            "ec2",
+            "Action=DescribeImages&ImageId.1=ami-1",
+            400,
+            "InvalidAMIID.NotFound",
+        ),
+        (
+            "ec2",
+            "Action=DescribeSubnets&Filter.1.Name=colour",
+            400,
+            "InvalidParameterValue",
+        ),
+        (
+            "ec2",
+            "Action=DescribeSubnets&MaxResults=many",
+            400,
+            "InvalidParameterValue",
+        ),
         ("ec2", "Action=DescribeSubnets&NextToken=x", 400, "InvalidNextToken"),
-        ("ec2", "Action=DescribeInstances&InstanceId.1=i-1", 400, "InvalidInstanceID.NotFound"),
+        (
+            "ec2",
+            "Action=DescribeInstances&InstanceId.1=i-1",
+            400,
+            "InvalidInstanceID.NotFound",
+        ),
         (
             "ec2",
             "Action=DescribeLaunchTemplateVersions&LaunchTemplateId=lt-1",
@@ -148,18 +181,43 @@ async fn what_is_not_there_is_refused_in_the_words_of_its_service() {
         ("ec2", "Action=DescribeLaunchTemplateVersions", 400, "MissingParameter"),
         ("iam", "Action=GetRole&RoleName=nobody", 404, "NoSuchEntity"),
         ("iam", "Action=GetRole", 400, "ValidationError"),
-        ("iam", "Action=GetInstanceProfile&InstanceProfileName=autotune-guard", 404, "NoSuchEntity"),
-        ("iam", "Action=GetRolePolicy&RoleName=autotune-guard&PolicyName=x", 404, "NoSuchEntity"),
-        ("iam", "Action=ListRolePolicies&RoleName=autotune-guard&MaxItems=0", 400, "ValidationError"),
+        (
+            "iam",
+            "Action=GetInstanceProfile&InstanceProfileName=autotune-guard",
+            404,
+            "NoSuchEntity",
+        ),
+        (
+            "iam",
+            "Action=GetRolePolicy&RoleName=autotune-guard&PolicyName=x",
+            404,
+            "NoSuchEntity",
+        ),
+        (
+            "iam",
+            "Action=ListRolePolicies&RoleName=autotune-guard&MaxItems=0",
+            400,
+            "ValidationError",
+        ),
         ("iam", "Action=CreateRole", 400, "InvalidAction"),
-        ("autoscaling", "Action=DescribeScalingActivities&AutoScalingGroupName=x", 400, "ValidationError"),
+        (
+            "autoscaling",
+            "Action=DescribeScalingActivities&AutoScalingGroupName=x",
+            400,
+            "ValidationError",
+        ),
         (
             "autoscaling",
             "Action=DescribeScalingActivities&Filters.member.1.Name=Colour",
             400,
             "ValidationError",
         ),
-        ("autoscaling", "Action=DescribeAutoScalingGroups&NextToken=x", 400, "InvalidNextToken"),
+        (
+            "autoscaling",
+            "Action=DescribeAutoScalingGroups&NextToken=x",
+            400,
+            "InvalidNextToken",
+        ),
     ] {
         let (found, told) = client.form(service, body).await;
         assert_eq!((found, texts(&told, "Code")), (status, vec![code]), "{body}: {told}");
