@@ -82,9 +82,9 @@ impl Teller {
         }
         counts.1 += 1;
         if self.is_news(environment, REFUSED, &answer.message) {
-            let (environment, message) = (printable(environment), printable(&answer.message));
+            let (environment, words) = (printable(environment), printable(&answer.message));
             let outcome = answer.outcome;
-            tracing::warn!(%environment, action, ?outcome, %message, "Not updated");
+            tracing::warn!(%environment, action, ?outcome, %words, "Not updated");
         }
     }
 

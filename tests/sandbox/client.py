@@ -338,6 +338,8 @@ def main():
     assert types["g5.xlarge"]["GpuInfo"]["Gpus"][0]["Count"] == 1, sorted(types)
     single, array, status = jobs(batch)
     updates(batch)
+    messages()
+    guards()
     for environment in batch.describe_compute_environments()["computeEnvironments"]:
         network(environment["computeResources"])
         machines(environment["computeResources"])
@@ -347,8 +349,6 @@ def main():
     for code in ["L-7A658B76", "L-D18FCD1D"]:
         client("service-quotas").get_service_quota(ServiceCode="ebs", QuotaCode=code)
     assert batch.describe_scheduling_policies(arns=[])["schedulingPolicies"] == []
-    messages()
-    guards()
     for job in (single, array):
         until("SUCCEEDED", lambda job=job: status(job) == "SUCCEEDED")
     refused("ClientException", "not found", batch.submit_job, jobName="x", jobQueue="nobody", jobDefinition="align")
