@@ -19,12 +19,12 @@ use crate::units::{Span, Time, to_u64};
 const AMAZON: &str = "591542846629";
 /// The version of the image: a release of Amazon's; only its name is used.
 const RELEASE: &str = "20260915";
-/// GiB of the image's root volume (batch-facts of Amazon's image for Amazon Linux 2023).
+/// GiB of the image's root volume (aws/amazon-ecs-ami, al2023.pkr.hcl).
 const ROOT_GIB: i64 = 30;
 const ROOT: &str = "/dev/xvda";
 /// Where Amazon Linux 1 had Docker's volume.
 const OLD_DEVICE: &str = "/dev/xvdcz";
-/// How often Amazon's images are deprecated: two years after they were made.
+/// Public images are deprecated two years after they were made (EC2 user guide, "Deprecate an Amazon EC2 AMI").
 const DEPRECATED_AFTER: Span = Span::from_minutes(2 * 365 * 24 * 60);
 /// Everything around the environments was made that long before the account begins.
 const MADE_BEFORE: Span = Span::from_minutes(30 * 24 * 60);
@@ -84,19 +84,19 @@ fn begins_with_image(spec: &EnvironmentSpec) -> bool {
     spec.platform == Platform::Ec2
 }
 
+/// `ec2Configuration` of an environment: an image of its own is set, so that all begin alike.
+pub(super) fn ec2_configuration(spec: &EnvironmentSpec) -> Value {
+    if !begins_with_image(spec) {
+        return json!([{"imageType": "EKS_AL2023"}]);
+    }
+    let image = image_for(&spec.catalogue_types().unwrap_or_default());
+    json!([{"imageType": image.kind, "imageIdOverride": image.id}])
+}
+
 impl State {
     /// When everything around the environments was made.
     pub(super) fn made(&self) -> Time {
         self.begun - MADE_BEFORE
-    }
-
-    /// `ec2Configuration` of an environment: an image of its own is set, so that all begin alike.
-    pub(super) fn ec2_configuration(&self, spec: &EnvironmentSpec) -> Value {
-        if !begins_with_image(spec) {
-            return json!([{"imageType": "EKS_AL2023"}]);
-        }
-        let image = image_for(&spec.catalogue_types().unwrap_or_default());
-        json!([{"imageType": image.kind, "imageIdOverride": image.id}])
     }
 
     pub(super) fn images(&self) -> Vec<Value> {

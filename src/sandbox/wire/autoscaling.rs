@@ -67,8 +67,7 @@ fn groups(state: &State, input: Input<'_>, filters: &[Filter<'_>]) -> Taken<Vec<
     for (name, values) in filters {
         tagged &= match *name {
             "tag-key" => values.contains(&TAG.0),
-            "tag-value" => values.contains(&TAG.1),
-            "tag:AWSBatchServiceTag" => values.contains(&TAG.1),
+            "tag-value" | "tag:AWSBatchServiceTag" => values.contains(&TAG.1),
             other if other.starts_with("tag:") => false,
             other => return Err(invalid(&format!("Filter type {other} is not correct."))),
         };

@@ -8,6 +8,7 @@ use crate::account::Platform;
 use crate::catalog::Purchase;
 use crate::sandbox::ids::Subject;
 use crate::sandbox::input::{Input, Taken};
+use crate::sandbox::machines::ec2_configuration;
 use crate::sandbox::network::{SECURITY_GROUP, subnet_id};
 use crate::sandbox::refused::Refused;
 use crate::sandbox::roles::{FLEET_ROLE, INSTANCE_ROLE};
@@ -189,7 +190,7 @@ impl State {
             };
             members.insert("instanceTypes".to_owned(), types);
             members.insert("allocationStrategy".to_owned(), json!(strategy(spec.allocation)));
-            members.insert("ec2Configuration".to_owned(), self.ec2_configuration(spec));
+            members.insert("ec2Configuration".to_owned(), ec2_configuration(spec));
             let role = self.names.iam_arn(&format!("instance-profile/{INSTANCE_ROLE}"));
             members.insert("instanceRole".to_owned(), json!(role));
             if spec.purchase == Purchase::Spot && spec.allocation == Allocation::BestFit {

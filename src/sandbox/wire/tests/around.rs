@@ -125,102 +125,105 @@ async fn filters_pages_and_ids_choose() {
     assert!(!texts(&second, "location").is_empty() && first != second);
 }
 
+/// Service, form, status and code of the answer.
+const REFUSED: &[(&str, &str, u16, &str)] = &[
+    (
+        "ec2",
+        "Action=DescribeSubnets&SubnetId.1=subnet-1",
+        400,
+        "InvalidSubnetID.NotFound",
+    ),
+    (
+        "ec2",
+        "Action=DescribeImages&ImageId.1=ami-1",
+        400,
+        "InvalidAMIID.NotFound",
+    ),
+    (
+        "ec2",
+        "Action=DescribeSubnets&Filter.1.Name=colour",
+        400,
+        "InvalidParameterValue",
+    ),
+    (
+        "ec2",
+        "Action=DescribeSubnets&MaxResults=many",
+        400,
+        "InvalidParameterValue",
+    ),
+    ("ec2", "Action=DescribeSubnets&NextToken=x", 400, "InvalidNextToken"),
+    (
+        "ec2",
+        "Action=DescribeInstances&InstanceId.1=i-1",
+        400,
+        "InvalidInstanceID.NotFound",
+    ),
+    (
+        "ec2",
+        "Action=DescribeLaunchTemplateVersions&LaunchTemplateId=lt-1",
+        400,
+        "InvalidLaunchTemplateId.NotFound",
+    ),
+    (
+        "ec2",
+        "Action=DescribeLaunchTemplateVersions&LaunchTemplateName=x",
+        400,
+        "InvalidLaunchTemplateName.NotFoundException",
+    ),
+    (
+        "ec2",
+        "Action=DescribeLaunchTemplateVersions&LaunchTemplateName=batch-spot&LaunchTemplateVersion.1=2",
+        400,
+        "InvalidLaunchTemplateId.VersionNotFound",
+    ),
+    ("ec2", "Action=DescribeLaunchTemplateVersions", 400, "MissingParameter"),
+    ("iam", "Action=GetRole&RoleName=nobody", 404, "NoSuchEntity"),
+    ("iam", "Action=GetRole", 400, "ValidationError"),
+    (
+        "iam",
+        "Action=GetInstanceProfile&InstanceProfileName=autotune-guard",
+        404,
+        "NoSuchEntity",
+    ),
+    (
+        "iam",
+        "Action=GetRolePolicy&RoleName=autotune-guard&PolicyName=x",
+        404,
+        "NoSuchEntity",
+    ),
+    (
+        "iam",
+        "Action=ListRolePolicies&RoleName=autotune-guard&MaxItems=0",
+        400,
+        "ValidationError",
+    ),
+    ("iam", "Action=CreateRole", 400, "InvalidAction"),
+    (
+        "autoscaling",
+        "Action=DescribeScalingActivities&AutoScalingGroupName=x",
+        400,
+        "ValidationError",
+    ),
+    (
+        "autoscaling",
+        "Action=DescribeScalingActivities&Filters.member.1.Name=Colour",
+        400,
+        "ValidationError",
+    ),
+    (
+        "autoscaling",
+        "Action=DescribeAutoScalingGroups&NextToken=x",
+        400,
+        "InvalidNextToken",
+    ),
+];
+
 #[tokio::test]
 async fn what_is_not_there_is_refused_in_the_words_of_its_service() {
     let client = Client::new();
-    for (service, body, status, code) in [
-        (
-            "ec2",
-            "Action=DescribeSubnets&SubnetId.1=subnet-1",
-            400,
-            "InvalidSubnetID.NotFound",
-        ),
-        (
-            "ec2",
-            "Action=DescribeImages&ImageId.1=ami-1",
-            400,
-            "InvalidAMIID.NotFound",
-        ),
-        (
-            "ec2",
-            "Action=DescribeSubnets&Filter.1.Name=colour",
-            400,
-            "InvalidParameterValue",
-        ),
-        (
-            "ec2",
-            "Action=DescribeSubnets&MaxResults=many",
-            400,
-            "InvalidParameterValue",
-        ),
-        ("ec2", "Action=DescribeSubnets&NextToken=x", 400, "InvalidNextToken"),
-        (
-            "ec2",
-            "Action=DescribeInstances&InstanceId.1=i-1",
-            400,
-            "InvalidInstanceID.NotFound",
-        ),
-        (
-            "ec2",
-            "Action=DescribeLaunchTemplateVersions&LaunchTemplateId=lt-1",
-            400,
-            "InvalidLaunchTemplateId.NotFound",
-        ),
-        (
-            "ec2",
-            "Action=DescribeLaunchTemplateVersions&LaunchTemplateName=x",
-            400,
-            "InvalidLaunchTemplateName.NotFoundException",
-        ),
-        (
-            "ec2",
-            "Action=DescribeLaunchTemplateVersions&LaunchTemplateName=batch-spot&LaunchTemplateVersion.1=2",
-            400,
-            "InvalidLaunchTemplateId.VersionNotFound",
-        ),
-        ("ec2", "Action=DescribeLaunchTemplateVersions", 400, "MissingParameter"),
-        ("iam", "Action=GetRole&RoleName=nobody", 404, "NoSuchEntity"),
-        ("iam", "Action=GetRole", 400, "ValidationError"),
-        (
-            "iam",
-            "Action=GetInstanceProfile&InstanceProfileName=autotune-guard",
-            404,
-            "NoSuchEntity",
-        ),
-        (
-            "iam",
-            "Action=GetRolePolicy&RoleName=autotune-guard&PolicyName=x",
-            404,
-            "NoSuchEntity",
-        ),
-        (
-            "iam",
-            "Action=ListRolePolicies&RoleName=autotune-guard&MaxItems=0",
-            400,
-            "ValidationError",
-        ),
-        ("iam", "Action=CreateRole", 400, "InvalidAction"),
-        (
-            "autoscaling",
-            "Action=DescribeScalingActivities&AutoScalingGroupName=x",
-            400,
-            "ValidationError",
-        ),
-        (
-            "autoscaling",
-            "Action=DescribeScalingActivities&Filters.member.1.Name=Colour",
-            400,
-            "ValidationError",
-        ),
-        (
-            "autoscaling",
-            "Action=DescribeAutoScalingGroups&NextToken=x",
-            400,
-            "InvalidNextToken",
-        ),
-    ] {
+    for (service, body, status, code) in REFUSED {
         let (found, told) = client.form(service, body).await;
-        assert_eq!((found, texts(&told, "Code")), (status, vec![code]), "{body}: {told}");
+        assert_eq!((found, texts(&told, "Code")), (*status, vec![*code]), "{body}: {told}");
     }
     let (status, code, text) = client.events("DescribeRule", json!({"Name": "x"})).await.unwrap_err();
     assert_eq!((status, code.as_str()), (400, "ResourceNotFoundException"), "{text}");
