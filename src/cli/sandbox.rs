@@ -153,7 +153,8 @@ fn banner(arguments: &Arguments, address: SocketAddr, token: &str, now: Time) ->
     let mut text = format!(
         "# SIMULATION: nothing here is AWS, nothing is billed, jobs only pretend to run.\n\
          # Scenario {scenario}, seed {}, {} simulated seconds in one; the time is {now}.\n\
-         # The credentials are dummies. Ends with Ctrl-C.\n",
+         # The credentials are dummies. Ends with Ctrl-C.\n\
+         # Version 1 of the AWS CLI sends `aws sqs` to AWS all the same: add --endpoint-url $AWS_ENDPOINT_URL there.\n",
         arguments.seed, arguments.speed
     );
     for (name, value) in variables {

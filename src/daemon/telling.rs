@@ -82,9 +82,9 @@ impl Teller {
         }
         counts.1 += 1;
         if self.is_news(environment, REFUSED, &answer.message) {
-            let (environment, message) = (printable(environment), printable(&answer.message));
+            let (environment, words) = (printable(environment), printable(&answer.message));
             let outcome = answer.outcome;
-            tracing::warn!(%environment, action, ?outcome, %message, "Not updated");
+            tracing::warn!(%environment, action, ?outcome, %words, "Not updated");
         }
     }
 
@@ -165,9 +165,9 @@ pub(super) fn refused(environment: &str, launches: &[FailedLaunch], metrics: &Me
         let own: Vec<&FailedLaunch> = launches.iter().filter(|launch| kind(launch) == why).collect();
         metrics.refused(environment, why, to_u64(own.len()));
         if let Some(last) = own.last() {
-            let (environment, message) = (printable(environment), printable(&last.message));
+            let (environment, words) = (printable(environment), printable(&last.message));
             let (at, code) = (last.at, printable(&last.code));
-            tracing::warn!(%environment, %at, %code, %message, "EC2 refused a launch");
+            tracing::warn!(%environment, %at, %code, %words, "EC2 refused a launch");
         }
     }
 }

@@ -237,12 +237,18 @@ impl Cloud for Account {
         told.await
     }
 
-    /// The simulator keeps no history of single launches: environments whose jobs cannot start say so themselves.
-    async fn failed_launches(&self, _environment: &EnvironmentRead, _since: Time) -> Read<Vec<FailedLaunch>> {
-        Ok(Vec::new())
+    /// As Auto Scaling would tell of them.
+    async fn failed_launches(&self, environment: &EnvironmentRead, since: Time) -> Read<Vec<FailedLaunch>> {
+        let name = environment.name.clone();
+        self.look(move |state| {
+            let environment = state.environment(&name);
+            let environment = environment.ok_or_else(|| Refused::client(format!("{name} does not exist")))?;
+            Ok(state.failed_launches(environment, since))
+        })
+        .await
     }
 
-    /// Roles, disks and templates are not simulated: nothing of it can be looked at.
+    /// Roles, disks and templates are told on the wire only.
     async fn survey(&self, _sqs_queues: &[String]) -> Read<Survey> {
         let unread = Known::unread("the account is simulated and has no such thing");
         let identity = self.identity().await?;

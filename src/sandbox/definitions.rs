@@ -27,11 +27,13 @@ pub(super) struct Definition {
 #[derive(Debug)]
 pub(super) struct Definitions(BTreeMap<String, Vec<Value>>);
 
-impl Default for Definitions {
-    fn default() -> Self {
+impl Definitions {
+    /// Those that are there from the start; `attempts` is how often the account tries jobs.
+    pub(super) fn new(attempts: u8) -> Self {
         let sleep = json!({
             "jobDefinitionName": FIRST_DEFINITION,
             "type": "container",
+            "retryStrategy": {"attempts": attempts, "evaluateOnExit": []},
             "containerProperties": {
                 "image": "public.ecr.aws/amazonlinux/amazonlinux:latest",
                 "command": ["sleep", "60"],
@@ -40,9 +42,7 @@ impl Default for Definitions {
         });
         Self(BTreeMap::from([(FIRST_DEFINITION.to_owned(), vec![sleep])]))
     }
-}
 
-impl Definitions {
     /// RegisterJobDefinition; the revision.
     pub(super) fn register(&mut self, sent: &Value) -> Taken<Definition> {
         let input = Input::of(sent)?;

@@ -218,7 +218,7 @@ impl State {
         })
     }
 
-    fn type_of(&self, environment: EnvironmentIndex, instance: &InstanceNow) -> String {
+    pub(super) fn type_of(&self, environment: EnvironmentIndex, instance: &InstanceNow) -> String {
         let Some(spec) = self.scenario.environments.get(environment.position()) else {
             return String::new();
         };

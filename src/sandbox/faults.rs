@@ -83,6 +83,17 @@ impl Faults {
         self.all.iter().map(|(fault, _)| fault.clone()).collect()
     }
 
+    /// Whether an action, such as `batch:ListJobs`, is denied for now.
+    pub(super) fn denies(&self, action: &str) -> bool {
+        let (service, operation) = action.split_once(':').unwrap_or((action, ""));
+        self.all.iter().any(|(fault, _)| {
+            fault.trouble == Trouble::Denied
+                && fault.count != Some(0)
+                && fault.service.as_deref().is_none_or(|only| only == service)
+                && fault.operation.as_deref().is_none_or(|only| only == operation)
+        })
+    }
+
     /// Which trouble hits a request.
     pub(super) fn strike(&mut self, service: Service, operation: &str, seed: u64, now: Time) -> Struck {
         self.all
@@ -119,8 +130,10 @@ pub(super) fn throttled(service: Service) -> Refused {
         Service::Ec2 => Refused::new(503, "RequestLimitExceeded", "Request limit exceeded."),
         Service::Quotas => Refused::new(400, "TooManyRequestsException", "Rate exceeded"),
         Service::Scheduler => Refused::new(429, "ThrottlingException", "Rate exceeded"),
-        Service::Ecs | Service::CloudWatch => Refused::new(400, "ThrottlingException", "Rate exceeded"),
-        Service::Sts | Service::AutoScaling => Refused::new(400, "Throttling", "Rate exceeded"),
+        Service::Ecs | Service::CloudWatch | Service::Events => {
+            Refused::new(400, "ThrottlingException", "Rate exceeded")
+        }
+        Service::Sts | Service::AutoScaling | Service::Iam => Refused::new(400, "Throttling", "Rate exceeded"),
     }
 }
 
@@ -132,6 +145,8 @@ fn failed(service: Service) -> Refused {
         Service::Scheduler => Refused::new(500, "InternalServerException", "Internal server error"),
         Service::Ec2 => Refused::new(500, "InternalError", "An internal error has occurred"),
         Service::CloudWatch => Refused::new(500, "InternalServiceFault", "Internal server error"),
+        Service::Iam => Refused::new(500, "ServiceFailure", "Internal server error"),
+        Service::Events => Refused::new(500, "InternalException", "Internal server error"),
         Service::Sqs | Service::Sts | Service::AutoScaling => {
             Refused::new(500, "InternalFailure", "Internal server error")
         }
@@ -142,8 +157,10 @@ fn denied(service: Service, operation: &str) -> Refused {
     let (status, code) = match service {
         Service::Batch | Service::Scheduler => (403, "AccessDeniedException"),
         Service::Ec2 => (403, "UnauthorizedOperation"),
-        Service::Sts | Service::AutoScaling => (403, "AccessDenied"),
-        Service::Sqs | Service::Ecs | Service::Quotas | Service::CloudWatch => (400, "AccessDeniedException"),
+        Service::Sts | Service::AutoScaling | Service::Iam => (403, "AccessDenied"),
+        Service::Sqs | Service::Ecs | Service::Quotas | Service::CloudWatch | Service::Events => {
+            (400, "AccessDeniedException")
+        }
     };
     let action = format!("{}:{operation}", service.name());
     Refused::new(status, code, format!("User is not authorized to perform: {action}"))
@@ -156,7 +173,16 @@ fn limit(service: Service, operation: &str) -> Option<i64> {
         (Service::Batch, "SubmitJob") | (Service::Scheduler, _) => Some(50),
         (Service::Batch, "DescribeJobs") | (Service::Quotas, _) => Some(10),
         (Service::Batch, "UpdateComputeEnvironment") => Some(5),
-        (Service::Batch | Service::Ecs | Service::Ec2 | Service::CloudWatch | Service::AutoScaling, _) => Some(20),
+        (
+            Service::Batch
+            | Service::Ecs
+            | Service::Ec2
+            | Service::CloudWatch
+            | Service::AutoScaling
+            | Service::Iam
+            | Service::Events,
+            _,
+        ) => Some(20),
         (Service::Sqs | Service::Sts, _) => None,
     }
 }

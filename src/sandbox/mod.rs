@@ -5,15 +5,20 @@
 //! sandbox shows: it proves that a client works, not that AWS behaves.
 
 mod account;
+mod activities;
 mod cloud;
 mod definitions;
 mod describe;
 mod events;
 mod faults;
+mod flaws;
 mod ids;
 mod input;
 mod jobs;
+mod machines;
+mod network;
 mod refused;
+mod roles;
 mod schedules;
 mod sqs;
 mod state;
@@ -22,6 +27,7 @@ mod wire;
 pub use account::Account;
 pub use definitions::FIRST_DEFINITION;
 pub use faults::{Fault, Trouble};
+pub use flaws::Flaw;
 pub use ids::new_token;
 pub use refused::Refused;
 pub use schedules::GUARD_GROUP;

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use super::activities::Activities;
 use super::definitions::Definitions;
 use super::faults::{Faults, Throttles};
+use super::flaws::{Flaw, Flaws};
 use super::ids::{Names, Subject, name_in};
 use super::jobs::Book;
 use super::schedules::Schedules;
@@ -65,6 +67,10 @@ pub(super) struct State {
     pub(super) schedules: Schedules,
     pub(super) faults: Faults,
     pub(super) throttles: Throttles,
+    pub(super) flaws: Flaws,
+    pub(super) activities: Activities,
+    /// When it began.
+    pub(super) begun: Time,
     /// When somebody last changed each environment.
     pub(super) updated: BTreeMap<String, Time>,
     agenda: BTreeMap<(Time, u64), Due>,
@@ -102,10 +108,13 @@ impl State {
         let mut state = Self {
             tags: tags.collect(),
             book: Book::new(scenario.queues.len()),
-            definitions: Definitions::default(),
+            definitions: Definitions::new(scenario.retries.attempts),
             schedules: Schedules::default(),
             faults: Faults::default(),
             throttles: Throttles::default(),
+            flaws: Flaws::default(),
+            activities: Activities::default(),
+            begun: start,
             updated: BTreeMap::new(),
             agenda: BTreeMap::new(),
             serial: 0,
@@ -160,6 +169,7 @@ impl State {
                     self.tell_of_job(job, self.now);
                 }
             }
+            Due::Event(_) if self.flaws.has(Flaw::NoEvents) => {}
             Due::Event(body) => self.sqs.put_event(body, self.now),
             Due::Schedule(name, number) => self.fire(&name, number),
         }
@@ -185,17 +195,13 @@ impl State {
                     }
                 }
                 Told::Instance(at, environment, instance) => self.tell_of_instance(environment, &instance, at),
+                Told::Launch(at, environment, answer) => self.activities.note(environment, at, answer),
                 Told::Interruption(at, environment, instance) => {
                     self.tell_of_interruption(&instance, at);
                     self.tell_of_instance(environment, &instance, at);
                 }
             }
         }
-    }
-
-    /// All environments, in the order of the scenario.
-    pub(super) fn environment_names(&self) -> impl Iterator<Item = &str> {
-        self.scenario.environments.iter().map(|spec| spec.name.as_str())
     }
 
     /// The environment of this name or ARN.

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test binary: to panic is to fail")]
 #![cfg(unix)]
 
+#[cfg(feature = "aws")]
+mod checked;
 mod daemon;
 #[cfg(feature = "aws")]
 mod steered;

@@ -12,6 +12,7 @@ use crate::clock::Told;
 use crate::ids::EnvironmentIndex;
 use crate::sandbox::account::Account;
 use crate::sandbox::faults::Fault;
+use crate::sandbox::flaws::Flaw;
 use crate::sandbox::refused::Refused;
 use crate::sandbox::state::State;
 use crate::simulate::world::Change;
@@ -39,6 +40,12 @@ struct Drought {
 struct Interruption {
     environment: String,
     instances: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Flawed {
+    flaw: Flaw,
 }
 
 /// An outside hand: somebody else's UpdateComputeEnvironment, which no throttle and no fault hits.
@@ -74,6 +81,15 @@ pub(super) async fn answer(account: &Account, token: &str, path: &str, parts: &P
             Err(wrong) => Err(wrong),
         },
         ("faults", "DELETE") => tell(account.ask(|state| state.faults.clear()).await),
+        ("flaws", "GET") => account
+            .ask(|state| json!(state.flaws.list()))
+            .await
+            .map_err(Wrong::from),
+        ("flaws", "POST") => match read::<Flawed>(body) {
+            Ok(Flawed { flaw }) => tell(account.ask(move |state| state.flaws.add(flaw)).await),
+            Err(wrong) => Err(wrong),
+        },
+        ("flaws", "DELETE") => tell(account.ask(|state| state.flaws.clear()).await),
         ("drought", "POST") => drought(account, body).await,
         ("interruption", "POST") => interruption(account, body).await,
         ("levels", "POST") => levels(account, body).await,
@@ -84,7 +100,7 @@ pub(super) async fn answer(account: &Account, token: &str, path: &str, parts: &P
             .map_err(Wrong::from),
         _ => Err(Wrong(
             StatusCode::NOT_FOUND,
-            "there is no such page; clock, faults, drought, interruption, levels, state and jobs are".to_owned(),
+            "there is no such page; clock, faults, flaws, drought, interruption, levels, state and jobs are".to_owned(),
         )),
     };
     match done {

@@ -8,7 +8,10 @@ use crate::account::Platform;
 use crate::catalog::Purchase;
 use crate::sandbox::ids::Subject;
 use crate::sandbox::input::{Input, Taken};
+use crate::sandbox::machines::ec2_configuration;
+use crate::sandbox::network::{SECURITY_GROUP, subnet_id};
 use crate::sandbox::refused::Refused;
+use crate::sandbox::roles::{FLEET_ROLE, INSTANCE_ROLE};
 use crate::sandbox::state::State;
 use crate::simulate::scenario::{Allocation, EnvironmentSpec, QueueSpec};
 use crate::simulate::world::Change;
@@ -55,7 +58,7 @@ pub(super) fn perform(state: &mut State, call: &Call) -> Taken<Reply> {
         "TagResource" => state.tag(&call.resource, input),
         "UntagResource" => state.untag(call),
         "ListTagsForResource" => state.list_tags(&call.resource),
-        _ => Ok(json!({"schedulingPolicies": []})),
+        _ => state.describe_policies(input),
     };
     answer.map(Reply::Members)
 }
@@ -131,7 +134,7 @@ impl State {
             "state": if now.enabled { "ENABLED" } else { "DISABLED" },
             "status": status,
             "statusReason": reason,
-            "serviceRole": format!("arn:aws:iam::{}:role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch", self.names.account),
+            "serviceRole": self.names.service_role_arn(),
             "containerOrchestrationType": if spec.platform == Platform::Eks { "EKS" } else { "ECS" },
             "uuid": self.names.uuid(5, crate::units::to_u64(index.position())),
         });
@@ -165,12 +168,12 @@ impl State {
             (Platform::Ec2 | Platform::Eks | Platform::Unmanaged, Purchase::OnDemand) => "EC2",
             (Platform::Ec2 | Platform::Eks | Platform::Unmanaged, Purchase::Spot) => "SPOT",
         };
-        let zones = (0..spec.zones).map(|zone| format!("subnet-{zone:017x}"));
+        let zones = (0..spec.zones).map(subnet_id);
         let mut told = json!({
             "type": kind,
             "maxvCpus": count(now.max_vcpus),
             "subnets": zones.collect::<Vec<String>>(),
-            "securityGroupIds": ["sg-00000000000000000"],
+            "securityGroupIds": [SECURITY_GROUP],
             "tags": {},
         });
         let scales = matches!(spec.platform, Platform::Ec2 | Platform::Eks);
@@ -187,9 +190,17 @@ impl State {
             };
             members.insert("instanceTypes".to_owned(), types);
             members.insert("allocationStrategy".to_owned(), json!(strategy(spec.allocation)));
-            members.insert("ec2Configuration".to_owned(), json!([{"imageType": "ECS_AL2023"}]));
-            let role = format!("arn:aws:iam::{}:instance-profile/ecsInstanceRole", self.names.account);
+            members.insert("ec2Configuration".to_owned(), ec2_configuration(spec));
+            let role = self.names.iam_arn(&format!("instance-profile/{INSTANCE_ROLE}"));
             members.insert("instanceRole".to_owned(), json!(role));
+            if spec.purchase == Purchase::Spot && spec.allocation == Allocation::BestFit {
+                let role = self.names.iam_arn(&format!("role/{FLEET_ROLE}"));
+                members.insert("spotIamFleetRole".to_owned(), json!(role));
+            }
+            if let Some((id, _)) = self.template_of(index) {
+                let template = json!({"launchTemplateId": id, "version": "1"});
+                members.insert("launchTemplate".to_owned(), template);
+            }
             let minutes = now.scale_down_delay.millis() / Span::from_minutes(1).millis();
             if minutes > 0 {
                 members.insert("scalingPolicy".to_owned(), json!({"minScaleDownDelayMinutes": minutes}));
@@ -236,10 +247,40 @@ impl State {
         if let Value::Object(members) = &mut told
             && spec.reservation_percent > 0
         {
-            let arn = self.names.arn("batch", &format!("scheduling-policy/{}", spec.name));
-            members.insert("schedulingPolicyArn".to_owned(), json!(arn));
+            members.insert("schedulingPolicyArn".to_owned(), json!(self.policy_arn(spec)));
         }
         told
+    }
+
+    /// Each queue with a reservation has a policy of its own.
+    fn describe_policies(&self, input: Input<'_>) -> Taken<Value> {
+        let arns = input.texts("arns")?;
+        within(arns.len(), "scheduling policies")?;
+        let fair = self
+            .scenario
+            .queues
+            .iter()
+            .filter(|queue| queue.reservation_percent > 0);
+        let told = fair.filter_map(|queue| {
+            let arn = self.policy_arn(queue);
+            arns.contains(&arn.as_str()).then(|| {
+                json!({
+                    "name": queue.name,
+                    "arn": arn,
+                    "fairsharePolicy": {
+                        "shareDecaySeconds": 0,
+                        "computeReservation": queue.reservation_percent,
+                        "shareDistribution": [],
+                    },
+                    "tags": {},
+                })
+            })
+        });
+        Ok(json!({"schedulingPolicies": told.collect::<Vec<Value>>()}))
+    }
+
+    fn policy_arn(&self, queue: &QueueSpec) -> String {
+        self.names.arn("batch", &format!("scheduling-policy/{}", queue.name))
     }
 
     fn update_environment(&mut self, input: Input<'_>) -> Taken<Value> {

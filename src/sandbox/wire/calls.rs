@@ -30,6 +30,10 @@ pub enum Service {
     Sts,
     /// Auto Scaling.
     AutoScaling,
+    /// IAM.
+    Iam,
+    /// EventBridge.
+    Events,
 }
 
 impl Service {
@@ -45,6 +49,8 @@ impl Service {
             Self::Scheduler => "scheduler",
             Self::Sts => "sts",
             Self::AutoScaling => "autoscaling",
+            Self::Iam => "iam",
+            Self::Events => "events",
         }
     }
 
@@ -53,12 +59,14 @@ impl Service {
             Self::Batch => &super::batch::OPERATIONS,
             Self::Sqs => &super::sqs::OPERATIONS,
             Self::Ecs => &super::ecs::OPERATIONS,
-            Self::Ec2 => &["DescribeInstanceTypes"],
+            Self::Ec2 => &super::ec2::OPERATIONS,
             Self::CloudWatch => &["GetMetricStatistics", "GetMetricData"],
             Self::Quotas => &["GetServiceQuota", "GetAWSDefaultServiceQuota", "ListServiceQuotas"],
             Self::Scheduler => &super::scheduler::OPERATIONS,
             Self::Sts => &["GetCallerIdentity"],
             Self::AutoScaling => &super::autoscaling::OPERATIONS,
+            Self::Iam => &super::iam::OPERATIONS,
+            Self::Events => &super::events::OPERATIONS,
         }
     }
 }
@@ -154,6 +162,7 @@ pub(super) fn read(parts: &Parts, body: &[u8], host: &str) -> Result<(Call, Prot
             "sts" => (Service::Sts, Protocol::Query),
             "ec2" => (Service::Ec2, Protocol::Ec2),
             "autoscaling" => (Service::AutoScaling, Protocol::Query),
+            "iam" => (Service::Iam, Protocol::Query),
             _ => return Err(unsigned(Protocol::Query)),
         };
         let operation = known(service, action_name).map_err(|refused| (protocol, refused))?;
@@ -199,12 +208,16 @@ fn known(service: Service, operation: &str) -> Result<&'static str, Refused> {
             "InvalidAction",
             format!("The action {operation} is not valid for this web service."),
         ),
-        Service::Sts | Service::AutoScaling => {
+        Service::Sts | Service::AutoScaling | Service::Iam => {
             Refused::new(400, "InvalidAction", format!("Could not find operation {operation}"))
         }
-        Service::Batch | Service::Sqs | Service::Ecs | Service::CloudWatch | Service::Quotas | Service::Scheduler => {
-            unknown(operation)
-        }
+        Service::Batch
+        | Service::Sqs
+        | Service::Ecs
+        | Service::CloudWatch
+        | Service::Quotas
+        | Service::Scheduler
+        | Service::Events => unknown(operation),
     })
 }
 
@@ -219,6 +232,7 @@ fn target_of(target: &str) -> Option<(Service, Protocol, &str)> {
         "AmazonEC2ContainerServiceV20141113" => (Service::Ecs, "1.1"),
         "GraniteServiceVersion20100801" => (Service::CloudWatch, "1.0"),
         "ServiceQuotasV20190624" => (Service::Quotas, "1.1"),
+        "AWSEvents" => (Service::Events, "1.1"),
         _ => return None,
     };
     Some((service, Protocol::Json(version), operation))

@@ -11,6 +11,8 @@ mod cloudwatch;
 mod ec2;
 mod ecs;
 mod encode;
+mod events;
+mod iam;
 mod listings;
 mod quotas;
 mod scheduler;
@@ -19,6 +21,7 @@ mod sts;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod xml;
 
 use std::sync::Arc;
 
@@ -46,6 +49,8 @@ pub const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 /// The key that goes with it, as AWS's own documents print it.
 pub const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
+/// What requests to IAM are scoped to.
+const IAM_REGION: &str = "us-east-1";
 /// The largest body of any service here: 256 KiB for SQS, 30 KiB for SubmitJob.
 const BODY_MOST: usize = 1 << 20;
 
@@ -165,6 +170,8 @@ async fn perform(account: &Account, call: Call) -> (Result<Option<Reply>, Refuse
             .ask(move |state| autoscaling::perform(state, &call))
             .await
             .flatten(),
+        Service::Iam => account.ask(move |state| iam::perform(state, &call)).await.flatten(),
+        Service::Events => account.ask(move |state| events::perform(state, &call)).await.flatten(),
     };
     (answer.map(Some), id)
 }
@@ -190,9 +197,9 @@ impl super::state::State {
         if scope.key_id != ACCESS_KEY_ID {
             let (status, code) = match service {
                 Service::Ec2 => (401, "AuthFailure"),
-                Service::Sts | Service::AutoScaling => (403, "InvalidClientTokenId"),
+                Service::Sts | Service::AutoScaling | Service::Iam => (403, "InvalidClientTokenId"),
                 Service::Batch | Service::Scheduler => (403, "UnrecognizedClientException"),
-                Service::Sqs | Service::Ecs | Service::Quotas | Service::CloudWatch => {
+                Service::Sqs | Service::Ecs | Service::Quotas | Service::CloudWatch | Service::Events => {
                     (400, "UnrecognizedClientException")
                 }
             };
@@ -202,12 +209,14 @@ impl super::state::State {
                 "The security token included in the request is invalid.",
             ));
         }
-        if scope.region != self.names.region {
+        // IAM has no regions: clients sign for the one where it is, or for theirs where they are told where to ask.
+        let at_home = service == Service::Iam && scope.region == IAM_REGION;
+        if scope.region != self.names.region && !at_home {
             let (status, code) = match service {
                 Service::Ec2 => (401, "AuthFailure"),
-                Service::Sts | Service::AutoScaling => (403, "SignatureDoesNotMatch"),
+                Service::Sts | Service::AutoScaling | Service::Iam => (403, "SignatureDoesNotMatch"),
                 Service::Batch | Service::Scheduler => (403, "InvalidSignatureException"),
-                Service::Sqs | Service::Ecs | Service::Quotas | Service::CloudWatch => {
+                Service::Sqs | Service::Ecs | Service::Quotas | Service::CloudWatch | Service::Events => {
                     (400, "InvalidSignatureException")
                 }
             };

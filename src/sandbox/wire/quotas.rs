@@ -1,4 +1,4 @@
-//! Service Quotas: the EC2 quotas of the scenario. A quota that it does not set is as large as nobody will reach, so that it binds
+//! Service Quotas: the EC2 quotas of the scenario, and those of EBS on storage. A quota that it does not set is as large as nobody will reach, so that it binds
 //! nothing, as in the simulation.
 
 use serde_json::{Value, json};
@@ -37,6 +37,12 @@ const EC2_QUOTAS: [(&str, &str, &str, f64); 12] = [
     ("L-7295265B", "Running On-Demand X instances", "X/OnDemand", 0.0),
     ("L-E3A00192", "All X Spot Instance Requests", "X/Spot", 0.0),
 ];
+/// Codes and names of EBS's quotas on storage, in TiB; 50 by default. No metric tells how much of it is used.
+const EBS_QUOTAS: [(&str, &str); 2] = [
+    ("L-7A658B76", "Storage for General Purpose SSD (gp3) volumes, in TiB"),
+    ("L-D18FCD1D", "Storage for General Purpose SSD (gp2) volumes, in TiB"),
+];
+const EBS_DEFAULT: f64 = 50.0;
 /// What stands for no quota.
 const UNLIMITED: f64 = 1_000_000.0;
 /// Most quotas of a page.
@@ -45,17 +51,17 @@ const PAGE: usize = 100;
 pub(super) fn perform(state: &mut State, call: &Call) -> Taken<Reply> {
     let input = Input::of(&call.input)?;
     let service = input.text("ServiceCode")?.unwrap_or_default();
-    if service != "ec2" {
-        return Err(unknown());
-    }
+    let codes: Vec<&str> = match service {
+        "ec2" => EC2_QUOTAS.iter().map(|quota| quota.0).collect(),
+        "ebs" => EBS_QUOTAS.iter().map(|quota| quota.0).collect(),
+        _ => return Err(unknown()),
+    };
     if call.operation == "ListServiceQuotas" {
-        let all: Vec<Value> = EC2_QUOTAS
-            .iter()
-            .map(|quota| state.quota(quota.0, false))
-            .collect::<Taken<_>>()?;
+        let all = codes.iter().map(|code| state.quota(service, code, false));
+        let all: Vec<Value> = all.collect::<Taken<_>>()?;
         let bad = |_| Refused::new(400, "InvalidPaginationTokenException", "Invalid token.");
         let most = most(input, "MaxResults", PAGE)?;
-        let (page, next) = page(state, "quotas", all, input.text("NextToken")?, most).map_err(bad)?;
+        let (page, next) = page(state, service, all, input.text("NextToken")?, most).map_err(bad)?;
         let mut answer = json!({"Quotas": page});
         if let (Some(next), Value::Object(members)) = (next, &mut answer) {
             members.insert("NextToken".to_owned(), json!(next));
@@ -63,7 +69,7 @@ pub(super) fn perform(state: &mut State, call: &Call) -> Taken<Reply> {
         return Ok(Reply::Members(answer));
     }
     let code = input.text("QuotaCode")?.unwrap_or_default();
-    let quota = state.quota(code, call.operation == "GetAWSDefaultServiceQuota")?;
+    let quota = state.quota(service, code, call.operation == "GetAWSDefaultServiceQuota")?;
     Ok(Reply::Members(json!({"Quota": quota})))
 }
 
@@ -79,7 +85,10 @@ pub(super) fn code_of_class(class: &str) -> Option<&'static str> {
 }
 
 impl State {
-    fn quota(&self, code: &str, default: bool) -> Taken<Value> {
+    fn quota(&self, service: &str, code: &str, default: bool) -> Taken<Value> {
+        if service == "ebs" {
+            return self.storage_quota(code, default);
+        }
         let (code, name, class, standard) = EC2_QUOTAS.iter().find(|quota| quota.0 == code).ok_or_else(unknown)?;
         let applied = self
             .world
@@ -101,6 +110,21 @@ impl State {
                 "MetricDimensions": {"Class": class, "Resource": "vCPU", "Service": "EC2", "Type": "Resource"},
                 "MetricStatisticRecommendation": "Maximum",
             },
+        }))
+    }
+
+    fn storage_quota(&self, code: &str, default: bool) -> Taken<Value> {
+        let (code, name) = EBS_QUOTAS.iter().find(|quota| quota.0 == code).ok_or_else(unknown)?;
+        Ok(json!({
+            "ServiceCode": "ebs",
+            "ServiceName": "Amazon Elastic Block Store (Amazon EBS)",
+            "QuotaArn": self.names.arn("servicequotas", &format!("ebs/{code}")),
+            "QuotaCode": code,
+            "QuotaName": name,
+            "Value": if default { EBS_DEFAULT } else { UNLIMITED },
+            "Unit": "None",
+            "Adjustable": true,
+            "GlobalQuota": false,
         }))
     }
 }

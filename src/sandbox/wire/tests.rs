@@ -13,6 +13,7 @@ use crate::simulate::view::ViewModel;
 use crate::trace::Trace;
 use crate::units::Time;
 
+mod around;
 mod bad_input;
 mod batch;
 mod others;

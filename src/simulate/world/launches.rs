@@ -78,6 +78,9 @@ impl World<'_> {
             any_launched = true;
             self.launch(environment, offer, zone, &order);
         }
+        if let Some(first) = kept.first() {
+            self.tell_of_refusal(environment, first.launch.offer);
+        }
         let now = self.now;
         let retry = now + self.model.launch_retry.0;
         let place = self.environment_mut(environment);
@@ -138,9 +141,7 @@ impl World<'_> {
         let zones = place.zones.max(1);
         let drawn = draw(self.seed, Cause::Zone, place.key, place.launches + 1);
         let first = u8::try_from(drawn % u64::from(zones)).unwrap_or(0);
-        let size = place.offers[offer].registered.vcpus;
-        let quota = place.offers[offer].quota.and_then(|quota| self.quotas.get(quota));
-        let within_quota = quota.is_none_or(|quota| quota.used + size <= quota.limit);
+        let within_quota = self.limit_in_the_way(environment, offer).is_none();
         let mut rotation = (0..zones).map(|step| (first + step) % zones);
         let zone = if within_quota {
             rotation.find(|zone| !self.in_drought(environment, offer, *zone))
@@ -153,6 +154,13 @@ impl World<'_> {
             self.environment_mut(environment).totals.failed_launches += 1;
         }
         zone.map(|zone| (offer, zone))
+    }
+
+    /// The service quota that one more instance of this type would exceed.
+    pub(super) fn limit_in_the_way(&self, environment: EnvironmentIndex, offer: usize) -> Option<Vcpus> {
+        let offer = &self.environments[environment.position()].offers[offer];
+        let quota = offer.quota.and_then(|quota| self.quotas.get(quota))?;
+        (quota.used + offer.registered.vcpus > quota.limit).then_some(quota.limit)
     }
 
     fn in_drought(&mut self, environment: EnvironmentIndex, offer: usize, zone: u8) -> bool {
@@ -183,6 +191,7 @@ impl World<'_> {
             self.events.plan(at, What::Notice(pool));
         }
         self.events.plan(registers, What::Register(id, epoch));
+        self.tell_of_launch(id);
     }
 
     /// Tries failed launches again, unless no work has asked for them for a while.

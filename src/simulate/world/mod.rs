@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 pub use live::Submission;
 pub use observe::Generations;
-pub use told::{InstanceNow, JobNow, Phase, Told};
+pub use told::{InstanceNow, JobNow, Launch, Phase, Shortage, Told};
 pub use updates::{Change, Refusal, RefusalKind};
 
 use self::environment::Environment;

@@ -39,6 +39,26 @@ pub enum Told {
     Instance(Time, EnvironmentIndex, InstanceNow),
     /// EC2 will take a Spot instance back.
     Interruption(Time, EnvironmentIndex, InstanceNow),
+    /// EC2 was asked for instances.
+    Launch(Time, EnvironmentIndex, Launch),
+}
+
+/// What EC2 answered to a launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Launch {
+    /// This instance comes.
+    Coming(InstanceNow),
+    /// None of this type, given by its position among the environment's types, nor of those that would do instead.
+    Refused(u32, Shortage),
+}
+
+/// What is short when EC2 refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// The service quota, which is this.
+    Quota(Vcpus),
+    /// Capacity in every zone.
+    Capacity,
 }
 
 /// A job as it stands.
@@ -71,6 +91,10 @@ pub struct InstanceNow {
     pub active: bool,
     /// Position among the environment's offered types.
     pub offer: u32,
+    /// Position among its zones.
+    pub zone: u8,
+    /// From when on it is RUNNING and billed.
+    pub running: Time,
     /// When it registered.
     pub registered: Time,
     /// What it offers to jobs.
@@ -110,6 +134,29 @@ impl World<'_> {
         };
         if let Some(all) = &mut self.told {
             all.push(told);
+        }
+    }
+
+    pub(super) fn tell_of_launch(&mut self, id: InstanceId) {
+        if self.told.is_some()
+            && let Some(instance) = self.instance_now(id)
+        {
+            self.tell_of_answer(id.environment, Launch::Coming(instance));
+        }
+    }
+
+    pub(super) fn tell_of_refusal(&mut self, environment: EnvironmentIndex, offer: usize) {
+        if self.told.is_some() {
+            let limit = self.limit_in_the_way(environment, offer);
+            let why = limit.map_or(Shortage::Capacity, Shortage::Quota);
+            self.tell_of_answer(environment, Launch::Refused(to_u32(offer), why));
+        }
+    }
+
+    fn tell_of_answer(&mut self, environment: EnvironmentIndex, answer: Launch) {
+        let now = self.now;
+        if let Some(told) = &mut self.told {
+            told.push(Told::Launch(now, environment, answer));
         }
     }
 
@@ -187,6 +234,20 @@ impl World<'_> {
         ids.filter_map(|id| self.instance_now(id)).collect()
     }
 
+    /// Instances that EC2 has launched and not ended, registered or not.
+    pub fn launched(&self, environment: EnvironmentIndex) -> Vec<InstanceNow> {
+        let Some(place) = self.environments.get(environment.position()) else {
+            return Vec::new();
+        };
+        let live = place.instances.iter().enumerate();
+        let live = live.filter(|(_, instance)| place.managed() && instance.stage != Stage::Gone);
+        let ids = live.map(|(position, _)| InstanceId {
+            environment,
+            position: to_u32(position),
+        });
+        ids.filter_map(|id| self.instance_now(id)).collect()
+    }
+
     /// When environments can launch nothing, as the scenario gives it.
     pub fn droughts(&self) -> Vec<(Time, Time)> {
         let all = self.environments.iter().flat_map(|place| &place.droughts);
@@ -214,6 +275,8 @@ impl World<'_> {
             entity: instance.entity,
             active: instance.stage == Stage::Active,
             offer: instance.offer,
+            zone: instance.zone,
+            running: instance.billed_from,
             registered: instance.registered,
             total: place.resources(instance),
             free: instance.seen_free,

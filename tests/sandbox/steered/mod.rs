@@ -215,6 +215,7 @@ impl Steered {
 
     /// Requests to AWS that were not answered with a yes, and whatever the latest daemon has warned of. Two things are as they
     /// should be: a guard is made after it could not be moved, and an update comes too late where AWS Batch has scaled meanwhile.
+    /// That EC2 refused launches is what some of these accounts are about.
     pub(crate) fn trouble(&self) -> Vec<String> {
         let metrics = self.metrics();
         let requests = metrics
@@ -224,19 +225,14 @@ impl Steered {
             "code=\"2",
             "code=\"404\",operation=\"UpdateSchedule\"",
             "code=\"400\",operation=\"UpdateComputeEnvironment\"",
-            // The hourly check asks for them; the simulated account has no such thing.
-            "service=\"IAM\"",
-            "service=\"EventBridge\"",
-            "operation=\"DescribeSubnets\"",
-            "operation=\"DescribeInstanceTypeOfferings\"",
-            "code=\"400\",operation=\"GetServiceQuota\"",
-            "code=\"400\",operation=\"GetAWSDefaultServiceQuota\"",
         ];
         let refused = requests.filter(|line| !known.iter().any(|known| line.contains(known)));
         let log = self.log();
         let warnings = log.lines().filter(|line| {
             let loud = line.contains("\"level\":\"WARN\"") || line.contains("\"level\":\"ERROR\"");
-            loud && !line.contains("\"outcome\":\"Raced\"") && !line.contains("Another hand changed minvCpus")
+            loud && !line.contains("\"outcome\":\"Raced\"")
+                && !line.contains("Another hand changed minvCpus")
+                && !line.contains("EC2 refused a launch")
         });
         refused.chain(warnings).map(str::to_owned).collect()
     }

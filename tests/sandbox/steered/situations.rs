@@ -97,6 +97,39 @@ fn no_more_is_asked_for_than_a_service_quota_has_left() {
     assert_eq!(steered.trouble(), [""; 0]);
 }
 
+/// AWS Batch itself gives no reason.
+#[test]
+fn launches_that_ec2_refuses_are_counted_and_told_by_what_was_short() {
+    let quota = |code: &str| format!("[[account.quotas]]\ncode = \"{code}\"\nlimit_vcpus = 16\n");
+    let of_spot = format!("{SPOT}{}", quota("L-34B43A08"));
+    let on_demand = format!("{ON_DEMAND}{}", quota("L-1216C47A"));
+    for (scenario, drought, reason, code) in [
+        (on_demand.as_str(), None, "vcpu_limit", "VcpuLimitExceeded"),
+        (of_spot.as_str(), None, "spot_limit", "MaxSpotInstanceCountExceeded"),
+        (SPOT, Some("spot"), "capacity", "UnfulfillableCapacity"),
+        (ON_DEMAND, Some("on-demand"), "capacity", "InsufficientInstanceCapacity"),
+    ] {
+        let steered = begin(&Case::new(scenario, KEEPS, Work::default().burst(12, 0, 300)));
+        if let Some(environment) = drought {
+            steered.post("drought", &json!({"environment": environment, "seconds": 1200}));
+        }
+        steered.until(code, |_| {
+            steered
+                .log()
+                .lines()
+                .any(|line| line.contains("EC2 refused a launch") && line.contains(code))
+        });
+        let metrics = steered.metrics();
+        let counted = metrics.lines().any(|line| {
+            line.starts_with("autotune_environment_refused_launches_total{")
+                && line.contains(&format!("reason=\"{reason}\""))
+                && !line.ends_with(" 0")
+        });
+        assert!(counted, "{reason}: {metrics}");
+        assert_eq!(steered.trouble(), [""; 0]);
+    }
+}
+
 #[test]
 fn an_environment_that_is_updating_is_left_alone_until_it_is_not() {
     let scenario = format!("{ON_DEMAND}[model_overrides]\nupdating = '240s'\nscales_while_updating = false\n");
