@@ -194,22 +194,16 @@ fn resources_of(environment: &Environment<'_>, resources: &ComputeResources, rep
                 .with("allocationStrategy", strategy),
         );
     }
-    if !environment.unknown_types.is_empty() {
+    if let Some(why) = environment.unknown() {
         // A smaller type may be among those that are not known.
-        report.unread(
-            &[&MAX_SMALL],
-            name,
-            format!("the size of {} is not known", environment.unknown_types.join(", ")),
-        );
+        report.unread(&[&MAX_SMALL], name, why);
     } else if let Some(smallest) = environment
         .smallest()
-        .filter(|one| one.nominal.vcpus.get() > resources.max_vcpus)
+        .filter(|one| one.nominal.vcpus.get() > environment.max)
     {
-        let message = format!(
-            "maxvCpus is {}, {} has {}",
-            resources.max_vcpus, smallest.name, smallest.nominal.vcpus
-        );
-        let finding = Finding::of(&MAX_SMALL, name, message).with("maxvCpus", resources.max_vcpus);
+        let (max, vcpus) = (environment.max, smallest.nominal.vcpus);
+        let message = format!("maxvCpus is {max}, {} has {vcpus}", smallest.name);
+        let finding = Finding::of(&MAX_SMALL, name, message).with("maxvCpus", max);
         report.add(finding.with("smallest type", &smallest.name));
     }
     if environment.purchase == Purchase::Spot && environment.types.len() == 1 && environment.unknown_types.is_empty() {
@@ -432,16 +426,12 @@ fn fits(view: &View<'_>, queues: &[JobQueue], report: &mut Report) {
         Ok(definitions) => definitions,
         Err(why) => return report.unread(&[&NO_FIT], "job definitions", why),
     };
-    if let Some((environment, _)) = view
-        .on_ecs()
-        .find(|(environment, _)| !environment.unknown_types.is_empty())
-    {
-        let unknown = environment.unknown_types.join(", ");
-        return report.unread(
-            &[&NO_FIT],
-            environment.name(),
-            format!("the size of {unknown} is not known"),
-        );
+    if let Some(why) = view.survey.cut.get("job_definitions") {
+        report.unread(&[&NO_FIT], "job definitions", why);
+    }
+    let unknown = view.on_ecs().find_map(|(one, _)| Some((one.name(), one.unknown()?)));
+    if let Some((name, why)) = unknown {
+        return report.unread(&[&NO_FIT], name, why);
     }
     if !view.on_ecs().any(|(environment, _)| !environment.types.is_empty()) {
         return;

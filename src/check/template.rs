@@ -324,6 +324,9 @@ fn images(view: &View<'_>, environment: &Environment<'_>, resources: &ComputeRes
     if environment.platform == crate::account::Platform::Eks {
         return;
     }
+    if let Some(why) = environment.unknown() {
+        report.unread(&[&IMDSV1, &CONTRADICTS, &PAST_END], name, why);
+    }
     for start in starts(view, environment, resources).into_iter().flatten() {
         generation(view, name, &start, report);
         architecture(name, &start, report);

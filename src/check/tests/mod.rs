@@ -3,6 +3,7 @@
 mod base;
 mod cases;
 mod fixes;
+mod steered;
 mod unread;
 
 use std::collections::BTreeSet;
