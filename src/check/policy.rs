@@ -28,7 +28,7 @@ rules! {
         fix: "Use one value in both places, or leave `min_vcpus` out: the base is then what the operator set.",
         sources: [README, batch_guide!("scaling-updates")],
     }
-    NOT_STEERABLE = "AT703" "cannot-be-steered" Warning {
+    NOT_STEERABLE = "AT703" "cannot-be-steered" Info {
         finds: "The policy covers a queue whose environment is on Fargate, ECS Managed Instances, or UNMANAGED.",
         why: "They have no minvCpus that could be raised: autotune watches them and changes nothing.",
         fix: "Fargate: nothing to do. Managed Instances: set scaleInAfter. Else move the queue to an EC2 or Spot environment.",
@@ -62,7 +62,7 @@ rules! {
         sources: [README, "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html"],
     }
     NO_PERMISSION = "AT708" "permission-missing" Error {
-        finds: "A call that autotune needs and may not make, probed without side effects.",
+        finds: "A call that autotune needs and may not make, probed without side effects. A warning where it can do without.",
         why: "What is denied is neither read nor written: at best autotune is blind there, at worst it cannot take a raise back.",
         fix: "Allow the action in the policy of autotune's role; deploy/cloudformation/account.yaml has all of them.",
         sources: ["https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbatch.html"],
@@ -196,6 +196,13 @@ fn tags(view: &View<'_>, report: &mut Report) {
     }
 }
 
+/// Without these autotune does nothing; without others it knows less.
+const NEEDED: [&str; 3] = [
+    "batch:DescribeComputeEnvironments",
+    "batch:DescribeJobQueues",
+    "batch:ListJobs",
+];
+
 /// Whether the policy covers a job queue, by ARN.
 fn follows(view: &View<'_>, arn: &str) -> bool {
     let Some(Ok(setup)) = &view.setup else { return false };
@@ -217,6 +224,12 @@ fn permissions(view: &View<'_>, report: &mut Report) {
                         let message = format!("{} is denied: {}", permission.action, permission.needed_for);
                         let finding =
                             Finding::of(&NO_PERMISSION, &permission.action, message).with("action", &permission.action);
+                        let severity = if NEEDED.contains(&permission.action.as_str()) {
+                            Severity::Error
+                        } else {
+                            Severity::Warning
+                        };
+                        let finding = finding.rated(severity);
                         report.add(
                             finding
                                 .with("resource", &permission.resource)

@@ -53,7 +53,7 @@ rules! {
         fix: "aws iam attach-role-policy --role-name ROLE --policy-arn arn:aws:iam::aws:policy/service-role/AmazonEC2SpotFleetTaggingRole",
         sources: [batch_guide!("spot_fleet_IAM_role"), batch_guide!("batch-troubleshooting")],
     }
-    OWN_SERVICE_ROLE = "AT306" "service-role-not-linked" Warning {
+    OWN_SERVICE_ROLE = "AT306" "service-role-not-linked" Info {
         finds: "The service role is not AWSServiceRoleForBatch.",
         why: "Only the service-linked role allows infrastructure updates, and it gets new permissions by itself; others miss them, and \
               Batch then cannot tell why a queue is blocked.",
@@ -74,8 +74,8 @@ rules! {
         sources: [batch_guide!("job_stuck_in_runnable"), "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/vpc-endpoints.html"],
     }
     FEW_ADDRESSES = "AT309" "few-free-addresses" Warning {
-        finds: "The subnets have fewer free addresses than instances at maxvCpus: an error if even the largest type needs more, a warning \
-                if the smallest does.",
+        finds: "The subnets have fewer free addresses than instances at maxvCpus: a warning if even the largest type needs more, worth \
+                knowing if the smallest does.",
         why: "Launches fail for lack of addresses, and AWS Batch gives no reason.",
         fix: "Add subnets, or allow only larger types.",
         sources: [batch_guide!("job_stuck_in_runnable"), batch_guide!("best-practices")],
@@ -328,9 +328,9 @@ fn subnets(view: &View<'_>, environment: &Environment<'_>, resources: &ComputeRe
         return;
     }
     let severity = if free < least {
-        Severity::Error
-    } else {
         Severity::Warning
+    } else {
+        Severity::Info
     };
     let message = format!("{free} free addresses for {least} to {most} more instances up to maxvCpus");
     let finding = Finding::of(&FEW_ADDRESSES, name, message)

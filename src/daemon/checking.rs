@@ -159,3 +159,23 @@ fn checked(report: &Report, at: Time) -> Checked {
         could_not_check: report.could_not_check.len(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_process_knows_goes_before_what_guards_tell() {
+        let base = |name: &str, min_vcpus, max_vcpus| Base {
+            compute_environment: name.to_owned(),
+            min_vcpus,
+            max_vcpus,
+        };
+        // A guard may be older than the operator's last change, or of a predecessor.
+        let guards = Known::Known(vec![base("spot", 0, None), base("other", 4, Some(64))]);
+        let own = [base("spot", 8, Some(32))];
+        let expected = vec![base("spot", 8, Some(32)), base("other", 4, Some(64))];
+        assert_eq!(known_bases(&guards, &own), expected);
+        assert_eq!(known_bases(&Known::unread("AccessDenied"), &own), own);
+    }
+}

@@ -142,7 +142,8 @@ impl Aws {
 
     async fn update_schedules(&self) -> Read<Written> {
         let ours = self.settings.guard.as_ref().map(|guard| guard.group.as_str());
-        let (names, mut cut) = self.list_update_schedules().await?;
+        let (names, unlisted) = self.list_update_schedules().await?;
+        let mut cut = unlisted.clone();
         let (mut found, mut bases) = (Vec::new(), Vec::new());
         for (name, group) in names {
             // Where the settings name no guard, what is named like one is the daemon's.
@@ -180,8 +181,8 @@ impl Aws {
         }
         let bases = if ours.is_none() && bases.is_empty() {
             Known::unread("the settings name no guard, and no other tells")
-        } else if let Some(cut) = &cut {
-            Known::unread(cut)
+        } else if let Some(unlisted) = unlisted {
+            Known::unread(unlisted)
         } else {
             Known::Known(bases)
         };

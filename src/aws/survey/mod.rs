@@ -8,6 +8,8 @@ mod batch;
 mod identities;
 mod places;
 mod templates;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
