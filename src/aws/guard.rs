@@ -10,6 +10,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 
+use crate::account::survey::Base;
 use crate::aws::errors::{code, failed, unread};
 use crate::aws::{Aws, GuardSettings};
 use crate::daemon::cloud::{NamedGuard, Read, Unread};
@@ -17,7 +18,7 @@ use crate::observation::GapReason;
 use crate::units::{Span, Time, Vcpus};
 
 /// What every schedule of ours begins with.
-const PREFIX: &str = "autotune-";
+pub(super) const PREFIX: &str = "autotune-";
 /// Longest name of a schedule.
 const NAME_MOST: usize = 64;
 /// An update may be refused while another is under way: try until it is not.
@@ -161,6 +162,16 @@ where
         unread.message.push_str(", and `iam:PassRole` for the guard's role");
     }
     unread
+}
+
+/// What a schedule puts back, by its input; `None`: it is no guard's.
+pub(super) fn restored(input: &str) -> Option<Base> {
+    let input: Input = serde_json::from_str(input).ok()?;
+    Some(Base {
+        compute_environment: input.compute_environment,
+        min_vcpus: input.compute_resources.min_vcpus,
+        max_vcpus: input.compute_resources.max_vcpus,
+    })
 }
 
 fn named(input: Input, fires: Time) -> NamedGuard {

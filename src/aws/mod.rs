@@ -45,8 +45,8 @@ use crate::account::Topology;
 use crate::account::survey::Survey;
 use crate::clock::Clock;
 use crate::daemon::cloud::{
-    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged,
-    Unread,
+    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, Principal, QueueRead, Read,
+    Tagged, Unread,
 };
 use crate::jobs::{JobSize, JobStatus};
 use crate::observation::{GapReason, InstancesNow, QuotaNow, SqsNow};
@@ -320,8 +320,8 @@ impl Cloud for Aws {
         self.set_tag(subject, key, value).await
     }
 
-    async fn survey(&self, sqs_queues: &[String]) -> Read<Survey> {
-        Box::pin(self.read_survey(sqs_queues)).await
+    async fn survey(&self, sqs_queues: &[String], principal: Principal) -> Read<Survey> {
+        Box::pin(self.read_survey(sqs_queues, principal)).await
     }
 
     async fn hints(&self) -> Read<Vec<Hint>> {

@@ -24,6 +24,8 @@ pub(super) struct Asked {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) body: Value,
+    /// The body of a service that does not speak JSON.
+    pub(super) text: String,
 }
 
 /// What to answer.
@@ -32,6 +34,8 @@ pub(super) enum Reply {
     File(&'static str),
     /// A body as it is, for the services that speak XML.
     Text(&'static str),
+    /// The same, put together.
+    Made(String),
     /// An error: HTTP status, code, message.
     Error(u16, &'static str, &'static str),
     /// The connection breaks.
@@ -44,16 +48,33 @@ type Encoded = Option<(u16, String, Vec<u8>)>;
 #[derive(Clone, Debug)]
 pub(super) struct Replay {
     replies: Arc<Mutex<VecDeque<Encoded>>>,
+    /// Instead of replies in their order.
+    answer: Option<fn(&Asked) -> Reply>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Replay {
     /// An account with a guard and an events queue that answers so.
     pub(super) fn account(replies: &[Reply]) -> (Aws, Self) {
-        let replay = Self {
+        Self {
             replies: Arc::new(Mutex::new(replies.iter().map(encode).collect())),
+            answer: None,
             asked: Arc::default(),
-        };
+        }
+        .connect()
+    }
+
+    /// The same, with answers that depend on what is asked.
+    pub(super) fn answering(answer: fn(&Asked) -> Reply) -> (Aws, Self) {
+        Self {
+            replies: Arc::default(),
+            answer: Some(answer),
+            asked: Arc::default(),
+        }
+        .connect()
+    }
+
+    fn connect(self) -> (Aws, Self) {
         let keys = Credentials::builder()
             .access_key_id("AKIDTEST")
             .secret_access_key("secret")
@@ -63,7 +84,7 @@ impl Replay {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-central-1"))
             .credentials_provider(SharedCredentialsProvider::new(keys))
-            .http_client(replay.clone())
+            .http_client(self.clone())
             // As always, but without the pauses.
             .retry_config(retries().with_initial_backoff(Duration::from_nanos(1)))
             .build();
@@ -76,7 +97,7 @@ impl Replay {
             leadership_table: Some("autotune".to_owned()),
             ..AwsSettings::default()
         };
-        (Aws::new(&sdk, &settings).unwrap(), replay)
+        (Aws::new(&sdk, &settings).unwrap(), self)
     }
 
     pub(super) fn asked(&self) -> Vec<Asked> {
@@ -99,6 +120,7 @@ fn encode(reply: &Reply) -> Encoded {
             Some((200, String::new(), bytes))
         }
         Reply::Text(text) => Some((200, String::new(), text.as_bytes().to_vec())),
+        Reply::Made(text) => Some((200, String::new(), text.as_bytes().to_vec())),
         Reply::Error(status, code, message) => {
             let body = serde_json::json!({"__type": code, "message": message});
             Some((*status, (*code).to_owned(), body.to_string().into_bytes()))
@@ -160,10 +182,16 @@ impl HttpConnector for Replay {
             method: request.method().to_owned(),
             path: target.unwrap_or(path).to_owned(),
             body: serde_json::from_slice(body).unwrap_or(Value::Null),
+            text: String::from_utf8_lossy(body).into_owned(),
+        };
+        let reply = match self.answer {
+            Some(answer) => encode(&answer(&asked)),
+            None => {
+                let next = self.replies.lock().unwrap().pop_front();
+                next.expect("more requests than replies")
+            }
         };
         self.asked.lock().unwrap().push(asked);
-        let reply = self.replies.lock().unwrap().pop_front();
-        let reply = reply.expect("more requests than replies");
         HttpConnectorFuture::ready(match reply {
             Some((status, code, body)) => {
                 let mut response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));

@@ -145,7 +145,7 @@ fn mappings(view: &View<'_>, key: &str, version: &LaunchTemplateVersion, by_hand
                     continue;
                 }
             };
-            disk::corrected(view, environment, resources, &start, &mut fixed);
+            disk::corrected(view, environment, &start, &mut fixed);
         }
     }
     (fixed != version.launch_template_data.block_device_mappings).then(|| {

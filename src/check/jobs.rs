@@ -36,6 +36,9 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
             return report.unread(&all, "job definitions", why);
         }
     };
+    if let Some(why) = view.survey.cut.get("job_definitions") {
+        report.unread(RULES, "job definitions", why);
+    }
     timeouts(definitions, report);
     let mut told: Vec<(&str, &'static str)> = Vec::new();
     for (environment, _) in view.on_ecs() {
@@ -48,6 +51,9 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
             );
             continue;
         };
+        if let Some(why) = environment.unknown() {
+            report.unread(&[&NOMINAL], environment.name(), why);
+        }
         for definition in theirs {
             let name = definition.job_definition_name.as_str();
             // Multi-node jobs never run on Spot.

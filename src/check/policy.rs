@@ -1,7 +1,7 @@
 //! AT7xx: the policy against the account.
 
 use super::Report;
-use super::rule::{Finding, Rule, Severity, batch_api, batch_guide, rules};
+use super::rule::{Finding, Rule, Severity, batch_api, batch_guide, rules, shell};
 use super::view::{Environment, View, order};
 use crate::account::Platform;
 use crate::account::survey::{Guard, JobQueue, Known, name_of, told};
@@ -21,13 +21,14 @@ rules! {
         sources: [README],
     }
     BASE_DIFFERS = "AT702" "base-differs" Warning {
-        finds: "minvCpus that is not the policy's `min_vcpus`. Below it: a warning; above it: worth knowing, since a lease of the daemon may hold it.",
+        finds: "The operator's own minvCpus is not the policy's `min_vcpus`. Below it: a warning; above it: worth knowing. What autotune itself holds \
+                does not count.",
         why: "autotune returns minvCpus to its base. Whoever set the other value in the console or a stack will see it change, and the \
               next deployment changes it back.",
         fix: "Use one value in both places, or leave `min_vcpus` out: the base is then what the operator set.",
         sources: [README, batch_guide!("scaling-updates")],
     }
-    NOT_STEERABLE = "AT703" "cannot-be-steered" Warning {
+    NOT_STEERABLE = "AT703" "cannot-be-steered" Info {
         finds: "The policy covers a queue whose environment is on Fargate, ECS Managed Instances, or UNMANAGED.",
         why: "They have no minvCpus that could be raised: autotune watches them and changes nothing.",
         fix: "Fargate: nothing to do. Managed Instances: set scaleInAfter. Else move the queue to an EC2 or Spot environment.",
@@ -61,7 +62,7 @@ rules! {
         sources: [README, "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html"],
     }
     NO_PERMISSION = "AT708" "permission-missing" Error {
-        finds: "A call that autotune needs and may not make, probed without side effects.",
+        finds: "A call that autotune needs and may not make, probed without side effects. A warning where it can do without.",
         why: "What is denied is neither read nor written: at best autotune is blind there, at worst it cannot take a raise back.",
         fix: "Allow the action in the policy of autotune's role; deploy/cloudformation/account.yaml has all of them.",
         sources: ["https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbatch.html"],
@@ -87,6 +88,12 @@ rules! {
         fix: "Correct the policy at the place that is named.",
         sources: [README],
     }
+    NO_TAG = "AT712" "tag-missing" Info {
+        finds: "An environment that the policy covers and that lacks the tag of the settings (`tag`).",
+        why: "Nothing is written without both keys, the policy and the tag: autotune watches it and changes nothing.",
+        fix: "aws batch tag-resource --resource-arn ARN --tags KEY=VALUE, if it is to be steered.",
+        sources: [README, batch_api!("TagResource")],
+    }
 }
 
 pub(super) fn check(view: &View<'_>, report: &mut Report) {
@@ -106,10 +113,13 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
                 &MAY_WRITE_MORE,
                 &IN_A_STACK,
                 &CONTRADICTION,
+                &NO_TAG,
             ];
             report.unread(&rules, "job queues", why);
         }
     }
+    doubts(view, report);
+    tags(view, report);
     if let Some(Err(problems)) = &view.setup {
         for problem in problems {
             let subject = if problem.key.is_empty() {
@@ -146,8 +156,9 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
         let all: [&'static Rule; 5] = [&BASE_DIFFERS, &TWO_WRITERS, &NO_GUARD, &MAY_WRITE_MORE, &IN_A_STACK];
         report.unread(&all, "policy", "it does not hold together");
     }
+    let cut = view.survey.cut.get("schedules").map(String::as_str);
     for (why, what) in [
-        (view.survey.schedules.read().err(), "schedules"),
+        (view.survey.schedules.read().err().or(cut), "schedules"),
         (view.survey.writers.read().err(), "other writers"),
     ] {
         if let Some(why) = why {
@@ -158,6 +169,39 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
     events(view, report);
     messages(view, policy, report);
 }
+
+/// AT711: what may come of levels that autotune has changed.
+fn doubts(view: &View<'_>, report: &mut Report) {
+    let why = view.survey.bases.read().err().unwrap_or_default();
+    for problem in &view.doubted {
+        let (key, found) = (&problem.key, &problem.found);
+        let why = format!("found {found}, which may be what autotune has changed: {why}");
+        report.unread(&[&CONTRADICTION], key, why);
+    }
+}
+
+/// AT712.
+fn tags(view: &View<'_>, report: &mut Report) {
+    let Some(tag) = &view.survey.tag else { return };
+    for name in &view.untagged {
+        let Some(environment) = view.environment(name) else {
+            continue;
+        };
+        let arn = &environment.detail.compute_environment_arn;
+        let (key, value) = (&tag.key, &tag.value);
+        let message = format!("it lacks the tag {key}={value}, so it is watched only");
+        let finding = Finding::of(&NO_TAG, *name, message).with("tag", format!("{key}={value}"));
+        let fix = NO_TAG.fix.replace("ARN", &shell(arn));
+        report.add(finding.fix(fix.replace("KEY=VALUE", &shell(&format!("{key}={value}")))));
+    }
+}
+
+/// Without these autotune does nothing; without others it knows less.
+const NEEDED: [&str; 3] = [
+    "batch:DescribeComputeEnvironments",
+    "batch:DescribeJobQueues",
+    "batch:ListJobs",
+];
 
 /// Whether the policy covers a job queue, by ARN.
 fn follows(view: &View<'_>, arn: &str) -> bool {
@@ -180,6 +224,12 @@ fn permissions(view: &View<'_>, report: &mut Report) {
                         let message = format!("{} is denied: {}", permission.action, permission.needed_for);
                         let finding =
                             Finding::of(&NO_PERMISSION, &permission.action, message).with("action", &permission.action);
+                        let severity = if NEEDED.contains(&permission.action.as_str()) {
+                            Severity::Error
+                        } else {
+                            Severity::Warning
+                        };
+                        let finding = finding.rated(severity);
                         report.add(
                             finding
                                 .with("resource", &permission.resource)
@@ -296,8 +346,11 @@ fn steered(view: &View<'_>, environment: &Environment<'_>, report: &mut Report) 
     let base = setup
         .and_then(|setup| setup.environments.iter().find(|one| one.name == name))
         .map(|one| one.base.get());
-    let min = view.resources(environment).min_vcpus;
-    if let Some(base) = base.filter(|base| *base != min) {
+    let min = environment.min;
+    if let (Some(base), Err(why)) = (base.filter(|base| *base < min), view.survey.bases.read()) {
+        let why = format!("minvCpus is {min}, the policy's base is {base}; autotune may hold it: {why}");
+        report.unread(&[&BASE_DIFFERS], name, why);
+    } else if let Some(base) = base.filter(|base| *base != min) {
         let severity = if min < base { Severity::Warning } else { Severity::Info };
         let finding = Finding::of(
             &BASE_DIFFERS,

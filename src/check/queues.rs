@@ -12,13 +12,13 @@ use crate::units::Span;
 
 rules! {
     INVALID = "AT401" "environment-invalid" Error {
-        finds: "A compute environment with status INVALID.",
+        finds: "A compute environment with status INVALID. A warning if it is DISABLED or no job queue uses it.",
         why: "It scales neither up nor down, and its queues pass it over. AWS Batch says why in statusReason, once.",
         fix: "Repair what statusReason names with an update of the environment.",
         sources: [batch_guide!("invalid_compute_environment")],
     }
     DISABLED = "AT402" "environment-disabled" Warning {
-        finds: "A DISABLED compute environment that a job queue uses.",
+        finds: "A DISABLED compute environment that a job queue uses. Worth knowing only if each such queue has another that is enabled.",
         why: "Nothing is placed there. If it is the only one, jobs stay RUNNABLE.",
         fix: "Enable it, or take it out of the queue.",
         sources: [batch_api!("ComputeEnvironmentDetail"), batch_guide!("compute_environments")],
@@ -93,8 +93,8 @@ rules! {
         fix: "Raise maxvCpus, or allow a smaller type.",
         sources: [batch_api!("ComputeResource"), "https://github.com/aws/aws-parallelcluster/issues/929"],
     }
-    QUEUE_OFF = "AT414" "queue-disabled-or-invalid" Warning {
-        finds: "A job queue that is DISABLED or not VALID.",
+    QUEUE_OFF = "AT414" "queue-disabled-or-invalid" Error {
+        finds: "A job queue that is INVALID, or (worth knowing) DISABLED.",
         why: "DISABLED takes no new jobs; INVALID places none.",
         fix: "Enable it, or repair what statusReason names.",
         sources: [batch_api!("JobQueueDetail")],
@@ -144,8 +144,18 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
 /// AT401 to AT403.
 fn states(view: &View<'_>, environment: &Environment<'_>, report: &mut Report) {
     let (name, detail) = (environment.name(), environment.detail);
+    let queues = view.survey.job_queues.read();
+    let users: Vec<&JobQueue> = (queues.into_iter().flatten())
+        .filter(|queue| order(queue).contains(&name))
+        .collect();
     if detail.status == "INVALID" {
         let finding = Finding::of(&INVALID, name, "AWS Batch cannot use it");
+        let in_use = environment.is_enabled() && (queues.is_err() || !users.is_empty());
+        let finding = if in_use {
+            finding
+        } else {
+            finding.rated(Severity::Warning)
+        };
         report.add(
             finding
                 .with("status", "INVALID")
@@ -155,13 +165,16 @@ fn states(view: &View<'_>, environment: &Environment<'_>, report: &mut Report) {
     if environment.is_enabled() {
         return;
     }
-    let queues = view.survey.job_queues.read().unwrap_or(&NO_QUEUES);
-    let users: Vec<&str> = (queues.iter().filter(|queue| order(queue).contains(&name)))
-        .map(|queue| queue.job_queue_name.as_str())
-        .collect();
     if !users.is_empty() {
+        let names: Vec<&str> = users.iter().map(|queue| queue.job_queue_name.as_str()).collect();
+        let has_other = |queue: &&JobQueue| view.environments_of(queue).iter().any(|other| other.is_enabled());
         let finding = Finding::of(&DISABLED, name, "it is DISABLED, and in use");
-        report.add(finding.with("state", "DISABLED").with("job queues", users.join(", ")));
+        let finding = if users.iter().all(has_other) {
+            finding.rated(Severity::Info)
+        } else {
+            finding
+        };
+        report.add(finding.with("state", "DISABLED").with("job queues", names.join(", ")));
     }
     let min = view.resources(environment).min_vcpus;
     if min > 0 {
@@ -174,8 +187,6 @@ fn states(view: &View<'_>, environment: &Environment<'_>, report: &mut Report) {
         report.add(finding.with("state", "DISABLED").with("minvCpus", min).fix(fix));
     }
 }
-
-static NO_QUEUES: Vec<JobQueue> = Vec::new();
 
 /// AT408, AT409, AT413, AT415.
 fn resources_of(environment: &Environment<'_>, resources: &ComputeResources, report: &mut Report) {
@@ -194,22 +205,16 @@ fn resources_of(environment: &Environment<'_>, resources: &ComputeResources, rep
                 .with("allocationStrategy", strategy),
         );
     }
-    if !environment.unknown_types.is_empty() {
+    if let Some(why) = environment.unknown() {
         // A smaller type may be among those that are not known.
-        report.unread(
-            &[&MAX_SMALL],
-            name,
-            format!("the size of {} is not known", environment.unknown_types.join(", ")),
-        );
+        report.unread(&[&MAX_SMALL], name, why);
     } else if let Some(smallest) = environment
         .smallest()
-        .filter(|one| one.nominal.vcpus.get() > resources.max_vcpus)
+        .filter(|one| one.nominal.vcpus.get() > environment.max)
     {
-        let message = format!(
-            "maxvCpus is {}, {} has {}",
-            resources.max_vcpus, smallest.name, smallest.nominal.vcpus
-        );
-        let finding = Finding::of(&MAX_SMALL, name, message).with("maxvCpus", resources.max_vcpus);
+        let (max, vcpus) = (environment.max, smallest.nominal.vcpus);
+        let message = format!("maxvCpus is {max}, {} has {vcpus}", smallest.name);
+        let finding = Finding::of(&MAX_SMALL, name, message).with("maxvCpus", max);
         report.add(finding.with("smallest type", &smallest.name));
     }
     if environment.purchase == Purchase::Spot && environment.types.len() == 1 && environment.unknown_types.is_empty() {
@@ -296,6 +301,11 @@ fn of_queue(view: &View<'_>, queue: &JobQueue, report: &mut Report) {
     let name = queue.job_queue_name.as_str();
     if queue.state == "DISABLED" || queue.status == "INVALID" {
         let finding = Finding::of(&QUEUE_OFF, name, format!("it is {} and {}", queue.state, queue.status));
+        let finding = if queue.status == "INVALID" {
+            finding
+        } else {
+            finding.rated(Severity::Info)
+        };
         report.add(
             finding
                 .with("state", &queue.state)
@@ -432,16 +442,12 @@ fn fits(view: &View<'_>, queues: &[JobQueue], report: &mut Report) {
         Ok(definitions) => definitions,
         Err(why) => return report.unread(&[&NO_FIT], "job definitions", why),
     };
-    if let Some((environment, _)) = view
-        .on_ecs()
-        .find(|(environment, _)| !environment.unknown_types.is_empty())
-    {
-        let unknown = environment.unknown_types.join(", ");
-        return report.unread(
-            &[&NO_FIT],
-            environment.name(),
-            format!("the size of {unknown} is not known"),
-        );
+    if let Some(why) = view.survey.cut.get("job_definitions") {
+        report.unread(&[&NO_FIT], "job definitions", why);
+    }
+    let unknown = view.on_ecs().find_map(|(one, _)| Some((one.name(), one.unknown()?)));
+    if let Some((name, why)) = unknown {
+        return report.unread(&[&NO_FIT], name, why);
     }
     if !view.on_ecs().any(|(environment, _)| !environment.types.is_empty()) {
         return;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Report;
-use super::rule::{Finding, batch_guide, ec2_guide, rules};
+use super::rule::{Finding, Severity, batch_guide, ec2_guide, rules};
 use super::view::{Environment, View};
 use crate::account::survey::told;
 use crate::catalog::{InstanceType, Purchase, quota_code};
@@ -14,7 +14,8 @@ const MOSTLY_USED_PERCENT: i64 = 80;
 rules! {
     ABOVE = "AT601" "max-above-quota" Error {
         finds: "The environments that share a service quota may together grow beyond it: the sum of maxvCpus and one largest instance each \
-                (AWS Batch may exceed maxvCpus by one) is above the limit.",
+                (AWS Batch may exceed maxvCpus by one) is above the limit. Worth knowing only where the policy keeps all of them within it \
+                (`limits = \"enforce\"`).",
         why: "Launches beyond the quota fail, AWS Batch gives no reason, keeps trying, and does not move on to the next environment. Jobs stay \
               RUNNABLE while everything looks healthy.",
         fix: "Ask for a higher quota, lower maxvCpus, or let the policy keep within it (`limits = \"enforce\"`).",
@@ -42,7 +43,7 @@ rules! {
 }
 
 /// A service quota and what there is to compare with it, in vCPUs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Default, Clone, Debug, PartialEq, Eq)]
 pub struct QuotaLine {
     /// For example `L-34B43A08`.
     pub code: String,
@@ -56,6 +57,8 @@ pub struct QuotaLine {
     pub max: i64,
     /// The sum of the largest allowed instance of each of them: what AWS Batch may exceed max by.
     pub largest: i64,
+    /// Whether all of these environments are kept within it (`limits = "enforce"`).
+    pub enforced: bool,
 }
 
 /// AT601 and AT602 of one quota.
@@ -82,7 +85,13 @@ pub fn quota_findings(line: &QuotaLine) -> Vec<Finding> {
             "{}; or lower maxvCpus; or `limits = \"enforce\"` in the policy",
             ask(&line.code)
         );
-        findings.push(evidence(Finding::of(&ABOVE, &line.code, message)).fix(also));
+        let finding = evidence(Finding::of(&ABOVE, &line.code, message));
+        findings.push(if line.enforced {
+            let held = "Nothing: the policy keeps them within it (`limits = \"enforce\"`); or ask for more";
+            finding.rated(Severity::Info).fix(held)
+        } else {
+            finding.fix(also)
+        });
     }
     if let Some(used) = line.used
         && used.saturating_mul(100) >= line.limit.saturating_mul(MOSTLY_USED_PERCENT)
@@ -111,8 +120,11 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
             report.unread(&[&MOSTLY_USED], &line.code, "how much of it is used is not known");
         }
     }
-    for (environment, resources) in view.with_instances() {
-        let codes = codes_of(environment, resources.max_vcpus);
+    for (environment, _) in view.with_instances() {
+        if let Some(why) = environment.unknown() {
+            report.unread(&[&SPANS], environment.name(), why);
+        }
+        let codes = codes_of(environment);
         if codes.len() > 1 {
             let finding = Finding::of(
                 &SPANS,
@@ -127,9 +139,9 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
 
 /// Codes of an environment's types, each with the vCPUs of its largest and its smallest type. Types larger than maxvCpus are never
 /// launched, unless there are no others.
-fn codes_of(environment: &Environment<'_>, max_vcpus: i64) -> BTreeMap<&'static str, (i64, i64)> {
+fn codes_of(environment: &Environment<'_>) -> BTreeMap<&'static str, (i64, i64)> {
     let mut codes: BTreeMap<&'static str, (i64, i64)> = BTreeMap::new();
-    let fits = |one: &&InstanceType| one.nominal.vcpus.get() <= max_vcpus;
+    let fits = |one: &&InstanceType| one.nominal.vcpus.get() <= environment.max;
     let any_fits = environment.types.iter().any(|one| fits(&one));
     for one in environment.types.iter().filter(|one| fits(one) || !any_fits) {
         if let Some(code) = quota_code(&one.name, environment.purchase) {
@@ -144,7 +156,7 @@ fn codes_of(environment: &Environment<'_>, max_vcpus: i64) -> BTreeMap<&'static 
 
 /// One line for each quota that environments count against. An environment whose types span quotas may fill each of them.
 fn lines(view: &View<'_>, report: &mut Report) -> Vec<QuotaLine> {
-    let mut sums: BTreeMap<&'static str, (i64, i64, i64)> = BTreeMap::new();
+    let mut sums: BTreeMap<&'static str, QuotaLine> = BTreeMap::new();
     for (environment, resources) in view
         .with_instances()
         .filter(|(environment, _)| environment.is_enabled())
@@ -152,11 +164,20 @@ fn lines(view: &View<'_>, report: &mut Report) -> Vec<QuotaLine> {
         // AWS Batch goes beyond maxvCpus by an instance, but for On-Demand with BEST_FIT (API reference, ComputeResource).
         let best_fit = matches!(resources.allocation_strategy.as_deref(), None | Some("" | "BEST_FIT"));
         let stays = best_fit && environment.purchase == Purchase::OnDemand;
-        for (code, (largest, _)) in codes_of(environment, resources.max_vcpus) {
-            let (max, over, desired) = sums.entry(code).or_default();
-            *max = max.saturating_add(resources.max_vcpus.max(0));
-            *over = over.saturating_add(if stays { 0 } else { largest });
-            *desired = desired.saturating_add(resources.desired_vcpus.max(0));
+        for (code, (largest, _)) in codes_of(environment) {
+            let sum = sums.entry(code).or_insert_with(|| QuotaLine {
+                code: code.to_owned(),
+                enforced: true,
+                ..QuotaLine::default()
+            });
+            sum.max = sum.max.saturating_add(environment.max.max(0));
+            sum.largest = sum.largest.saturating_add(if stays { 0 } else { largest });
+            let ours = sum.ours.unwrap_or_default();
+            sum.ours = Some(ours.saturating_add(resources.desired_vcpus.max(0)));
+            sum.enforced &= view.enforced(environment.name());
+        }
+        if let Some(why) = environment.unknown() {
+            report.unread(&[&ABOVE, &MOSTLY_USED], environment.name(), why);
         }
         if environment
             .types
@@ -171,15 +192,12 @@ fn lines(view: &View<'_>, report: &mut Report) -> Vec<QuotaLine> {
         }
     }
     let mut lines = Vec::new();
-    for (code, (max, largest, desired)) in sums {
+    for (code, sum) in sums {
         match told(&view.survey.quotas, code) {
             Ok(Some(quota)) => lines.push(QuotaLine {
-                code: code.to_owned(),
                 limit: quota.value,
                 used: quota.used.read().ok().copied(),
-                ours: Some(desired),
-                max,
-                largest,
+                ..sum
             }),
             Ok(None) => report.unread(&[&ABOVE, &MOSTLY_USED], code, "the account has no such quota"),
             Err(why) => report.unread(&[&ABOVE, &MOSTLY_USED], code, why),
@@ -206,7 +224,12 @@ fn fallbacks(view: &View<'_>, report: &mut Report) {
             .skip(spot)
             .filter(|environment| environment.purchase == Purchase::OnDemand && environment.is_enabled())
         {
-            let codes = codes_of(fallback, view.resources(fallback).max_vcpus);
+            if let Some(why) = fallback.unknown() {
+                // Its quota may have room.
+                report.unread(&[&NO_FALLBACK], fallback.name(), why);
+                continue;
+            }
+            let codes = codes_of(fallback);
             let mut lacking = Vec::new();
             for (code, (_, smallest)) in codes.clone() {
                 let (quota, used) = match told(&view.survey.quotas, code) {

@@ -53,7 +53,7 @@ rules! {
         fix: "aws iam attach-role-policy --role-name ROLE --policy-arn arn:aws:iam::aws:policy/service-role/AmazonEC2SpotFleetTaggingRole",
         sources: [batch_guide!("spot_fleet_IAM_role"), batch_guide!("batch-troubleshooting")],
     }
-    OWN_SERVICE_ROLE = "AT306" "service-role-not-linked" Warning {
+    OWN_SERVICE_ROLE = "AT306" "service-role-not-linked" Info {
         finds: "The service role is not AWSServiceRoleForBatch.",
         why: "Only the service-linked role allows infrastructure updates, and it gets new permissions by itself; others miss them, and \
               Batch then cannot tell why a queue is blocked.",
@@ -74,8 +74,8 @@ rules! {
         sources: [batch_guide!("job_stuck_in_runnable"), "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/vpc-endpoints.html"],
     }
     FEW_ADDRESSES = "AT309" "few-free-addresses" Warning {
-        finds: "The subnets have fewer free addresses than instances at maxvCpus: an error if even the largest type needs more, a warning \
-                if the smallest does.",
+        finds: "The subnets have fewer free addresses than instances at maxvCpus: a warning if even the largest type needs more, worth \
+                knowing if the smallest does.",
         why: "Launches fail for lack of addresses, and AWS Batch gives no reason.",
         fix: "Add subnets, or allow only larger types.",
         sources: [batch_guide!("job_stuck_in_runnable"), batch_guide!("best-practices")],
@@ -292,7 +292,8 @@ fn subnets(view: &View<'_>, environment: &Environment<'_>, resources: &ComputeRe
         match told(&view.survey.subnets, id) {
             Ok(Some(subnet)) => {
                 free = free.saturating_add(subnet.available_ip_address_count.max(0));
-                way_out(name, id, subnet, gets_public_address(view, resources), report);
+                let public = gets_public_address(view, resources);
+                way_out((name, &view.survey.account), id, subnet, public, report);
             }
             Ok(None) => {
                 report
@@ -307,14 +308,14 @@ fn subnets(view: &View<'_>, environment: &Environment<'_>, resources: &ComputeRe
     if !complete {
         return report.unread(&[&FEW_ADDRESSES], name, "not all of its subnets are known");
     }
+    if let Some(why) = environment.unknown() {
+        return report.unread(&[&FEW_ADDRESSES], name, why);
+    }
     let (Some(largest), Some(smallest)) = (environment.largest(), environment.smallest()) else {
         return;
     };
     // What runs has its addresses already.
-    let to_come = resources
-        .max_vcpus
-        .saturating_sub(resources.desired_vcpus.max(0))
-        .max(0);
+    let to_come = environment.max.saturating_sub(resources.desired_vcpus.max(0)).max(0);
     let at_max = |vcpus: i64| {
         let each = vcpus.max(1);
         to_come / each + i64::from(to_come % each > 0)
@@ -327,16 +328,16 @@ fn subnets(view: &View<'_>, environment: &Environment<'_>, resources: &ComputeRe
         return;
     }
     let severity = if free < least {
-        Severity::Error
-    } else {
         Severity::Warning
+    } else {
+        Severity::Info
     };
     let message = format!("{free} free addresses for {least} to {most} more instances up to maxvCpus");
     let finding = Finding::of(&FEW_ADDRESSES, name, message)
         .with("AvailableIpAddressCount", free)
         .rated(severity);
     let finding = finding
-        .with("maxvCpus", resources.max_vcpus)
+        .with("maxvCpus", environment.max)
         .with("desiredvCpus", resources.desired_vcpus)
         .with("largest type", &largest.name)
         .with("smallest type", &smallest.name);
@@ -354,7 +355,7 @@ fn gets_public_address(view: &View<'_>, resources: &ComputeResources) -> bool {
 }
 
 /// AT308.
-fn way_out(name: &str, id: &str, subnet: &Subnet, public: bool, report: &mut Report) {
+fn way_out((name, account): (&str, &str), id: &str, subnet: &Subnet, public: bool, report: &mut Report) {
     let route = match &subnet.route {
         Known::Known(route) => route,
         Known::Unread { why } => return report.unread(&[&NO_WAY_OUT], name, format!("route of {id}: {why}")),
@@ -381,6 +382,11 @@ fn way_out(name: &str, id: &str, subnet: &Subnet, public: bool, report: &mut Rep
         .all(|wanted| endpoints.iter().any(|there| there == wanted))
     {
         return;
+    }
+    let owner = subnet.owner_id.as_str();
+    if !owner.is_empty() && !account.is_empty() && owner != account {
+        let why = format!("{id} belongs to account {owner}, whose endpoints are not visible");
+        return report.unread(&[&NO_WAY_OUT], name, why);
     }
     let finding = Finding::of(&NO_WAY_OUT, name, format!("instances in {id} reach nothing"));
     let finding = finding

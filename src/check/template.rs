@@ -50,19 +50,19 @@ rules! {
         fix: "Remove the parameter from the template; set it in the compute environment.",
         sources: [batch_guide!("launch-templates")],
     }
-    OVERLAP = "AT206" "overrides-overlap" Error {
+    OVERLAP = "AT206" "overrides-overlap" Warning {
         finds: "Overrides of the launch template that name the same type twice.",
         why: "Target types of overrides must not overlap: the next infrastructure update is refused.",
         fix: "Name each type in one override.",
         sources: [batch_api!("LaunchTemplateSpecificationOverride")],
     }
-    OVERRIDE_TARGET = "AT207" "override-of-nothing" Error {
+    OVERRIDE_TARGET = "AT207" "override-of-nothing" Warning {
         finds: "Overrides for types that the environment does not allow, or for words such as `optimal`.",
         why: "Targets have to be among instanceTypes, and words are not accepted: the next infrastructure update is refused.",
         fix: "Name types or families of the environment.",
         sources: [batch_api!("LaunchTemplateSpecificationOverride")],
     }
-    MISSING = "AT208" "template-missing" Error {
+    MISSING = "AT208" "template-missing" Warning {
         finds: "A launch template or version that does not exist.",
         why: "Instances go on with Batch's copy until the next infrastructure update, which fails; a new environment becomes INVALID.",
         fix: "Name a template and version that exist.",
@@ -75,7 +75,7 @@ rules! {
         sources: [ec2_guide!("configuring-instance-metadata-options")],
     }
     CONTRADICTS = "AT210" "image-contradicts-type" Error {
-        finds: "An image of another generation or architecture than imageType and instance types say.",
+        finds: "An image of another architecture than the instance types, or (a warning) of another generation than imageType says.",
         why: "AWS Batch prepares instances for the image type that it is told. A mismatch may not work; a wrong architecture never starts.",
         fix: "Set imageType in ec2Configuration to what the image is, or name an image that fits.",
         sources: [batch_guide!("ecs-migration-2023"), batch_api!("Ec2Configuration")],
@@ -324,6 +324,9 @@ fn images(view: &View<'_>, environment: &Environment<'_>, resources: &ComputeRes
     if environment.platform == crate::account::Platform::Eks {
         return;
     }
+    if let Some(why) = environment.unknown() {
+        report.unread(&[&IMDSV1, &CONTRADICTS, &PAST_END], name, why);
+    }
     for start in starts(view, environment, resources).into_iter().flatten() {
         generation(view, name, &start, report);
         architecture(name, &start, report);
@@ -346,6 +349,7 @@ fn generation(view: &View<'_>, name: &str, start: &super::disk::Start<'_>, repor
             format!("{} is not what imageType says", image.image_id),
         );
         let finding = finding.with("ImageId", &image.image_id).with("Name", &image.name);
+        let finding = finding.rated(Severity::Warning);
         report.add(finding.with(
             "imageType",
             start.configuration.map_or("", |entry| entry.image_type.as_str()),

@@ -1,5 +1,7 @@
 //! What user data of a launch template does, as far as its text tells.
 
+use crate::account::survey::ec2::{DISK_WORDS, STORE_WORDS, mounts_disk};
+
 /// Docker's storage option for the size of a container, on devicemapper only.
 pub(super) const BASESIZE: &str = "dm.basesize";
 
@@ -27,31 +29,12 @@ impl<'a> UserData<'a> {
 
     /// Whether it makes, grows or mounts disks, or moves Docker's data, so that volumes alone tell nothing.
     pub(super) fn arranges_disks(&self) -> bool {
-        const WORDS: [&str; 17] = [
-            "fs_setup",
-            "disk_setup",
-            "mounts:",
-            "swapon",
-            "mkswap",
-            "vgcreate",
-            "lvcreate",
-            "zpool",
-            "mkfs",
-            "/etc/fstab",
-            "pvcreate",
-            "vgextend",
-            "data-root",
-            "ebs-autoscale",
-            "mdadm",
-            "docker-storage-setup",
-            "lvextend",
-        ];
-        WORDS.iter().any(|word| self.lower.contains(word)) || self.code_lines().any(|line| line.starts_with("mount "))
+        DISK_WORDS.iter().any(|word| self.lower.contains(word)) || mounts_disk(&self.lower)
     }
 
     /// Whether it does anything with an instance store.
     pub(super) fn uses_instance_store(&self) -> bool {
-        self.lower.contains("nvme") || self.lower.contains("mdadm") || self.lower.contains("ephemeral0")
+        STORE_WORDS.iter().any(|word| self.lower.contains(word))
     }
 
     /// The value behind `dm.basesize=`, as written.
@@ -92,13 +75,6 @@ impl<'a> UserData<'a> {
             Some(text) => go_duration_minutes(text),
             None => Some(CLEANUP_DEFAULT_MINUTES),
         }
-    }
-
-    fn code_lines(&self) -> impl Iterator<Item = &str> {
-        self.lower
-            .lines()
-            .map(str::trim_start)
-            .filter(|line| !line.starts_with('#'))
     }
 
     /// What follows `NAME=`, up to a blank or a quote. Comments do not count, nor does a longer name that ends in this one.
@@ -166,6 +142,54 @@ mod tests {
             ("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION=$X", None),
         ] {
             assert_eq!(UserData::of(text).cleanup_minutes(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn file_systems_of_the_network_are_no_disks() {
+        for (text, expected) in [
+            (
+                "mount -t nfs4 -o nfsvers=4.1 fs-1.efs.eu-west-1.amazonaws.com:/ /mnt/efs",
+                false,
+            ),
+            ("- sudo mount -t efs -o tls fs-1 /mnt/efs", false),
+            (
+                "echo \"$FS:/ /mnt/efs efs tls,_netdev 0 0\" >> /etc/fstab\nmount -a -t efs defaults",
+                false,
+            ),
+            (
+                "printf '%s' 'fs-1.fsx:/m /fsx lustre defaults' | tee -a /etc/fstab && mount -a",
+                false,
+            ),
+            (
+                "cat >> /etc/fstab <<EOF\nfs-1:/ /mnt/efs efs _netdev 0 0\nEOF\nmount /mnt/efs",
+                false,
+            ),
+            (
+                "mounts:\n  - [ \"fs-1:/\", \"/mnt/efs\", \"nfs4\" ]\nruncmd:\n  - echo hello",
+                false,
+            ),
+            ("mount -o remount,size=16G /dev/shm", false),
+            ("cp /etc/fstab /root", false),
+            ("# mount /dev/xvdb /scratch", false),
+            ("mount /dev/xvdb /mnt/efs", true),
+            ("mkdir /scratch && mount -o noatime LABEL=scratch /scratch", true),
+            ("mount $DISK /scratch", true),
+            ("echo \"/dev/xvdb /scratch xfs defaults 0 0\" >> /etc/fstab", true),
+            ("cat fragment >> /etc/fstab", true),
+            (
+                "cat >> /etc/fstab <<'EOF'\nfs-1:/ /mnt/efs efs _netdev 0 0\nUUID=1-2 /scratch ext4\nEOF",
+                true,
+            ),
+            (
+                "mounts:\n  - [ \"fs-1:/\", \"/mnt/efs\", \"nfs4\" ]\n  - [ xvdb, /scratch ]",
+                true,
+            ),
+            ("mkfs -t xfs /dev/xvdb", true),
+        ] {
+            assert_eq!(UserData::of(text).arranges_disks(), expected, "{text}");
+            let shared = crate::account::survey::ec2::shareable(text);
+            assert_eq!(UserData::of(&shared).arranges_disks(), expected, "{text}: {shared}");
         }
     }
 

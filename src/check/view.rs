@@ -13,14 +13,21 @@ use crate::policy::Policy;
 use crate::setup::{Setup, compile};
 use crate::units::{Mebibytes, MicroUsd, Time, Vcpus};
 
+/// More than any maxvCpus.
+const ANY_MAX: Vcpus = Vcpus::new(1 << 40);
+
 /// What rules look at.
 pub(super) struct View<'a> {
     pub(super) survey: &'a Survey,
     pub(super) policy: Option<&'a Policy>,
     pub(super) needs: Needs,
     pub(super) environments: Vec<Environment<'a>>,
-    /// The policy against this account; `None` without a policy or without job queues.
+    /// The policy against this account as its operator has it; `None` without a policy or without job queues.
     pub(super) setup: Option<Result<Setup, Vec<Problem>>>,
+    /// Contradictions that may come of what autotune has changed: that is not known.
+    pub(super) doubted: Vec<Problem>,
+    /// Names of environments that the policy covers and that lack the tag.
+    pub(super) untagged: Vec<&'a str>,
     no_resources: ComputeResources,
 }
 
@@ -29,6 +36,9 @@ pub(super) struct Environment<'a> {
     pub(super) detail: &'a ComputeEnvironment,
     pub(super) platform: Platform,
     pub(super) purchase: Purchase,
+    /// minvCpus and maxvCpus as its operator has them, as far as that is known; zeros for an UNMANAGED one.
+    pub(super) min: i64,
+    pub(super) max: i64,
     /// What it may launch.
     pub(super) types: Vec<InstanceType>,
     /// Names among its types that nobody knows.
@@ -44,15 +54,41 @@ impl<'a> View<'a> {
             needs: inputs.needs,
             environments: environments.iter().map(|detail| environment(survey, detail)).collect(),
             setup: None,
+            doubted: Vec::new(),
+            untagged: Vec::new(),
             no_resources: ComputeResources::default(),
         };
         if let (Some(policy), Ok(queues)) = (inputs.policy, survey.job_queues.read()) {
-            let topology = view.topology(queues);
-            let now = survey.taken_at.map_or(Time::EPOCH, |at| at.0);
-            let compiled = compile(policy, &topology, (now, now));
-            view.setup = Some(compiled.map(|compiled| compiled.setup));
+            view.compile(policy, queues);
         }
         view
+    }
+
+    fn compile(&mut self, policy: &Policy, queues: &[JobQueue]) {
+        let now = self.survey.taken_at.map_or(Time::EPOCH, |at| at.0);
+        let topology = self.topology(queues);
+        let mut compiled = compile(policy, &topology, (now, now));
+        if let (Err(problems), Err(_)) = (&compiled, self.survey.bases.read()) {
+            let mut any = topology;
+            for environment in &mut any.environments {
+                (environment.min_vcpus, environment.max_vcpus) = (Vcpus::ZERO, ANY_MAX.max(environment.max_vcpus));
+            }
+            let sure = compile(policy, &any, (now, now));
+            let is_sure = |problem: &&Problem| sure.as_ref().err().is_some_and(|sure| sure.contains(problem));
+            self.doubted = problems.iter().filter(|problem| !is_sure(problem)).cloned().collect();
+            compiled = sure;
+        }
+        let mut setup = compiled.map(|compiled| compiled.setup);
+        for steered in setup.iter_mut().flat_map(|setup| &mut setup.environments) {
+            let detail = self.environment(&steered.name).map(|environment| environment.detail);
+            if let (true, Some(tag), Some(detail)) = (steered.covered, &self.survey.tag, detail)
+                && detail.tags.get(&tag.key) != Some(&tag.value)
+            {
+                steered.covered = false;
+                self.untagged.push(&detail.compute_environment_name);
+            }
+        }
+        self.setup = Some(setup);
     }
 
     /// The same account as the planner sees it.
@@ -62,8 +98,8 @@ impl<'a> View<'a> {
             tags: environment.detail.tags.clone(),
             platform: environment.platform,
             purchase: environment.purchase,
-            min_vcpus: Vcpus::new(self.resources(environment).min_vcpus),
-            max_vcpus: Vcpus::new(self.resources(environment).max_vcpus),
+            min_vcpus: Vcpus::new(environment.min),
+            max_vcpus: Vcpus::new(environment.max),
             types: environment
                 .types
                 .iter()
@@ -129,6 +165,13 @@ impl<'a> View<'a> {
         )
     }
 
+    /// Whether the policy keeps it within service quotas (`limits = "enforce"`).
+    pub(super) fn enforced(&self, name: &str) -> bool {
+        let Some(Ok(setup)) = &self.setup else { return false };
+        let mut environments = setup.environments.iter();
+        environments.any(|environment| environment.name == name && environment.covered && environment.enforces())
+    }
+
     /// The job definitions whose jobs may come to an environment, and whether jobs were really seen there. Job definitions are
     /// not bound to queues: where nobody saw jobs, every definition of the right platform counts.
     pub(super) fn definitions_of(&self, environment: &str) -> Result<(Vec<&'a JobDefinition>, bool), String> {
@@ -180,6 +223,12 @@ impl Environment<'_> {
     /// In use as far as its owner says.
     pub(super) fn is_enabled(&self) -> bool {
         self.detail.state != "DISABLED"
+    }
+
+    /// Why what depends on its types is not known, if one of them is a type that nobody knows.
+    pub(super) fn unknown(&self) -> Option<String> {
+        let names = &self.unknown_types;
+        (!names.is_empty()).then(|| format!("the size of {} is not known", names.join(", ")))
     }
 
     pub(super) fn largest(&self) -> Option<&InstanceType> {
@@ -290,8 +339,14 @@ fn environment<'a>(survey: &'a Survey, detail: &'a ComputeEnvironment) -> Enviro
         let both = known.into_iter().cloned().chain(told);
         types.extend(both.map(|one| (one.name.clone(), one)));
     }
+    let name = detail.compute_environment_name.as_str();
+    let mut bases = survey.bases.read().into_iter().flatten();
+    let base = bases.find(|base| name_of(&base.compute_environment) == name);
+    let (min, max) = resources.map_or((0, 0), |resources| (resources.min_vcpus, resources.max_vcpus));
     Environment {
         detail,
+        min: base.map_or(min, |base| base.min_vcpus),
+        max: base.and_then(|base| base.max_vcpus).unwrap_or(max),
         platform: platform(detail),
         purchase: if spot { Purchase::Spot } else { Purchase::OnDemand },
         types: types.into_values().collect(),

@@ -14,11 +14,13 @@ use crate::check::{self, Format, Inputs, Need, Needs, Rule};
 #[cfg(feature = "aws")]
 use crate::clock::Clock;
 #[cfg(feature = "aws")]
-use crate::daemon::cloud::Cloud as _;
+use crate::daemon::cloud::{Cloud as _, Principal};
 use crate::files::Partial;
 use crate::input::{did_you_mean, quoted, render};
 use crate::policy::{self, Policy};
 use crate::report;
+#[cfg(feature = "aws")]
+use crate::settings::Tag;
 use crate::units::to_u64;
 
 /// Find what will go wrong in an account before it does: disks, launch templates, roles, network, queues, jobs, quotas, policy.
@@ -39,6 +41,10 @@ pub(super) struct Arguments {
     /// Policy files, folders of them, or names of shipped policies, to compare with the account.
     #[arg(long = "policy", value_name = "PATH")]
     policies: Vec<PathBuf>,
+    /// The role that the daemon runs as: what it may do is looked at too (AT708, AT709).
+    #[cfg(feature = "aws")]
+    #[arg(long, value_name = "ARN", value_parser = role_arn, conflicts_with = "survey")]
+    role: Option<String>,
     /// Only rules whose codes begin so, for example AT1,AT203.
     #[arg(long, value_name = "CODES", value_delimiter = ',')]
     select: Vec<String>,
@@ -221,10 +227,13 @@ fn live(arguments: &Arguments, policy: Option<Policy>) -> Result<(Survey, Option
         None => account::policy(&settings)?,
     };
     let sqs: Vec<String> = policy.sqs_queues().into_iter().collect();
-    let survey = account::block_on(async {
+    let mut survey = account::block_on(async {
         let cloud = account::connect(&settings, Clock::Wall).await?;
-        cloud.survey(&sqs).await.map_err(account::unread)
+        let principal = arguments.role.clone().map_or(Principal::Nobody, Principal::Role);
+        cloud.survey(&sqs, principal).await.map_err(account::unread)
     })??;
+    let Tag { key, value } = settings.tag;
+    survey.tag = Some(survey::Tag { key, value });
     Ok((survey, Some(policy)))
 }
 
@@ -233,6 +242,14 @@ fn live(_: &Arguments, _: Option<Policy>) -> Result<(Survey, Option<Policy>), Fa
     Err(bad(
         "this program was built without AWS (feature `aws`), so it cannot read an account\nhint: --survey FILE looks at a saved one",
     ))
+}
+
+#[cfg(feature = "aws")]
+fn role_arn(text: &str) -> Result<String, String> {
+    let is_role = text.starts_with("arn:") && text.contains(":iam::") && text.contains(":role/");
+    is_role
+        .then(|| text.to_owned())
+        .ok_or_else(|| "expected the ARN of a role, for example arn:aws:iam::111122223333:role/autotune".to_owned())
 }
 
 /// Writes the whole file or none.

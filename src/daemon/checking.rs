@@ -6,13 +6,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::cloud::Cloud;
+use super::cloud::{Cloud, Principal};
 use super::reload;
+use crate::account::survey::{Base, Known, Tag};
 use crate::check::{self, Inputs, Needs, Report};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::planner::memory::Memory;
 use crate::policy::Policy;
-use crate::units::{Span, Time, usize_to_f64};
+use crate::setup::Setup;
+use crate::units::{Span, Time, Vcpus, usize_to_f64};
 
 /// The first look waits until the start has been paid for.
 const FIRST: Span = Span::from_seconds(60);
@@ -51,6 +54,10 @@ pub(super) struct Checks<C> {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) told: watch::Sender<Option<Checked>>,
+    /// The tag without which an environment is only watched.
+    pub(super) tag: Option<Tag>,
+    /// What this process has changed, as its memory has it.
+    pub(super) bases: watch::Receiver<Vec<Base>>,
 }
 
 impl<C: Cloud> Checks<C> {
@@ -70,7 +77,7 @@ impl<C: Cloud> Checks<C> {
         }
         let policy = &self.policy;
         let sqs: Vec<String> = policy.iter().flat_map(Policy::sqs_queues).collect();
-        let survey = match self.cloud.survey(&sqs).await {
+        let mut survey = match self.cloud.survey(&sqs, Principal::Caller).await {
             Ok(survey) => survey,
             Err(error) => {
                 let why = crate::explain::printable(&error.message);
@@ -78,6 +85,8 @@ impl<C: Cloud> Checks<C> {
                 return;
             }
         };
+        survey.tag.clone_from(&self.tag);
+        survey.bases = Known::Known(known_bases(&survey.bases, &self.bases.borrow()));
         let report = check::check(&Inputs {
             survey: &survey,
             policy: policy.as_ref(),
@@ -110,6 +119,33 @@ impl<C: Cloud> Checks<C> {
     }
 }
 
+/// The operator's own levels where the controller has changed them.
+pub(super) fn changed_bases(setup: &Setup, memory: &Memory) -> Vec<Base> {
+    let both = setup.environments.iter().zip(&memory.environments);
+    let changed = both.filter(|(_, memory)| memory.base_before.is_some() || memory.max_before.is_some());
+    changed
+        .map(|(setup, memory)| Base {
+            compute_environment: setup.name.clone(),
+            min_vcpus: memory.base_before.unwrap_or(setup.base).get(),
+            max_vcpus: memory.max_before.map(Vcpus::get),
+        })
+        .collect()
+}
+
+/// What guards tell, of a predecessor too, and over it what this process knows.
+fn known_bases(guards: &Known<Vec<Base>>, own: &[Base]) -> Vec<Base> {
+    let mut bases = own.to_vec();
+    for guard in guards.read().into_iter().flatten() {
+        if !own
+            .iter()
+            .any(|base| base.compute_environment == guard.compute_environment)
+        {
+            bases.push(guard.clone());
+        }
+    }
+    bases
+}
+
 fn checked(report: &Report, at: Time) -> Checked {
     let found = |finding: &check::Finding| Found {
         code: finding.rule.code.to_owned(),
@@ -121,5 +157,25 @@ fn checked(report: &Report, at: Time) -> Checked {
         at,
         findings: report.findings.iter().map(found).collect(),
         could_not_check: report.could_not_check.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_process_knows_goes_before_what_guards_tell() {
+        let base = |name: &str, min_vcpus, max_vcpus| Base {
+            compute_environment: name.to_owned(),
+            min_vcpus,
+            max_vcpus,
+        };
+        // A guard may be older than the operator's last change, or of a predecessor.
+        let guards = Known::Known(vec![base("spot", 0, None), base("other", 4, Some(64))]);
+        let own = [base("spot", 8, Some(32))];
+        let expected = vec![base("spot", 8, Some(32)), base("other", 4, Some(64))];
+        assert_eq!(known_bases(&guards, &own), expected);
+        assert_eq!(known_bases(&Known::unread("AccessDenied"), &own), own);
     }
 }

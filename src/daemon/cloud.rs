@@ -21,6 +21,17 @@ pub struct Identity {
     pub region: String,
 }
 
+/// Whose permissions a survey looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// The caller's: it is the daemon itself.
+    Caller,
+    /// Those of a role, by ARN.
+    Role(String),
+    /// Nobody's: a person calls, whose own permissions say nothing of the daemon's.
+    Nobody,
+}
+
 /// A call that told nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unread {
@@ -222,7 +233,7 @@ pub trait Cloud: Send + Sync + 'static {
     /// Sets a tag (`Some`) or removes it on an environment or queue, by name.
     fn tag(&self, subject: &Tagged, key: &str, value: Option<&str>) -> impl Future<Output = Read<()>> + Send;
     /// The account as `check` looks at it, with these SQS queues. Fails only where nothing at all can be read.
-    fn survey(&self, sqs_queues: &[String]) -> impl Future<Output = Read<Survey>> + Send;
+    fn survey(&self, sqs_queues: &[String], principal: Principal) -> impl Future<Output = Read<Survey>> + Send;
     /// Waits for hints for up to 20 s.
     fn hints(&self) -> impl Future<Output = Read<Vec<Hint>>> + Send;
     /// Requests so far, every attempt, by service, operation and code (the HTTP status; `none` without an answer).

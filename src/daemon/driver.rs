@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::cadence::{Cadence, Circumstances, Meter, Part};
-use super::checking::{Checked, Checks};
+use super::checking::{Checked, Checks, changed_bases};
 use super::cloud::{Cloud, EnvironmentRead, Identity, Read};
 use super::effects::Actuator;
 use super::listing::{Book, Listed, Sizes};
@@ -21,6 +21,7 @@ use super::waits::Waits;
 use super::wake::Flood;
 use super::{Event, Found, OnStop, Options, reading};
 use crate::account::Topology;
+use crate::account::survey::{Base, Tag};
 use crate::clock;
 use crate::control::{Controller, Effect, Failed, Input, Planner};
 use crate::explain::printable;
@@ -91,6 +92,8 @@ pub(super) struct Driver<C> {
     pub(super) refused: Option<String>,
     /// What the account was last found to suffer from.
     pub(super) checked: watch::Sender<Option<Checked>>,
+    /// The operator's own levels where this process has changed them.
+    pub(super) bases: watch::Sender<Vec<Base>>,
     /// Requests to AWS that were counted already, by service, operation and code.
     pub(super) counted: BTreeMap<(String, String, String), u64>,
 }
@@ -138,6 +141,7 @@ impl<C: Cloud> Driver<C> {
             latest: now,
             refused: None,
             checked: watch::Sender::new(None),
+            bases: watch::Sender::new(Vec::new()),
             counted: BTreeMap::new(),
             options,
         }
@@ -152,6 +156,8 @@ impl<C: Cloud> Driver<C> {
             clock: self.options.clock,
             metrics: Arc::clone(&self.options.metrics),
             told: self.checked.clone(),
+            tag: self.options.tag.clone().map(|(key, value)| Tag { key, value }),
+            bases: self.bases.subscribe(),
         }
     }
 
@@ -545,6 +551,8 @@ impl<C: Cloud> Driver<C> {
         }
         self.count_requests();
         self.options.snapshot.send_replace(snapshot);
+        let bases = changed_bases(self.controller.setup(), self.controller.memory());
+        self.bases.send_replace(bases);
     }
 }
 

@@ -16,8 +16,8 @@ use crate::account::Topology;
 use crate::account::survey::{self, Known, Survey};
 use crate::control::Outcome;
 use crate::daemon::cloud::{
-    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged,
-    Unread,
+    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, Principal, QueueRead, Read,
+    Tagged, Unread,
 };
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::jobs::{ArraySeen, JobSeen, JobSize, JobStatus};
@@ -249,7 +249,7 @@ impl Cloud for Account {
     }
 
     /// Roles, disks and templates are told on the wire only.
-    async fn survey(&self, _sqs_queues: &[String]) -> Read<Survey> {
+    async fn survey(&self, _sqs_queues: &[String], _principal: Principal) -> Read<Survey> {
         let unread = Known::unread("the account is simulated and has no such thing");
         let identity = self.identity().await?;
         Ok(Survey {

@@ -1,7 +1,7 @@
 //! What `check` reads of an account, over HTTP against moto.
 
 use autotune::account::survey::{Known, Route, Survey, told};
-use autotune::daemon::cloud::Cloud;
+use autotune::daemon::cloud::{Cloud, Principal};
 
 use crate::moto::moto;
 
@@ -12,7 +12,10 @@ const CALLS_MOST: u64 = 60;
 #[ignore = "needs moto: tests/run provides it"]
 async fn a_survey_holds_what_environments_name_and_says_what_it_could_not_read() {
     let aws = moto().await;
-    let survey = aws.survey(&["work".to_owned(), "nowhere".to_owned()]).await.unwrap();
+    let survey = aws
+        .survey(&["work".to_owned(), "nowhere".to_owned()], Principal::Caller)
+        .await
+        .unwrap();
     let calls: u64 = aws.calls().into_iter().map(|(_, _, _, count)| count).sum();
     assert!(calls <= CALLS_MOST, "{calls} calls");
     let environments = survey.compute_environments.read().unwrap();

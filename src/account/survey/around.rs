@@ -22,7 +22,7 @@ pub struct Role {
     pub arn: String,
     /// Services that may assume it, of its AssumeRolePolicyDocument.
     pub trusted_services: Vec<String>,
-    /// ARNs of its attached policies.
+    /// ARNs of its attached policies: of a role of instances that has what the ECS agent needs, that one alone.
     pub attached_policies: Vec<String>,
     /// Names of its inline policies.
     pub inline_policies: Vec<String>,
@@ -50,6 +50,28 @@ pub struct Guard {
     pub group_exists: Known<bool>,
     /// The role that its schedules act with, by ARN; its name is looked up among the roles.
     pub role_arn: String,
+}
+
+/// A tag.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tag {
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// The operator's own levels of an environment, where autotune has changed them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Base {
+    /// The compute environment: a name or an ARN.
+    pub compute_environment: String,
+    /// minvCpus before.
+    pub min_vcpus: i64,
+    /// maxvCpus before; `None`: it was not changed.
+    pub max_vcpus: Option<i64>,
 }
 
 /// A rule of EventBridge.
@@ -100,7 +122,7 @@ pub struct Writer {
     pub what: String,
 }
 
-/// Whether the caller may do something.
+/// Whether autotune's own role may do something.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Permission {

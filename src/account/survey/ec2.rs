@@ -160,6 +160,8 @@ pub struct InstanceTypeInfo {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
 pub struct Subnet {
+    /// The account that it belongs to, which may share it with others.
+    pub owner_id: String,
     /// Its zone.
     pub availability_zone: String,
     /// Free addresses.
@@ -194,10 +196,16 @@ const SETTINGS: [&str; 4] = [
     "dm.basesize=",
 ];
 
-/// Words that rules look for.
-const WORDS: [&str; 11] = [
+/// Words of user data that makes or grows disks, or moves Docker's data.
+pub const DISK_WORDS: [&str; 15] = [
+    "fs_setup",
+    "disk_setup",
+    "swapon",
+    "mkswap",
+    "vgcreate",
+    "lvcreate",
+    "zpool",
     "mkfs",
-    "/etc/fstab",
     "pvcreate",
     "vgextend",
     "lvextend",
@@ -205,9 +213,10 @@ const WORDS: [&str; 11] = [
     "ebs-autoscale",
     "mdadm",
     "docker-storage-setup",
-    "nvme",
-    "ephemeral0",
 ];
+
+/// Words of user data that does something with an instance store.
+pub const STORE_WORDS: [&str; 3] = ["nvme", "mdadm", "ephemeral0"];
 
 /// Stands for what was left out.
 pub const LEFT_OUT: &str = "# (left out)";
@@ -224,7 +233,9 @@ pub fn shareable(user_data: &str) -> String {
             kept.push('\n');
             continue;
         }
-        let mut parts: Vec<&str> = WORDS.into_iter().filter(|word| lower.contains(word)).collect();
+        let words = DISK_WORDS.into_iter().chain(STORE_WORDS);
+        let mut parts: Vec<&str> = words.filter(|word| lower.contains(word)).collect();
+        parts.dedup();
         for setting in SETTINGS {
             for (at, _) in lower.match_indices(setting) {
                 let rest = line.get(at..).unwrap_or_default();
@@ -237,9 +248,6 @@ pub fn shareable(user_data: &str) -> String {
                 parts.extend(rest.get(..end));
             }
         }
-        if begins("mount ") {
-            parts.insert(0, "mount ...");
-        }
         if parts.is_empty() {
             continue;
         }
@@ -249,5 +257,77 @@ pub fn shareable(user_data: &str) -> String {
         kept.push_str(&parts.join(" "));
         kept.push('\n');
     }
+    if mounts_disk(user_data) {
+        kept.push_str("mount /dev/...\n");
+    }
     kept + LEFT_OUT + "\n"
+}
+
+/// Whether user data mounts a disk, or may: with `mount`, in `/etc/fstab`, or under `mounts` of cloud-init. File systems of the network, such
+/// as EFS, and in memory are no disks of the instance.
+pub fn mounts_disk(user_data: &str) -> bool {
+    let lower = user_data.to_ascii_lowercase();
+    let code = lower.lines().map(str::trim);
+    // Within entries of the table of mounts: the line that ends them, or nothing for a list.
+    let mut entries: Option<&str> = None;
+    for line in code.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some(end) = entries {
+            let goes_on = if end.is_empty() {
+                line.starts_with('-')
+            } else {
+                line != end
+            };
+            if goes_on {
+                if !is_elsewhere(line) {
+                    return true;
+                }
+                continue;
+            }
+            entries = None;
+        }
+        let writes = || [">", "tee ", "sed "].iter().any(|word| line.contains(word));
+        if let Some(listed) = line.strip_prefix("mounts:") {
+            entries = Some("");
+            if !listed.is_empty() && !is_elsewhere(listed) {
+                return true;
+            }
+        } else if line.contains("/etc/fstab") && writes() {
+            match line.split_once("<<") {
+                Some((_, end)) => {
+                    let end = end.trim_start_matches(['-', ' ']).split_whitespace().next();
+                    entries = end.map(|end| end.trim_matches(['"', '\'']));
+                }
+                None if is_elsewhere(line) => {}
+                None => return true,
+            }
+        } else if line.split(['&', '|', ';']).any(is_mount_of_disk) {
+            return true;
+        }
+    }
+    false
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.split(|c: char| c.is_whitespace() || ",\"'[]".contains(c));
+    parts.filter(|word| !word.is_empty() && *word != "-")
+}
+
+fn names_disk(text: &str) -> bool {
+    let is_device = |word: &str| word.starts_with("/dev/") && word != "/dev/shm";
+    words(text).any(|word| is_device(word) || word.starts_with("uuid=") || word.starts_with("label="))
+}
+
+/// Whether what is mounted is no disk of the instance.
+fn is_elsewhere(text: &str) -> bool {
+    const KINDS: [&str; 8] = ["nfs", "nfs4", "efs", "lustre", "cifs", "smb3", "tmpfs", "remount"];
+    let is_remote = |word: &str| word.contains(":/") && !word.contains("://");
+    !names_disk(text) && words(text).any(|word| KINDS.contains(&word) || is_remote(word))
+}
+
+/// Of `mount -a` and `mount /data`, the table says what that is.
+fn is_mount_of_disk(command: &str) -> bool {
+    let mut words_of = words(command).skip_while(|word| *word == "sudo");
+    words_of.next() == Some("mount")
+        && !is_elsewhere(command)
+        && (names_disk(command) || words_of.filter(|word| !word.starts_with('-')).count() > 1)
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use around::{
-    EventRule, Guard, InstanceProfile, Permission, Quota, Role, ScheduleTarget, Schedules, SqsQueue, Writer,
+    Base, EventRule, Guard, InstanceProfile, Permission, Quota, Role, ScheduleTarget, Schedules, SqsQueue, Tag, Writer,
 };
 pub use batch::{
     ComputeEnvironment, ComputeEnvironmentOrder, ComputeResources, ContainerProperties, Ec2Configuration,
@@ -128,10 +128,14 @@ pub struct Survey {
     pub subnets: Asked<Subnet>,
     /// GetInstanceProfile: by name.
     pub instance_profiles: Asked<InstanceProfile>,
-    /// GetRole, ListAttachedRolePolicies, ListRolePolicies: by the name of the role.
+    /// GetRole or ListRoles: by the name of the role. Policies are read of the roles of instances and Spot fleets only.
     pub roles: Asked<Role>,
     /// GetServiceQuota, else GetAWSDefaultServiceQuota: by code.
     pub quotas: Asked<Quota>,
+    /// The tag without which an environment is only watched, as the settings have it; `None`: there is none.
+    pub tag: Option<Tag>,
+    /// Environments whose minvCpus or maxvCpus are not the operator's own at present, as guards or the daemon's memory tell.
+    pub bases: Known<Vec<Base>>,
     /// The guard as the settings name it; `None`: the settings name none.
     pub guard: Known<Option<Guard>>,
     /// EventBridge rules that should wake the daemon; empty: none.
@@ -140,12 +144,14 @@ pub struct Survey {
     pub schedules: Known<Vec<Schedules>>,
     /// Whoever else was seen to write to an environment (CloudTrail, the journal's foreign changes).
     pub writers: Known<Vec<Writer>>,
-    /// What the caller may do, each probed without side effects.
+    /// What autotune's own role may do, each probed without side effects.
     pub permissions: Known<Vec<Permission>>,
-    /// Resources for which the caller's policies allow batch:UpdateComputeEnvironment: ARNs, possibly with `*` and `?`.
+    /// Resources for which that role's policies allow batch:UpdateComputeEnvironment: ARNs, possibly with `*` and `?`.
     pub may_update: Known<Vec<String>>,
     /// SQS queues that the policy names: by name.
     pub sqs_queues: Asked<SqsQueue>,
+    /// Parts that were read in part only, by the names of their fields, and what of them is left out.
+    pub cut: BTreeMap<String, String>,
 }
 
 impl Survey {

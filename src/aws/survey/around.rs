@@ -5,14 +5,29 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::known;
-use crate::account::survey::{Asked, EventRule, Guard, Known, Quota, ScheduleTarget, Schedules, SqsQueue, name_of};
+use crate::account::survey::{
+    Asked, Base, EventRule, Guard, Known, Quota, ScheduleTarget, Schedules, SqsQueue, name_of,
+};
 use crate::aws::Aws;
 use crate::aws::errors::{code, unread};
-use crate::aws::guard::TARGET;
+use crate::aws::guard::{PREFIX, TARGET, restored};
+use crate::aws::quota::STORAGE;
 use crate::daemon::cloud::{Identity, Read};
 
 /// Rules and schedules that are looked at: more than these nobody reads.
 const MOST: usize = 20;
+/// As many as EventBridge Scheduler gives, and so many pages: accounts have schedules for other things.
+const SCHEDULES_A_PAGE: i32 = 100;
+const SCHEDULE_PAGES: usize = 10;
+
+/// What schedules tell of those who write to environments.
+pub(super) struct Written {
+    pub(super) schedules: Known<Vec<Schedules>>,
+    /// What guards put back.
+    pub(super) bases: Known<Vec<Base>>,
+    /// What was left out.
+    pub(super) cut: Option<String>,
+}
 
 impl Aws {
     pub(super) async fn survey_quotas(&self, codes: &BTreeSet<String>) -> Asked<Quota> {
@@ -26,11 +41,15 @@ impl Aws {
 
     async fn survey_quota(&self, code: &str) -> Read<Option<Quota>> {
         let limit = self.limit_of(code).await?;
-        let used = self.use_of(&limit.found, code).await;
+        let used = if STORAGE.contains(&code) {
+            Known::unread("no rule asks for it")
+        } else {
+            known(self.use_of(&limit.found, code).await.map(crate::units::Vcpus::get))
+        };
         Ok(Some(Quota {
             value: limit.value,
             applied: limit.applied,
-            used: known(used.map(crate::units::Vcpus::get)),
+            used,
         }))
     }
 
@@ -85,20 +104,54 @@ impl Aws {
         Ok(rules)
     }
 
-    /// Schedules that update environments, but for guards of ours.
-    pub(super) async fn survey_schedules(&self) -> Known<Vec<Schedules>> {
-        known(self.update_schedules().await)
+    /// Schedules that update environments, and what guards among them put back.
+    pub(super) async fn survey_schedules(&self) -> Written {
+        match self.update_schedules().await {
+            Ok(written) => written,
+            Err(error) => Written {
+                schedules: Known::unread(&error.message),
+                bases: Known::unread(&error.message),
+                cut: None,
+            },
+        }
     }
 
-    async fn update_schedules(&self) -> Read<Vec<Schedules>> {
+    /// Those that update environments: their names and groups.
+    async fn list_update_schedules(&self) -> Read<(Vec<(String, String)>, Option<String>)> {
+        let call = self.scheduler.list_schedules().max_results(SCHEDULES_A_PAGE);
+        let mut pages = call.into_paginator().send();
+        let (mut read, mut found) = (0, Vec::new());
+        for _ in 0..SCHEDULE_PAGES {
+            let Some(page) = pages.next().await else {
+                return Ok((found, None));
+            };
+            let page = page.map_err(|e| unread("scheduler:ListSchedules", &e))?;
+            read += page.schedules.len();
+            let updates = page.schedules.into_iter();
+            let updates = updates.filter(|one| one.target.as_ref().is_some_and(|target| target.arn == TARGET));
+            found.extend(updates.map(|one| (one.name.unwrap_or_default(), one.group_name.unwrap_or_default())));
+            if page.next_token.is_none() {
+                return Ok((found, None));
+            }
+        }
+        Ok((
+            found,
+            Some(format!("the account has more than {read} schedules; these were read")),
+        ))
+    }
+
+    async fn update_schedules(&self) -> Read<Written> {
         let ours = self.settings.guard.as_ref().map(|guard| guard.group.as_str());
-        let mut pages = self.scheduler.list_schedules().into_paginator().items().send();
-        let mut found = Vec::new();
-        while let Some(summary) = pages.next().await {
-            let summary = summary.map_err(|e| unread("scheduler:ListSchedules", &e))?;
-            let (name, group) = (summary.name.unwrap_or_default(), summary.group_name.unwrap_or_default());
-            let updates = summary.target.is_some_and(|target| target.arn == TARGET);
-            if !updates || ours == Some(group.as_str()) || found.len() >= MOST {
+        let (names, unlisted) = self.list_update_schedules().await?;
+        let mut cut = unlisted.clone();
+        let (mut found, mut bases) = (Vec::new(), Vec::new());
+        for (name, group) in names {
+            // Where the settings name no guard, what is named like one is the daemon's.
+            let is_guard = ours.map_or(name.starts_with(PREFIX), |ours| ours == group);
+            if !is_guard && found.len() >= MOST {
+                cut = Some(format!(
+                    "more than {MOST} schedules update environments; the first were read"
+                ));
                 continue;
             }
             let schedule = self
@@ -110,6 +163,11 @@ impl Aws {
                 .await;
             let schedule = schedule.map_err(|e| unread("scheduler:GetSchedule", &e))?;
             let input = schedule.target.and_then(|target| target.input).unwrap_or_default();
+            let base = restored(&input).filter(|_| is_guard);
+            if let Some(base) = base {
+                bases.push(base);
+                continue;
+            }
             let input: Value = serde_json::from_str(&input).unwrap_or_default();
             found.push(Schedules {
                 state: super::text(schedule.state.as_ref()),
@@ -121,7 +179,18 @@ impl Aws {
                 group_name: group,
             });
         }
-        Ok(found)
+        let bases = if ours.is_none() && bases.is_empty() {
+            Known::unread("the settings name no guard, and no other tells")
+        } else if let Some(unlisted) = unlisted {
+            Known::unread(unlisted)
+        } else {
+            Known::Known(bases)
+        };
+        Ok(Written {
+            schedules: Known::Known(found),
+            bases,
+            cut,
+        })
     }
 
     pub(super) async fn survey_sqs(&self, names: &[String]) -> Asked<SqsQueue> {
@@ -135,13 +204,15 @@ impl Aws {
 
     async fn sqs_queue(&self, name: &str) -> Read<Option<SqsQueue>> {
         let is_named = !(name.starts_with("https://") || name.starts_with("http://"));
-        if is_named
-            && let Err(error) = self.sqs.get_queue_url().queue_name(name).send().await
-            && code(&error).is_some_and(|code| code.contains("QueueDoesNotExist") || code.contains("NonExistentQueue"))
-        {
-            return Ok(None);
+        let mut url = None;
+        if is_named {
+            match self.sqs.get_queue_url().queue_name(name).send().await {
+                Ok(answer) => url = answer.queue_url,
+                Err(error) if code(&error).is_some_and(is_missing) => return Ok(None),
+                Err(error) => return Err(unread("sqs:GetQueueUrl", &error)),
+            }
         }
-        let messages = self.read_messages(name).await?;
+        let messages = self.read_messages(url.as_deref().unwrap_or(name)).await?;
         let oldest = self.read_oldest(name).await;
         Ok(Some(SqsQueue {
             visible: messages.visible,
@@ -149,6 +220,10 @@ impl Aws {
             oldest_seconds: known(oldest.map(|age| age.map_or(0, |age| age.millis() / 1_000))),
         }))
     }
+}
+
+fn is_missing(code: &str) -> bool {
+    code.contains("QueueDoesNotExist") || code.contains("NonExistentQueue")
 }
 
 fn is_of_batch(pattern: &str) -> bool {

@@ -11,7 +11,7 @@ use crate::account::survey::{
     Asked, ComputeEnvironment, ComputeEnvironmentOrder, ComputeResources, ContainerProperties, Ec2Configuration,
     EcsProperties, EphemeralStorage, EvaluateOnExit, FairsharePolicy, JobDefinition, JobQueue, JobStateTimeLimitAction,
     JobTimeout, Known, LaunchTemplateOverride, LaunchTemplateSpecification, LinuxParameters, NodeProperties,
-    ResourceRequirement, RetryStrategy, SchedulingPolicy, TaskProperties, UpdatePolicy,
+    ResourceRequirement, RetryStrategy, SchedulingPolicy, TaskProperties, UpdatePolicy, name_of,
 };
 use crate::aws::Aws;
 use crate::aws::errors::unread;
@@ -21,8 +21,13 @@ use crate::units::Span;
 
 /// Jobs younger than this tell which definitions a queue serves.
 const RECENT: Span = Span::from_minutes(24 * 60);
-/// Pages of jobs that are read of a queue: what it usually serves is among these.
+/// Pages of jobs that are read of a queue, and of all: what it usually serves is among these.
 const PAGES_OF_JOBS: usize = 3;
+const PAGES_OF_JOBS_IN_ALL: usize = 10;
+/// Pages of job definitions, a hundred each. Every revision that is not deregistered counts.
+const PAGES_OF_DEFINITIONS: usize = 10;
+/// AWS Batch describes so many job definitions at once.
+const DEFINITIONS_MOST: usize = 100;
 /// AWS Batch describes so many scheduling policies at once.
 const POLICIES_MOST: usize = 100;
 
@@ -38,15 +43,19 @@ impl Aws {
 
     async fn read_survey_queues(&self) -> Read<Vec<JobQueue>> {
         let mut queues = Vec::new();
-        for detail in self.describe_queues(&[]).await? {
-            let recent = self.recent_definitions(detail.job_queue_name()).await;
+        let details = self.describe_queues(&[]).await?;
+        let pages = PAGES_OF_JOBS_IN_ALL / details.len().max(1);
+        for detail in details {
+            let recent = self
+                .recent_definitions(detail.job_queue_name(), pages.clamp(1, PAGES_OF_JOBS))
+                .await;
             queues.push(queue(detail, known(recent)));
         }
         Ok(queues)
     }
 
     /// Of the newest jobs: with a filter a page has a hundred.
-    async fn recent_definitions(&self, queue: Option<&str>) -> Read<Vec<String>> {
+    async fn recent_definitions(&self, queue: Option<&str>, most: usize) -> Read<Vec<String>> {
         let since = (clock::now() - RECENT).millis().to_string();
         let filter = KeyValuesPair::builder().name("AFTER_CREATED_AT").values(since).build();
         let call = self
@@ -56,7 +65,7 @@ impl Aws {
             .filters(filter);
         let mut pages = call.into_paginator().send();
         let mut names = BTreeSet::new();
-        for _ in 0..PAGES_OF_JOBS {
+        for _ in 0..most {
             let Some(page) = pages.next().await else { break };
             let page = page.map_err(|e| unread("batch:ListJobs", &e))?;
             let jobs = page.job_summary_list.unwrap_or_default();
@@ -98,24 +107,57 @@ impl Aws {
         Ok(found)
     }
 
-    /// The newest ACTIVE revision of each.
-    pub(super) async fn survey_definitions(&self) -> Known<Vec<JobDefinition>> {
-        known(self.read_definitions().await)
+    /// The newest ACTIVE revision of each, and what is left out if there are too many: not those of jobs that were seen.
+    pub(super) async fn survey_definitions(
+        &self,
+        seen: BTreeSet<String>,
+    ) -> (Known<Vec<JobDefinition>>, Option<String>) {
+        match self.read_definitions(seen).await {
+            Ok((definitions, cut)) => (Known::Known(definitions), cut),
+            Err(error) => (Known::unread(error.message), None),
+        }
     }
 
-    async fn read_definitions(&self) -> Read<Vec<JobDefinition>> {
-        let call = self.batch.describe_job_definitions().status("ACTIVE");
-        let mut pages = call.into_paginator().items().send();
+    async fn read_definitions(&self, mut seen: BTreeSet<String>) -> Read<(Vec<JobDefinition>, Option<String>)> {
+        let unread = |e| unread("batch:DescribeJobDefinitions", &e);
         let mut newest: BTreeMap<String, JobDefinition> = BTreeMap::new();
-        while let Some(detail) = pages.next().await {
-            let one = definition(detail.map_err(|e| unread("batch:DescribeJobDefinitions", &e))?);
-            let known = newest.get(&one.job_definition_name);
-            if known.is_none_or(|known| known.revision < one.revision) {
-                newest.insert(one.job_definition_name.clone(), one);
+        let mut take = |details: Option<Vec<DefinitionDetail>>| {
+            for one in details.unwrap_or_default().into_iter().map(definition) {
+                let known = newest.get(&one.job_definition_name);
+                if known.is_none_or(|known| known.revision < one.revision) {
+                    newest.insert(one.job_definition_name.clone(), one);
+                }
             }
+            newest.len()
+        };
+        let call = self.batch.describe_job_definitions().status("ACTIVE");
+        let mut pages = call.into_paginator().send();
+        for _ in 0..PAGES_OF_DEFINITIONS {
+            let Some(page) = pages.next().await else {
+                return Ok((newest.into_values().collect(), None));
+            };
+            take(page.map_err(unread)?.job_definitions);
         }
-        Ok(newest.into_values().collect())
+        let Some(more) = pages.next().await else {
+            return Ok((newest.into_values().collect(), None));
+        };
+        let read = take(more.map_err(unread)?.job_definitions);
+        let cut = format!("the account has many job definitions: {read} and those of recent jobs were read");
+        seen.retain(|arn| !newest.contains_key(plain_name(arn)));
+        let seen: Vec<String> = seen.into_iter().take(DEFINITIONS_MOST).collect();
+        if !seen.is_empty() {
+            let call = self.batch.describe_job_definitions().set_job_definitions(Some(seen));
+            let told = call.send().await.map_err(unread)?.job_definitions.unwrap_or_default();
+            let told = told.into_iter().map(definition);
+            newest.extend(told.map(|one| (one.job_definition_name.clone(), one)));
+        }
+        Ok((newest.into_values().collect(), Some(cut)))
     }
+}
+
+/// `align` of `arn:aws:batch:...:job-definition/align:3`.
+fn plain_name(arn: &str) -> &str {
+    name_of(arn).split(':').next().unwrap_or(arn)
 }
 
 fn environment(detail: ComputeEnvironmentDetail) -> ComputeEnvironment {

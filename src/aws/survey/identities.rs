@@ -1,15 +1,17 @@
 //! Roles and instance profiles, and what the caller may do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType, ResourceSpecificResult};
+use aws_sdk_iam::types::{
+    self as sdk, EntityType, EvaluationResult, PolicyEvaluationDecisionType, ResourceSpecificResult,
+};
 use serde_json::Value;
 
-use super::known;
+use super::{FEW, Named, PAGES_MOST, known};
 use crate::account::survey::{Asked, InstanceProfile, Known, Permission, Role};
 use crate::aws::Aws;
 use crate::aws::errors::{code, failed, unread};
-use crate::daemon::cloud::Read;
+use crate::daemon::cloud::{Principal, Read};
 
 /// What the daemon calls on anything: the action, and what for. What our own policy allows on single clusters only is not asked
 /// for here: a denial would say nothing.
@@ -34,76 +36,181 @@ const ANYWHERE: &[(&str, &str)] = &[
 ];
 const ON_QUEUES: &[(&str, &str)] = &[("batch:GetJobQueueSnapshot", "to see the head of a job queue")];
 const UPDATE: &str = "batch:UpdateComputeEnvironment";
+/// As many as IAM gives on a page.
+const ITEMS_MOST: i32 = 1000;
+
+/// By name, with what was told of each.
+type Roles = BTreeMap<String, Read<Option<Role>>>;
 
 impl Aws {
     pub(super) async fn survey_identities(
         &self,
-        profiles: &BTreeSet<String>,
-        roles: &BTreeSet<String>,
+        named: &Named,
+        partition: &str,
     ) -> (Asked<InstanceProfile>, Asked<Role>) {
-        let mut found = Asked::new();
-        let mut names = roles.clone();
-        for profile in profiles {
-            let told = known(self.instance_profile(profile).await);
-            if let Ok(Some(there)) = told.read() {
-                names.extend(there.roles.iter().cloned());
-            } else if matches!(told.read(), Ok(None)) {
-                // Perhaps the name of a role, where that of a profile belongs.
-                names.insert(profile.clone());
+        let (profiles, of_instances, mut roles) = self.profiles(&named.profiles).await;
+        let policies: BTreeSet<String> = of_instances.iter().chain(&named.fleet_roles).cloned().collect();
+        let mut wanted: BTreeSet<String> = named.roles.union(&policies).cloned().collect();
+        // Perhaps the name of a role, where that of a profile belongs.
+        let missing = profiles.iter().filter(|(_, told)| matches!(told.read(), Ok(None)));
+        wanted.extend(missing.map(|(name, _)| name.clone()));
+        wanted.retain(|name| !roles.contains_key(name));
+        if wanted.len() > FEW
+            && let Ok(Some(listed)) = self.roles().await
+        {
+            for name in std::mem::take(&mut wanted) {
+                let role = listed.iter().find(|role| role.role_name == name);
+                roles.insert(name, role.map(read_role).transpose());
             }
-            found.insert(profile.clone(), told);
         }
-        let mut all = Asked::new();
-        for name in names {
-            let role = known(self.role(&name).await);
-            all.insert(name, role);
+        for name in wanted {
+            let role = self.role(&name).await;
+            roles.insert(name, role);
         }
-        (found, all)
+        let able = if of_instances.len() > 1 {
+            // Who may not ask this may ask each.
+            self.roles_with(&for_instances(partition)).await.unwrap_or_default()
+        } else {
+            BTreeSet::new()
+        };
+        for name in &policies {
+            let Some(Ok(Some(role))) = roles.get_mut(name) else {
+                continue;
+            };
+            if able.contains(name) {
+                role.attached_policies = vec![for_instances(partition)];
+            } else if let Err(error) = self.policies_of(name, role, partition).await {
+                roles.insert(name.clone(), Err(error));
+            }
+        }
+        (
+            profiles,
+            roles.into_iter().map(|(name, role)| (name, known(role))).collect(),
+        )
     }
 
-    async fn instance_profile(&self, name: &str) -> Read<Option<InstanceProfile>> {
+    /// Instance profiles, the names of their roles, and these roles without their policies.
+    async fn profiles(&self, names: &BTreeSet<String>) -> (Asked<InstanceProfile>, BTreeSet<String>, Roles) {
+        let listed = if names.len() > FEW {
+            self.instance_profiles().await.ok().flatten()
+        } else {
+            None
+        };
+        let (mut found, mut of_instances, mut roles) = (Asked::new(), BTreeSet::new(), Roles::new());
+        for name in names {
+            let told = match &listed {
+                Some(all) => Ok(all.iter().find(|one| one.instance_profile_name == *name).cloned()),
+                None => self.instance_profile(name).await,
+            };
+            if let Ok(Some(profile)) = &told {
+                for role in &profile.roles {
+                    of_instances.insert(role.role_name.clone());
+                    roles.insert(role.role_name.clone(), read_role(role).map(Some));
+                }
+            }
+            let profile = told.map(|profile| {
+                profile.map(|profile| InstanceProfile {
+                    arn: profile.arn,
+                    roles: profile.roles.into_iter().map(|role| role.role_name).collect(),
+                })
+            });
+            found.insert(name.clone(), known(profile));
+        }
+        (found, of_instances, roles)
+    }
+
+    /// All of the account; `None`: too many.
+    async fn instance_profiles(&self) -> Read<Option<Vec<sdk::InstanceProfile>>> {
+        let call = self.iam.list_instance_profiles().max_items(ITEMS_MOST);
+        let mut pages = call.into_paginator().send();
+        let mut all = Vec::new();
+        for _ in 0..PAGES_MOST {
+            let Some(page) = pages.next().await else {
+                return Ok(Some(all));
+            };
+            let page = page.map_err(|e| unread("iam:ListInstanceProfiles", &e))?;
+            all.extend(page.instance_profiles);
+        }
+        Ok(pages.next().await.is_none().then_some(all))
+    }
+
+    /// All of the account; `None`: too many.
+    async fn roles(&self) -> Read<Option<Vec<sdk::Role>>> {
+        let mut pages = self.iam.list_roles().max_items(ITEMS_MOST).into_paginator().send();
+        let mut all = Vec::new();
+        for _ in 0..PAGES_MOST {
+            let Some(page) = pages.next().await else {
+                return Ok(Some(all));
+            };
+            all.extend(page.map_err(|e| unread("iam:ListRoles", &e))?.roles);
+        }
+        Ok(pages.next().await.is_none().then_some(all))
+    }
+
+    /// Names of the roles that have a policy.
+    async fn roles_with(&self, policy: &str) -> Read<BTreeSet<String>> {
+        let call = self.iam.list_entities_for_policy().policy_arn(policy);
+        let call = call.entity_filter(EntityType::Role).max_items(ITEMS_MOST);
+        let mut pages = call.into_paginator().send();
+        let mut names = BTreeSet::new();
+        for _ in 0..PAGES_MOST {
+            let Some(page) = pages.next().await else { break };
+            let page = page.map_err(|e| unread("iam:ListEntitiesForPolicy", &e))?;
+            names.extend(
+                page.policy_roles
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|role| role.role_name),
+            );
+        }
+        Ok(names)
+    }
+
+    async fn instance_profile(&self, name: &str) -> Read<Option<sdk::InstanceProfile>> {
         match self.iam.get_instance_profile().instance_profile_name(name).send().await {
-            Ok(answer) => Ok(answer.instance_profile.map(|profile| InstanceProfile {
-                arn: profile.arn,
-                roles: profile.roles.into_iter().map(|role| role.role_name).collect(),
-            })),
+            Ok(answer) => Ok(answer.instance_profile),
             Err(error) if code(&error) == Some("NoSuchEntity") => Ok(None),
             Err(error) => Err(unread("iam:GetInstanceProfile", &error)),
         }
     }
 
+    /// Without its policies.
     async fn role(&self, name: &str) -> Read<Option<Role>> {
-        let role = match self.iam.get_role().role_name(name).send().await {
-            Ok(answer) => answer.role,
-            Err(error) if code(&error) == Some("NoSuchEntity") => return Ok(None),
-            Err(error) => return Err(unread("iam:GetRole", &error)),
-        };
-        let Some(role) = role else { return Ok(None) };
-        let attached = self.iam.list_attached_role_policies().role_name(name);
-        let inline = self.iam.list_role_policies().role_name(name);
-        let (attached, inline) = tokio::join!(attached.send(), inline.send());
-        let attached = attached.map_err(|e| unread("iam:ListAttachedRolePolicies", &e))?;
-        let inline = inline.map_err(|e| unread("iam:ListRolePolicies", &e))?;
-        let attached = attached.attached_policies.unwrap_or_default().into_iter();
-        let document = role.assume_role_policy_document.as_deref();
-        let trusted = document.map(trusted_services).transpose();
-        Ok(Some(Role {
-            arn: role.arn,
-            trusted_services: trusted
-                .map_err(|why| failed(format!("the trust policy of role `{name}` {why}")))?
-                .unwrap_or_default(),
-            attached_policies: attached.filter_map(|one| one.policy_arn).collect(),
-            inline_policies: inline.policy_names,
-        }))
+        match self.iam.get_role().role_name(name).send().await {
+            Ok(answer) => answer.role.as_ref().map(read_role).transpose(),
+            Err(error) if code(&error) == Some("NoSuchEntity") => Ok(None),
+            Err(error) => Err(unread("iam:GetRole", &error)),
+        }
     }
 
-    /// What the caller may do, and which of these environments it may update. IAM evaluates the policies; nothing is called.
+    /// Inline policies only where the attached ones do not suffice.
+    async fn policies_of(&self, name: &str, role: &mut Role, partition: &str) -> Read<()> {
+        let attached = self.iam.list_attached_role_policies().role_name(name).send().await;
+        let attached = attached.map_err(|e| unread("iam:ListAttachedRolePolicies", &e))?;
+        let attached = attached.attached_policies.unwrap_or_default().into_iter();
+        role.attached_policies = attached.filter_map(|one| one.policy_arn).collect();
+        if !role.attached_policies.contains(&for_instances(partition)) {
+            let inline = self.iam.list_role_policies().role_name(name).send().await;
+            role.inline_policies = inline.map_err(|e| unread("iam:ListRolePolicies", &e))?.policy_names;
+        }
+        Ok(())
+    }
+
+    /// What autotune's role may do, and which of these environments it may update. IAM evaluates the policies; nothing is called.
     pub(super) async fn survey_permissions(
         &self,
+        principal: Principal,
         environments: Vec<String>,
         queues: Vec<String>,
     ) -> (Known<Vec<Permission>>, Known<Vec<String>>) {
-        let caller = match self.caller().await {
+        let caller = match principal {
+            Principal::Caller => self.caller().await,
+            Principal::Role(arn) => Ok(arn),
+            Principal::Nobody => Err(failed(
+                "whose to look at was not said: --role ARN names autotune's own role",
+            )),
+        };
+        let caller = match caller {
             Ok(caller) => caller,
             Err(error) => return (Known::unread(error.message.clone()), Known::unread(error.message)),
         };
@@ -224,6 +331,26 @@ fn updatable_of(decisions: Vec<Decision>) -> Read<Vec<String>> {
         }
     }
     Ok(updatable)
+}
+
+/// Without its policies.
+fn read_role(told: &sdk::Role) -> Read<Role> {
+    let trusted = told
+        .assume_role_policy_document
+        .as_deref()
+        .map(trusted_services)
+        .transpose();
+    let trusted = trusted.map_err(|why| failed(format!("the trust policy of role `{}` {why}", told.role_name)))?;
+    Ok(Role {
+        arn: told.arn.clone(),
+        trusted_services: trusted.unwrap_or_default(),
+        ..Role::default()
+    })
+}
+
+/// What the ECS agent needs.
+fn for_instances(partition: &str) -> String {
+    format!("arn:{partition}:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role")
 }
 
 /// Services that a trust policy names. IAM hands the document out percent-encoded.

@@ -1,13 +1,15 @@
 //! What `autotune check` reads: the account as AWS describes it, each part read or with the reason why it was not.
 //!
 //! Things are asked for once, however many environments name them, and many at a time where the service allows it: ten
-//! environments take less than sixty requests.
+//! environments take at most sixty requests.
 
 mod around;
 mod batch;
 mod identities;
 mod places;
 mod templates;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,13 +22,18 @@ use crate::aws::Aws;
 use crate::aws::quota::STORAGE;
 use crate::catalog::{Catalog, Purchase, quota_code};
 use crate::clock;
-use crate::daemon::cloud::{Read, Unread};
+use crate::daemon::cloud::{Principal, Read, Unread};
 use crate::units::Time;
+
+/// Up to so many things of a kind are asked for one by one; of more, all of the account are listed.
+const FEW: usize = 3;
+/// Pages of such a list: an account with more is asked for each thing after all.
+const PAGES_MOST: usize = 3;
 
 impl Aws {
     /// Everything that rules look at. Fails only where not even the account is known: whatever else cannot be read is said in
     /// its place.
-    pub(super) async fn read_survey(&self, sqs_queues: &[String]) -> Read<Survey> {
+    pub(super) async fn read_survey(&self, sqs_queues: &[String], principal: Principal) -> Read<Survey> {
         let identity = self.who().await?;
         let (compute_environments, job_queues) = tokio::join!(self.survey_environments(), self.survey_queues());
         let environments = compute_environments.read().map_or(&[][..], Vec::as_slice);
@@ -42,25 +49,38 @@ impl Aws {
         let environment_arns = environments.iter().map(|one| one.compute_environment_arn.clone());
         let environment_arns = environment_arns.collect();
         let queue_arns = queues.iter().map(|one| one.job_queue_arn.clone()).collect();
-        let (job_definitions, scheduling_policies, (launch_templates, images), instance_types, offerings) = tokio::join!(
-            self.survey_definitions(),
+        let seen = queues
+            .iter()
+            .filter_map(|queue| queue.recent_job_definitions.read().ok());
+        let seen = seen.flatten().cloned().collect();
+        let (
+            (job_definitions, cut_definitions),
+            scheduling_policies,
+            (launch_templates, images),
+            instance_types,
+            offerings,
+        ) = tokio::join!(
+            self.survey_definitions(seen),
             self.survey_scheduling_policies(policies),
             self.survey_templates(&named),
             self.survey_types(&named.types),
             self.survey_offerings(&named.types),
         );
-        let (subnets, (instance_profiles, roles), quotas, guard, event_rules, schedules) = tokio::join!(
+        let partition = partition(environments);
+        let (subnets, (instance_profiles, roles), quotas, guard, event_rules, written) = tokio::join!(
             self.survey_subnets(&named.subnets),
-            self.survey_identities(&named.profiles, &named.roles),
+            self.survey_identities(&named, partition),
             self.survey_quotas(&named.quotas),
             self.survey_guard(),
-            self.survey_event_rules(&identity, partition(environments)),
+            self.survey_event_rules(&identity, partition),
             self.survey_schedules(),
         );
         let ((permissions, may_update), sqs_queues) = tokio::join!(
-            self.survey_permissions(environment_arns, queue_arns),
+            self.survey_permissions(principal, environment_arns, queue_arns),
             self.survey_sqs(sqs_queues),
         );
+        let cut = [("job_definitions", cut_definitions), ("schedules", written.cut)];
+        let cut = cut.into_iter().filter_map(|(part, cut)| Some((part.to_owned(), cut?)));
         Ok(Survey {
             version: VERSION,
             taken_at: Some(Timestamp(clock::now())),
@@ -78,13 +98,17 @@ impl Aws {
             instance_profiles,
             roles,
             quotas,
+            // Not the account's: whoever knows the settings says so.
+            tag: None,
+            bases: written.bases,
             guard,
             event_rules,
-            schedules,
+            schedules: written.schedules,
             writers: Known::unread("CloudTrail is not read"),
             permissions,
             may_update,
             sqs_queues,
+            cut: cut.collect(),
         })
     }
 }
@@ -98,7 +122,10 @@ struct Named {
     types: BTreeSet<String>,
     subnets: BTreeSet<String>,
     profiles: BTreeSet<String>,
+    /// Roles of which only the trust counts,
     roles: BTreeSet<String>,
+    /// and those whose policies count too.
+    fleet_roles: BTreeSet<String>,
     quotas: BTreeSet<String>,
 }
 
@@ -133,7 +160,7 @@ impl Named {
                 .profiles
                 .extend(profile.map(|profile| name_of(profile).to_owned()));
             let fleet = resources.spot_iam_fleet_role.as_deref();
-            named.roles.extend(fleet.map(|role| name_of(role).to_owned()));
+            named.fleet_roles.extend(fleet.map(|role| name_of(role).to_owned()));
             let purchase = match resources.r#type.as_str() {
                 "SPOT" => Purchase::Spot,
                 "EC2" => Purchase::OnDemand,

@@ -103,6 +103,7 @@ impl Aws {
         let subnet = |subnet: sdk::Subnet| {
             let (id, vpc) = (subnet.subnet_id.unwrap_or_default(), subnet.vpc_id.unwrap_or_default());
             let one = Subnet {
+                owner_id: subnet.owner_id.unwrap_or_default(),
                 availability_zone: subnet.availability_zone.unwrap_or_default(),
                 available_ip_address_count: subnet.available_ip_address_count.unwrap_or_default().into(),
                 map_public_ip_on_launch: subnet.map_public_ip_on_launch.unwrap_or_default(),

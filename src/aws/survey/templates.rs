@@ -1,24 +1,27 @@
 //! Launch templates and images.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{self as sdk, Filter};
 
-use super::{Named, each, known, text, timestamp};
+use super::{FEW, Named, PAGES_MOST, each, known, text, timestamp};
 use crate::account::survey::{
-    Asked, BlockDeviceMapping, EbsBlockDevice, IamInstanceProfile, Image, InstanceMarketOptions, LaunchTemplateData,
-    LaunchTemplateSpecification, LaunchTemplateVersion, MetadataOptions, NetworkInterface, Timestamp,
+    Asked, BlockDeviceMapping, EbsBlockDevice, IamInstanceProfile, Image, InstanceMarketOptions, Known,
+    LaunchTemplateData, LaunchTemplateSpecification, LaunchTemplateVersion, MetadataOptions, NetworkInterface,
+    Timestamp,
 };
 use crate::aws::Aws;
 use crate::aws::errors::{code, unread};
 use crate::daemon::cloud::Read;
 use crate::units::Time;
 
+/// As many as EC2 gives.
+const TEMPLATES_A_PAGE: i32 = 200;
+
 impl Aws {
     /// The versions that environments name, and all images that they and their templates name.
     pub(super) async fn survey_templates(&self, named: &Named) -> (Asked<LaunchTemplateVersion>, Asked<Image>) {
-        let mut templates: Asked<LaunchTemplateVersion> = BTreeMap::new();
+        let mut wanted: BTreeMap<String, LaunchTemplateSpecification> = BTreeMap::new();
         for specification in &named.templates {
             let overrides = specification.overrides.iter().map(|one| LaunchTemplateSpecification {
                 launch_template_id: one.launch_template_id.clone(),
@@ -26,11 +29,21 @@ impl Aws {
                 version: one.version.clone(),
                 overrides: Vec::new(),
             });
-            for one in std::iter::once(specification.clone()).chain(overrides) {
-                if let Entry::Vacant(place) = templates.entry(one.key()) {
-                    place.insert(known(self.template(&one).await));
-                }
-            }
+            let all = std::iter::once(specification.clone()).chain(overrides);
+            wanted.extend(all.map(|one| (one.key(), one)));
+        }
+        let listed = if wanted.len() > FEW {
+            self.newest_templates().await.unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        let mut templates: Asked<LaunchTemplateVersion> = BTreeMap::new();
+        for (key, one) in wanted {
+            let version = match of_list(&listed, &one) {
+                Some(listed) => Known::Known(Some(template_version(listed.clone()))),
+                None => known(self.template(&one).await),
+            };
+            templates.insert(key, version);
         }
         let mut images = named.images.clone();
         let read = templates.values().filter_map(|one| one.read().ok()?.as_ref());
@@ -39,6 +52,24 @@ impl Aws {
         images.retain(|image| image.starts_with("ami-"));
         let told = self.images(&images).await;
         (templates, each(&images, told))
+    }
+
+    /// The latest and the default version of every template of the account. Those of other services may be many, so not all pages
+    /// are read.
+    async fn newest_templates(&self) -> Read<Vec<sdk::LaunchTemplateVersion>> {
+        let call = self.ec2.describe_launch_template_versions();
+        let call = call
+            .versions("$Latest")
+            .versions("$Default")
+            .max_results(TEMPLATES_A_PAGE);
+        let mut pages = call.into_paginator().send();
+        let mut all = Vec::new();
+        for _ in 0..PAGES_MOST {
+            let Some(page) = pages.next().await else { break };
+            let page = page.map_err(|e| unread("ec2:DescribeLaunchTemplateVersions", &e))?;
+            all.extend(page.launch_template_versions.unwrap_or_default());
+        }
+        Ok(all)
     }
 
     async fn template(&self, named: &LaunchTemplateSpecification) -> Read<Option<LaunchTemplateVersion>> {
@@ -81,6 +112,23 @@ impl Aws {
             found.insert(one.image_id.clone(), one);
         }
         Ok(found)
+    }
+}
+
+/// The version that is meant, if it is among the latest and default ones.
+fn of_list<'l>(
+    listed: &'l [sdk::LaunchTemplateVersion],
+    named: &LaunchTemplateSpecification,
+) -> Option<&'l sdk::LaunchTemplateVersion> {
+    let is_theirs = |one: &&sdk::LaunchTemplateVersion| match &named.launch_template_id {
+        Some(id) => one.launch_template_id() == Some(id),
+        None => one.launch_template_name() == named.launch_template_name.as_deref(),
+    };
+    let mut theirs = listed.iter().filter(is_theirs);
+    match named.version.as_deref().filter(|version| !version.is_empty()) {
+        None | Some("$Default") => theirs.find(|one| one.default_version() == Some(true)),
+        Some("$Latest") => theirs.max_by_key(|one| one.version_number()),
+        Some(number) => theirs.find(|one| one.version_number().is_some_and(|found| found.to_string() == number)),
     }
 }
 

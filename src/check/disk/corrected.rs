@@ -2,20 +2,18 @@
 
 use super::volumes::{Start, Volume};
 use super::{Environment, Place, UserData, View};
-use crate::account::survey::{BlockDeviceMapping, ComputeResources};
+use crate::account::survey::BlockDeviceMapping;
 
 /// Mappings of a launch template as they should be for what some types of an environment start with.
 pub(in crate::check) fn corrected(
     view: &View<'_>,
     environment: &Environment<'_>,
-    resources: &ComputeResources,
     start: &Start<'_>,
     mappings: &mut Vec<BlockDeviceMapping>,
 ) {
     let place = Place {
         view,
         environment,
-        resources,
         start,
     };
     let user_data = start.user_data();

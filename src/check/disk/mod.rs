@@ -10,7 +10,7 @@ use super::rule::{Finding, batch_guide, ec2_guide, rules};
 use super::user_data::{UserData, cleanup_minutes};
 use super::view::{Environment, View, images_of, registered, size_of};
 use super::{Report, Severity};
-use crate::account::survey::{ComputeResources, JobDefinition, told};
+use crate::account::survey::{JobDefinition, told};
 use crate::catalog::InstanceType;
 pub(super) use corrected::corrected;
 use volumes::Volume;
@@ -122,13 +122,16 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
     let mut counted = true;
     for (environment, resources) in view.on_ecs() {
         let mut most: BTreeMap<String, i64> = BTreeMap::new();
+        if let Some(why) = environment.unknown() {
+            counted = false;
+            report.unread(&all_but_quota(), environment.name(), why);
+        }
         for start in starts(view, environment, resources) {
             match start {
                 Ok(start) => {
                     let place = Place {
                         view,
                         environment,
-                        resources,
                         start: &start,
                     };
                     place.check(report);
@@ -156,7 +159,6 @@ fn all_but_quota() -> Vec<&'static super::Rule> {
 struct Place<'v, 'a> {
     view: &'v View<'a>,
     environment: &'v Environment<'a>,
-    resources: &'v ComputeResources,
     start: &'v Start<'v>,
 }
 

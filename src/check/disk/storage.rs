@@ -13,7 +13,7 @@ pub(super) fn check(view: &View<'_>, planned: &[(String, i64)], counted: bool, r
             .filter(|(of, _)| of == kind)
             .map(|(_, gib)| *gib)
             .fold(0, i64::saturating_add);
-        if gib == 0 {
+        if gib == 0 && counted {
             continue;
         }
         match told(&view.survey.quotas, code) {
@@ -48,7 +48,7 @@ impl Place<'_, '_> {
             .min()
             .unwrap_or(1)
             .max(1);
-        let max = self.resources.max_vcpus.max(0);
+        let max = self.environment.max.max(0);
         let instances = max / smallest + i64::from(max % smallest > 0);
         let mut planned: BTreeMap<String, i64> = BTreeMap::new();
         for volume in self.start.volumes() {

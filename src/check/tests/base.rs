@@ -56,6 +56,7 @@ fn environment(name: &str, kind: &str, strategy: &str) -> ComputeEnvironment {
             }],
             ..ComputeResources::default()
         }),
+        tags: BTreeMap::from([("autotune".to_owned(), "enabled".to_owned())]),
         infrastructure_updated_at: Known::Known(at("2026-06-01T00:00:00Z")),
         ..ComputeEnvironment::default()
     }
@@ -198,6 +199,11 @@ fn around() -> Survey {
             (named("L-7A658B76"), quota(50, 1)),
             (named("L-D18FCD1D"), quota(50, 1)),
         ]),
+        tag: Some(Tag {
+            key: named("autotune"),
+            value: named("enabled"),
+        }),
+        bases: Known::Known(Vec::new()),
         guard: Known::Known(Some(Guard {
             group: named("autotune"),
             group_exists: Known::Known(true),
@@ -231,8 +237,10 @@ fn around() -> Survey {
 
 /// Two environments, Spot before On-Demand, one queue, one job definition.
 pub(super) fn healthy() -> World {
+    let named = |name: &str| name.to_owned();
     let subnet = |zone: &str| {
         known(Subnet {
+            owner_id: named("111122223333"),
             availability_zone: zone.to_owned(),
             available_ip_address_count: 4000,
             map_public_ip_on_launch: false,
@@ -248,7 +256,6 @@ pub(super) fn healthy() -> World {
         })
     };
     let types = vec!["m6i.xlarge".to_owned(), "m6i.2xlarge".to_owned()];
-    let named = |name: &str| name.to_owned();
     let survey = Survey {
         version: VERSION,
         taken_at: Some(at("2026-11-01T00:00:00Z")),

@@ -3,6 +3,7 @@
 mod base;
 mod cases;
 mod fixes;
+mod steered;
 mod unread;
 
 use std::collections::BTreeSet;
@@ -152,4 +153,60 @@ fn a_survey_is_the_same_after_it_was_written_and_read() {
         serde_json::from_str::<Survey>("{\"version\": 1, \"quota\": {}}").is_err(),
         "a slip is not left unread"
     );
+}
+
+#[test]
+fn what_is_deliberate_or_far_away_is_no_error() {
+    use crate::account::survey::Known;
+    type Change = fn(&mut base::World);
+    let cases: [(&str, Severity, Change); 11] = [
+        ("AT401", Severity::Error, |world| {
+            world.environment(0).status = "INVALID".to_owned()
+        }),
+        ("AT401", Severity::Warning, |world| {
+            world.environment(0).status = "INVALID".to_owned();
+            world.environment(0).state = "DISABLED".to_owned();
+        }),
+        // The queue has another, or has none.
+        ("AT402", Severity::Info, |world| {
+            world.environment(0).state = "DISABLED".to_owned()
+        }),
+        ("AT402", Severity::Warning, |world| {
+            world.environment(0).state = "DISABLED".to_owned();
+            world.environment(1).state = "DISABLED".to_owned();
+        }),
+        ("AT414", Severity::Info, |world| {
+            world.queue().state = "DISABLED".to_owned()
+        }),
+        ("AT414", Severity::Error, |world| {
+            world.queue().status = "INVALID".to_owned()
+        }),
+        // Addresses for 8 or 16 instances at maxvCpus.
+        ("AT309", Severity::Info, |world| {
+            world.subnet("subnet-a").available_ip_address_count = 9;
+            world.subnet("subnet-b").available_ip_address_count = 0;
+        }),
+        ("AT309", Severity::Warning, |world| {
+            world.subnet("subnet-a").available_ip_address_count = 1;
+            world.subnet("subnet-b").available_ip_address_count = 0;
+        }),
+        ("AT210", Severity::Warning, |world| {
+            world.image("amzn2-ami-ecs-hvm-2.0.20260101-x86_64-ebs", "x86_64", None);
+        }),
+        ("AT708", Severity::Error, |world| {
+            base::list(&mut world.survey.permissions)[0].allowed = Known::Known(false);
+        }),
+        ("AT708", Severity::Warning, |world| {
+            let permission = &mut base::list(&mut world.survey.permissions)[0];
+            permission.allowed = Known::Known(false);
+            permission.action = "servicequotas:GetServiceQuota".to_owned();
+        }),
+    ];
+    for (code, severity, change) in cases {
+        let mut world = healthy();
+        change(&mut world);
+        let report = world.check();
+        let mut found = report.findings.iter().filter(|finding| finding.rule.code == code);
+        assert_eq!(found.next().map(|finding| finding.severity), Some(severity), "{code}");
+    }
 }

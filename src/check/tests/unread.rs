@@ -47,6 +47,8 @@ fn every_part_that_is_unread_is_told_and_is_never_a_finding() {
     assert!(places.len() > 30, "{places:?}");
     // Each stands for something that the healthy account has no use for.
     let unused = [
+        // Nothing is raised.
+        "/bases",
         "/roles/own",
         "/roles/fleet",
         "/quotas/L-D18FCD1D",
@@ -69,6 +71,35 @@ fn every_part_that_is_unread_is_told_and_is_never_a_finding() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_depends_on_a_type_that_nobody_knows_could_not_be_checked() {
+    for types in [&["m6i.xlarge", "zz9.large"][..], &["zz9.large"]] {
+        let mut world = healthy();
+        let types: Vec<String> = types.iter().map(ToString::to_string).collect();
+        (world.spot().instance_types, world.on_demand().instance_types) = (types.clone(), types);
+        let report = world.check();
+        let told = |code: &str, name: &str| {
+            let mut all = report.could_not_check.iter();
+            all.any(|one| one.codes.contains(&code) && one.subject == name && one.because.contains("zz9.large"))
+        };
+        let of_disks = [
+            "AT101", "AT102", "AT103", "AT104", "AT105", "AT106", "AT107", "AT108", "AT109", "AT110", "AT111",
+        ];
+        let others = [
+            "AT209", "AT210", "AT211", "AT309", "AT413", "AT502", "AT601", "AT602", "AT604",
+        ];
+        for code in of_disks.into_iter().chain(others) {
+            assert!(told(code, "spot"), "{code}: {:?}", report.could_not_check);
+        }
+        assert!(told("AT603", "on-demand") && told("AT406", "spot"));
+        let mut quota = report.could_not_check.iter();
+        assert!(quota.any(|one| one.codes == ["AT112"]), "{:?}", report.could_not_check);
+        // Nobody offers it either.
+        let codes: Vec<&str> = report.findings.iter().map(|finding| finding.rule.code).collect();
+        assert_eq!(codes, ["AT407", "AT407"]);
+    }
 }
 
 #[test]
@@ -103,7 +134,6 @@ fn what_is_shared_holds_no_secrets() {
     let text = "MIME-Version: 1.0\nmount -t cifs -o password=hunter2 //a /b\nexport TOKEN=hunter2 ECS_CLUSTER=\"mine\"; curl hunter2\n--password hunter2\n# dm.basesize=20G hunter2\n";
     insta::assert_snapshot!(ec2::shareable(text), @r#"
     MIME-Version: 1.0
-    mount ...
     ECS_CLUSTER="mine
     # dm.basesize=20G
     # (left out)

@@ -11,8 +11,8 @@ use crate::catalog::{Purchase, Resources};
 use crate::clock::{self, Clock};
 use crate::control::Outcome;
 use crate::daemon::cloud::{
-    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, QueueRead, Read, Tagged,
-    Unread,
+    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, Principal, QueueRead, Read,
+    Tagged, Unread,
 };
 use crate::daemon::store::Kept;
 use crate::jobs::{JobSeen, JobSize, JobStatus};
@@ -512,8 +512,13 @@ impl Cloud for Account {
         Ok(())
     }
 
-    async fn survey(&self, _sqs_queues: &[String]) -> Read<Survey> {
+    async fn survey(&self, _sqs_queues: &[String], principal: Principal) -> Read<Survey> {
         self.read("survey").await?;
+        assert_eq!(
+            principal,
+            Principal::Caller,
+            "what is found is about the daemon's own role"
+        );
         let environments = self
             .with(|state| state.names.clone())
             .into_iter()

@@ -432,4 +432,15 @@ const POLICY: &[Case] = &[
         |world| world.policy.push_str("[environments.spot]\nmin_vcpus = 65\n"),
         |world| world.policy.push_str("[environments.spot]\nmin_vcpus = 64\n"),
     ),
+    case(
+        "AT712",
+        "spot",
+        &[("tag", "autotune=enabled")],
+        |world| world.environment(0).tags.clear(),
+        |world| {
+            world.environment(0).tags.clear();
+            world.survey.tag = None;
+        },
+    )
+    .also(&["AT709"]),
 ];

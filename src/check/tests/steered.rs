@@ -1,0 +1,125 @@
+//! An account that autotune steers while it is looked at, and what is not the account's own.
+
+use super::super::{Report, Severity};
+use super::base::{World, healthy};
+use crate::account::survey::{Base, Known, Route};
+
+/// A lease holds 32 vCPUs above a base of 0, and for a quota maxvCpus is 20 instead of 64.
+fn leased(policy: &str) -> World {
+    let mut world = healthy();
+    world.policy.push_str(policy);
+    (world.spot().min_vcpus, world.spot().max_vcpus) = (32, 20);
+    world.survey.bases = Known::Known(vec![Base {
+        compute_environment: "spot".to_owned(),
+        min_vcpus: 0,
+        max_vcpus: Some(64),
+    }]);
+    world
+}
+
+fn found(world: &World) -> Vec<(&'static str, Severity)> {
+    let findings = world.check().findings;
+    findings
+        .iter()
+        .map(|finding| (finding.rule.code, finding.severity))
+        .collect()
+}
+
+fn is_unread(report: &Report, code: &str, subject: &str, why: &str) -> bool {
+    let mut all = report.could_not_check.iter();
+    all.any(|one| one.codes.contains(&code) && one.subject == subject && one.because.contains(why))
+}
+
+#[test]
+fn what_autotune_has_changed_is_not_taken_for_the_operators() {
+    // The policies hold for the operator's own levels, and for none of ours.
+    let cap = "[environments.spot]\ncap = 16\n";
+    let min = "[environments.spot]\nmin_vcpus = 24\n";
+    let mut below = leased(min);
+    below.survey.bases = Known::Known(vec![Base {
+        compute_environment: "arn:aws:batch:eu-central-1:111122223333:compute-environment/spot".to_owned(),
+        min_vcpus: 24,
+        max_vcpus: Some(64),
+    }]);
+    for mut world in [leased(cap), below] {
+        assert_eq!(found(&world), []);
+        // Without that knowledge it is neither right nor wrong.
+        world.survey.bases = Known::unread("AccessDenied");
+        let report = world.check();
+        assert_eq!(report.findings, []);
+        let of_spot =
+            |one: &&super::super::CouldNotCheck| one.codes == ["AT711"] && one.because.contains("AccessDenied");
+        assert!(
+            report.could_not_check.iter().any(|one| of_spot(&one)),
+            "{:?}",
+            report.could_not_check
+        );
+        // Nothing is ours: it is the operator's.
+        world.survey.bases = Known::Known(Vec::new());
+        assert_eq!(found(&world), [("AT711", Severity::Error)]);
+    }
+}
+
+#[test]
+fn a_base_that_differs_is_told_unless_a_lease_may_hold_it() {
+    let mut world = healthy();
+    world.policy.push_str("[environments.spot]\nmin_vcpus = 8\n");
+    world.spot().min_vcpus = 32;
+    assert_eq!(found(&world), [("AT702", Severity::Info)]);
+    world.survey.bases = Known::unread("AccessDenied");
+    let report = world.check();
+    assert_eq!(report.findings, []);
+    assert!(
+        is_unread(&report, "AT702", "spot", "AccessDenied"),
+        "{:?}",
+        report.could_not_check
+    );
+    // No lease holds less than the base.
+    world.spot().min_vcpus = 4;
+    assert_eq!(found(&world), [("AT702", Severity::Warning)]);
+}
+
+#[test]
+fn growth_beyond_a_quota_is_no_error_where_the_policy_keeps_all_within_it() {
+    let mut world = leased("");
+    world.quota("L-34B43A08").value = 60;
+    assert_eq!(
+        found(&world),
+        [("AT601", Severity::Error)],
+        "that of the operator's own maxvCpus"
+    );
+    world.policy.push_str("[environments.spot]\nlimits = \"enforce\"\n");
+    assert_eq!(found(&world), [("AT601", Severity::Info)]);
+    // Another one that counts against the same quota is not held.
+    world.on_demand().r#type = "SPOT".to_owned();
+    assert!(found(&world).contains(&("AT601", Severity::Error)));
+    // Nor is one that lacks the tag.
+    let mut world = leased("[environments.spot]\nlimits = \"enforce\"\n");
+    world.quota("L-34B43A08").value = 60;
+    world.environment(0).tags.clear();
+    assert!(found(&world).contains(&("AT601", Severity::Error)));
+}
+
+#[test]
+fn who_lacks_the_tag_is_not_told_about_schedules_and_bases() {
+    let mut world = healthy();
+    world.policy.push_str("[environments.spot]\nmin_vcpus = 8\n");
+    world.environment(0).tags.clear();
+    world.survey.may_update = Known::Known(Vec::new());
+    assert!(!found(&world).iter().any(|(code, _)| *code == "AT702"));
+}
+
+#[test]
+fn what_a_shared_subnet_reaches_could_not_be_checked() {
+    let mut world = healthy();
+    world.subnet("subnet-a").owner_id = "444455556666".to_owned();
+    assert_eq!(world.check().could_not_check, [], "its route says enough");
+    world.subnet("subnet-a").route = Known::Known(Route::None);
+    let report = world.check();
+    assert_eq!(report.findings, []);
+    assert!(
+        is_unread(&report, "AT308", "spot", "444455556666"),
+        "{:?}",
+        report.could_not_check
+    );
+}
