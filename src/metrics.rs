@@ -428,6 +428,13 @@ impl Metrics {
         }
     }
 
+    /// Whether limits that the policy enforces are only clamped to.
+    pub fn unenforced(&self, environment: &str, unenforced: bool) {
+        if self.is_in_force(&families::UNENFORCED, &[environment]) {
+            self.set(&families::UNENFORCED, &[environment], flag(unenforced));
+        }
+    }
+
     /// So many more requests to AWS: service, operation, code of the answer, count.
     pub fn requests(&self, requests: &[(&str, &str, &str, u64)]) {
         for (service, operation, code, count) in requests {

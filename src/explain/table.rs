@@ -108,6 +108,7 @@ pub(crate) fn examples() -> Vec<Reason> {
 
 fn example_row() -> QuotaPlan {
     QuotaPlan {
+        unread: false,
         limit: Some(Vcpus::new(640)),
         used_by_others: Some(Vcpus::new(96)),
         held: Vcpus::new(320),
@@ -137,6 +138,7 @@ fn limits() -> impl Iterator<Item = Limit> {
         Limit::AccountCap,
         Limit::Step,
         Limit::Quota(QuotaIndex(0), example_row()),
+        Limit::QuotaUnread(QuotaIndex(0)),
         Limit::Drought,
         Limit::Override,
         Limit::NotSteerable,
@@ -192,6 +194,7 @@ fn example_setup() -> Setup {
         }],
         launch_expected: Span::from_minutes(2),
         limits: Limits::Clamp,
+        unenforced: false,
     };
     Setup {
         environments: vec![

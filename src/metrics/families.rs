@@ -103,6 +103,7 @@ families! {
     DROUGHT = Gauge, "autotune_environment_drought_until_timestamp_seconds", "Unix time, seconds", ["environment"], Stable, "Until when an environment that delivered no capacity is not asked for more, in seconds since 1970; 0: no drought is known";
     LEASE = Gauge, "autotune_environment_lease_expires_timestamp_seconds", "Unix time, seconds", ["environment"], Stable, "When the lease on raised capacity ends, in seconds since 1970; 0: nothing is raised";
     GUARDED = Gauge, "autotune_environment_guarded", "0 or 1", ["environment"], Stable, "1 while a guard in the account restores the base should autotune be gone";
+    UNENFORCED = Gauge, "autotune_environment_unenforced", "0 or 1", ["environment"], Beta, "1 if the policy enforces limits and they are only clamped to, because no guard in the account would restore maxvCpus";
     OVERRIDE = Gauge, "autotune_environment_override_expires_timestamp_seconds", "Unix time, seconds", ["environment"], Stable, "When a person's override of the environment ends, in seconds since 1970; 0: there is none";
     AGE = Gauge, "autotune_environment_signal_age_seconds", "seconds", ["environment", "kind"], Stable, "How long ago this part was read, in seconds: the environment, or its container instances; +Inf: never";
     UPDATES = Counter, "autotune_environment_updates_total", "updates", ["environment", "outcome"], Stable, "Updates sent, by how they ended";
