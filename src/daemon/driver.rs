@@ -541,9 +541,9 @@ impl<C: Cloud> Driver<C> {
             metrics.lease(&environment.name, environment.lease_expires);
             metrics.guarded(&environment.name, environment.guarded);
         }
-        for setup in &self.controller.setup().environments {
-            self.options.metrics.unenforced(&setup.name, setup.unenforced);
-        }
+        let environments = self.controller.setup().environments.iter();
+        let unenforced = environments.filter(|environment| environment.unenforced).count();
+        self.options.metrics.unenforced(unenforced);
         for queue in &snapshot.queues {
             let blocked = queue.blocked.as_ref().map(|(_, since)| *since);
             self.options.metrics.queue(&queue.name, queue.oldest, blocked);

@@ -59,6 +59,7 @@ pub(super) async fn start<C: Cloud>(
         .map_err(|problems| anyhow::anyhow!("the policies are not taken:\n{}", render(&problems)))?;
     let topology = insist("the account", || cloud.topology()).await;
     let guards = guards(cloud.as_ref(), &options).await;
+    let noted = options.recovered.leases.clone();
     leave_to_others(&mut options.recovered, &topology, &guards, options.clock.now());
     let keys = keys(&options);
     let mut known = Known::default();
@@ -102,6 +103,7 @@ pub(super) async fn start<C: Cloud>(
     };
     let open = options.recovered.open.clone();
     let mut driver = Driver::new(cloud, options, events, controller, kit);
+    driver.noted = noted;
     driver.see(environments);
     driver.lead_at_start();
     if driver.leads() {
