@@ -24,7 +24,7 @@ use crate::explain::{self, Coded as _};
 use crate::observation::{InstancesNow, Observation, Refusal, Seen, SqsNow};
 use crate::planner::plan::{Because, Part, Plan, Subject};
 use crate::setup::Setup;
-use crate::units::{Span, Time, Vcpus, i64_to_f64};
+use crate::units::{Span, Time, Vcpus, i64_to_f64, usize_to_f64};
 
 /// More operations and error codes than this are counted together, so that odd answers cannot fill a database.
 pub const MOST_REQUEST_SERIES: usize = 100;
@@ -426,6 +426,11 @@ impl Metrics {
         if self.is_in_force(&families::GUARDED, &[environment]) {
             self.set(&families::GUARDED, &[environment], flag(guarded));
         }
+    }
+
+    /// In so many environments limits that the policy enforces are only clamped to.
+    pub fn unenforced(&self, environments: usize) {
+        self.set(&families::UNENFORCED, &[], usize_to_f64(environments));
     }
 
     /// So many more requests to AWS: service, operation, code of the answer, count.

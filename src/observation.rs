@@ -203,7 +203,7 @@ impl Observation {
 /// A compute environment's scaling parameters and state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentNow {
-    /// Status VALID.
+    /// Status VALID, also while it is UPDATING.
     pub valid: bool,
     /// State ENABLED.
     pub enabled: bool,
@@ -305,6 +305,9 @@ pub struct QueueNow {
     pub head: Seen<Option<Shape>>,
     /// Jobs that wait but are no demand for capacity.
     pub not_demand: NotDemand,
+    /// RUNNABLE multi-node jobs: no demand of ours, but Batch launches for them.
+    #[serde(default)]
+    pub multi_node: Tally,
 }
 
 /// Jobs that wait for something that capacity does not cure (counts).

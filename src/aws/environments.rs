@@ -64,8 +64,9 @@ impl Aws {
 }
 
 fn environment_read(detail: ComputeEnvironmentDetail) -> EnvironmentRead {
-    let valid = detail.status == Some(CeStatus::Valid);
     let updating = detail.status == Some(CeStatus::Updating);
+    // What is being updated was VALID, and Batch goes on to launch there.
+    let valid = updating || detail.status == Some(CeStatus::Valid);
     let resources = detail.compute_resources;
     let delay = resources
         .as_ref()
@@ -84,7 +85,7 @@ fn environment_read(detail: ComputeEnvironmentDetail) -> EnvironmentRead {
         },
         // While it is VALID the service says "ComputeEnvironment Healthy": no reason of anything.
         status_reason: match detail.status_reason {
-            Some(reason) if !valid && !updating => reason,
+            Some(reason) if !valid => reason,
             _ => String::new(),
         },
         name: detail.compute_environment_name.unwrap_or_default(),

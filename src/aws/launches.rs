@@ -1,7 +1,5 @@
 //! Launches that EC2 refused, as Auto Scaling tells them: AWS Batch itself says nothing of a service quota that is used up.
 
-use std::sync::PoisonError;
-
 use aws_sdk_autoscaling::types::{Activity, Filter, ScalingActivityStatusCode};
 
 use crate::aws::Aws;
@@ -37,6 +35,9 @@ impl Aws {
                 .filters(filter("StartTimeLowerBound", since.to_string()))
                 .send()
                 .await;
+            if answer.is_err() {
+                self.forget_groups().await; // one may be gone
+            }
             let answer = answer.map_err(|e| unread("autoscaling:DescribeScalingActivities", &e))?;
             let activities = answer.activities.unwrap_or_default();
             failed.extend(
@@ -49,17 +50,25 @@ impl Aws {
         Ok(failed)
     }
 
-    /// The Auto Scaling groups that AWS Batch made for an environment. They are listed anew when none is known: Batch makes them
-    /// with the environment, and others with an infrastructure update.
+    /// The next reading lists the groups anew: Batch makes them with the environment, and others with an infrastructure update.
+    pub(super) async fn forget_groups(&self) {
+        *self.groups.lock().await = None;
+    }
+
+    /// The Auto Scaling groups that AWS Batch made for an environment. All are listed by whoever asks first.
     async fn groups_of(&self, environment: &str) -> Read<Vec<String>> {
-        let of = |groups: &[String]| -> Vec<String> {
-            let own = groups.iter().filter(|group| is_of(group, environment));
-            own.cloned().collect()
+        let mut known = self.groups.lock().await;
+        let all = match known.take() {
+            Some(all) => all,
+            None => self.list_groups().await?,
         };
-        let known = of(&self.groups.lock().unwrap_or_else(PoisonError::into_inner));
-        if !known.is_empty() {
-            return Ok(known);
-        }
+        let own = all.iter().filter(|group| is_of(group, environment));
+        let own = own.cloned().collect();
+        *known = Some(all);
+        Ok(own)
+    }
+
+    async fn list_groups(&self) -> Read<Vec<String>> {
         let filter = Filter::builder().name("tag-key").values(MADE_BY_BATCH).build();
         let call = self.autoscaling.describe_auto_scaling_groups().filters(filter);
         let mut pages = call.into_paginator().items().send();
@@ -68,9 +77,7 @@ impl Aws {
             let group = group.map_err(|e| unread("autoscaling:DescribeAutoScalingGroups", &e))?;
             groups.extend(group.auto_scaling_group_name);
         }
-        let own = of(&groups);
-        *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = groups;
-        Ok(own)
+        Ok(groups)
     }
 }
 
@@ -183,7 +190,16 @@ mod tests {
             <member><StatusCode>Failed</StatusCode><StartTime>2026-06-20T00:10:00Z</StartTime></member>
             <member><StatusCode>Successful</StatusCode><StartTime>2026-06-21T00:11:00Z</StartTime></member>
             </Activities></DescribeScalingActivitiesResult></DescribeScalingActivitiesResponse>"#;
-        let replies = [Reply::Text(GROUPS), Reply::Text(ACTIVITIES), Reply::Text(ACTIVITIES)];
+        let refused = Reply::Error(400, "ValidationError", "Group name not found");
+        let text = Reply::Text;
+        let replies = [
+            text(GROUPS),
+            text(ACTIVITIES),
+            text(ACTIVITIES),
+            refused,
+            text(GROUPS),
+            text(ACTIVITIES),
+        ];
         let (aws, replay) = Replay::account(&replies);
         let spot = EnvironmentRead {
             name: "spot".to_owned(),
@@ -196,5 +212,8 @@ mod tests {
         assert_eq!(failed[0].at, Time::parse("2026-06-21T00:10:00Z").unwrap());
         aws.failed_launches(&spot, since).await.unwrap();
         assert_eq!(replay.asked().len(), 3, "groups are listed once");
+        aws.failed_launches(&spot, since).await.unwrap_err();
+        aws.failed_launches(&spot, since).await.unwrap();
+        assert_eq!(replay.asked().len(), 6, "after trouble they are listed anew");
     }
 }

@@ -124,8 +124,8 @@ pub struct Aws {
     pages: Semaphore,
     /// URLs of SQS queues by name.
     sqs_urls: Mutex<BTreeMap<String, String>>,
-    /// Auto Scaling groups that AWS Batch made, as they were last listed.
-    groups: Mutex<Vec<String>>,
+    /// Auto Scaling groups that AWS Batch made, as they were last listed; `None`: they are to be listed.
+    groups: tokio::sync::Mutex<Option<Vec<String>>>,
 }
 
 /// A client of one service whose attempts are counted.
@@ -194,7 +194,7 @@ impl Aws {
             clock: Clock::Wall,
             pages: Semaphore::new(PAGES_AT_ONCE),
             sqs_urls: Mutex::default(),
-            groups: Mutex::default(),
+            groups: tokio::sync::Mutex::default(),
         })
     }
 
@@ -249,6 +249,7 @@ impl Cloud for Aws {
     }
 
     async fn topology(&self) -> Read<Topology> {
+        self.forget_groups().await;
         self.read_topology().await
     }
 

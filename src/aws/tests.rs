@@ -230,7 +230,7 @@ async fn environments_are_read_over_all_pages_as_they_stand() {
     let read = aws.environments(&names(&["any"])).await.unwrap();
     assert_eq!(read.len(), 6);
     let spot = &read[0];
-    assert!(spot.now.updating && !spot.now.valid && spot.now.enabled);
+    assert!(spot.now.updating && spot.now.valid && spot.now.enabled);
     assert_eq!(
         (spot.now.desired_vcpus.get(), spot.now.scale_down_delay),
         (4, Span::from_minutes(30))

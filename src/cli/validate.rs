@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{ExitStatus, Failed, print};
+use super::{ExitStatus, Failed, print, remark};
 use crate::clock;
 use crate::input::{self, Document, FileKind, Problem, key_path, render, render_effective, schema_of};
-use crate::policy::file::{EnvironmentPolicy, PolicyFile, QueuePolicy};
+use crate::policy::file::{EnvironmentPolicy, Limits, PolicyFile, QueuePolicy};
 use crate::policy::{self, schedules};
 use crate::settings::{self, Settings};
 use crate::simulate::scenario::Scenario;
@@ -76,7 +76,44 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
             });
         }
     }
+    say_unenforced(&good);
     Ok(ExitStatus::Done)
+}
+
+/// Settings without a guard, and policies that need one: those that are looked at with them, else their own.
+fn say_unenforced(good: &[Good]) {
+    let mut settings = good.iter().filter_map(|file| match file {
+        Good::Settings(document) => Some(document),
+        Good::Policy(_) | Good::Scenario(_) => None,
+    });
+    let Some(settings) = settings.find(|document| document.value.guard.is_none()) else {
+        return;
+    };
+    let beside = good.iter().filter_map(|file| match file {
+        Good::Policy(document) => Some(document.as_ref().clone()),
+        Good::Scenario(_) | Good::Settings(_) => None,
+    });
+    let mut policies: Vec<Document<PolicyFile>> = beside.collect();
+    if policies.is_empty() {
+        let loaded = match settings.value.policies.as_slice() {
+            [path] => policy::load(path),
+            paths => policy::load_files(paths),
+        };
+        // What cannot be read is told by whoever starts with it.
+        policies = loaded.map_or_else(|_| Vec::new(), |policy| policy.files);
+    }
+    for document in policies {
+        let environments = document.value.environments.iter();
+        for (name, _) in environments.filter(|(_, policy)| policy.limits == Limits::Enforce) {
+            remark(&format!(
+                "warning: {}: {}: found \"enforce\", which acts as \"clamp\" without a guard: {} has no [guard]\nhint: `autotune init --events` \
+                 prints what a guard needs",
+                document.name,
+                key_path(&key_path("environments", name), "limits"),
+                settings.name,
+            ));
+        }
+    }
 }
 
 /// A file without problems.

@@ -5,11 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::control::{BACK_OFF_MOST, Controller, Decide, Effect, Flight, RENEW_AGAIN};
 use crate::ids::EnvironmentIndex;
 use crate::observation::{EnvironmentNow, Observation, Seen};
+use crate::planner::SHOWN_AFTER;
 use crate::planner::plan::Levels;
 use crate::units::{Span, Time, Vcpus};
 
-/// How long after an answered update a reading may still show what was before. Undocumented; seconds in practice.
-const SHOWN_AFTER: Span = Span::from_minutes(2);
 /// After another hand has changed min nothing is raised for so long: until then whoever drives has read anew what base is, and a
 /// raise returns to his min, not to the one before.
 const YIELDS: Span = Span::from_minutes(2);
@@ -59,6 +58,7 @@ impl<D: Decide> Controller<D> {
     /// What an earlier process left raised is ours from now on.
     pub(super) fn adopt(
         &mut self,
+        now: Time,
         environment: EnvironmentIndex,
         lease: Lease,
         max_before: Option<Vcpus>,
@@ -74,6 +74,8 @@ impl<D: Decide> Controller<D> {
         }
         if let Some(memory) = self.memory.environments.get_mut(position) {
             memory.max_before = max_before.or(memory.max_before);
+            // What was read before may be of before its last update.
+            memory.acted_at = Some(now);
         }
         self.remember_base(environment);
         effects.push(Effect::Observe);
@@ -101,8 +103,7 @@ impl<D: Decide> Controller<D> {
         }
     }
 
-    /// Whether min is neither what we asked for nor base, long enough after our last update to be no late reading. Where max is
-    /// lowered by us as well, the lease is needed until that is restored.
+    /// Whether min is neither what we asked for nor base, long enough after our last update to be no late reading.
     fn is_foreign(&self, position: usize, lease: Lease, observation: &Observation) -> bool {
         let (Some(memory), Some(part), Some(setup)) = (
             self.memory.environments.get(position),
@@ -111,13 +112,14 @@ impl<D: Decide> Controller<D> {
         ) else {
             return false;
         };
-        let sure = self.unsure.get(position) == Some(&false) && memory.max_before.is_none();
+        let sure = self.unsure.get(position) == Some(&false);
         let settled = memory.acted_at.is_some_and(|acted| part.at() >= acted + SHOWN_AFTER);
         let other = |seen: &EnvironmentNow| seen.min_vcpus != lease.min_vcpus && seen.min_vcpus != setup.base;
         sure && settled && part.value().is_some_and(other)
     }
 
-    /// Somebody else changed min: it is his now. The lease is let go and the guard removed, so that nothing of ours undoes it.
+    /// Somebody else changed min: it is his now, and base until account and policy are read anew. The lease is let go and the guard
+    /// removed, so that nothing of ours undoes it. Where max is lowered by us, both are kept for that alone.
     fn yield_to(
         &mut self,
         now: Time,
@@ -128,13 +130,31 @@ impl<D: Decide> Controller<D> {
         let position = environment.position();
         self.set_flight(environment, Flight::BackOff { until: now + YIELDS });
         let seen = observation.environments.get(position).and_then(Seen::value);
-        if let Some(slot) = self.leases.get_mut(position) {
-            *slot = None;
-        }
         if let Some(slot) = self.yielded.get_mut(position) {
-            *slot = seen.map(|seen| seen.min_vcpus);
+            *slot = seen.map(|seen| (seen.min_vcpus, now));
         }
-        effects.push(Effect::Disarm(environment));
+        if let (Some(setup), Some(seen)) = (self.setup.environments.get_mut(position), seen) {
+            setup.base = seen.min_vcpus;
+        }
+        let memory = self.memory.environments.get_mut(position);
+        let lowered = memory.is_some_and(|memory| {
+            memory.base_before = None;
+            memory.max_before.is_some()
+        });
+        let kept = self
+            .lease(environment)
+            .zip(seen.filter(|_| lowered))
+            .map(|(lease, seen)| {
+                let min_vcpus = seen.min_vcpus;
+                (Lease { min_vcpus, ..lease }, levels_seen(seen))
+            });
+        if let Some(slot) = self.leases.get_mut(position) {
+            *slot = kept.map(|(lease, _)| lease);
+        }
+        effects.push(match kept {
+            Some((lease, levels)) => Effect::Arm(self.guard(environment, lease, levels)),
+            None => Effect::Disarm(environment),
+        });
     }
 
     /// Puts base back wherever a lease stands and nothing is being sent.
@@ -188,11 +208,7 @@ impl<D: Decide> Controller<D> {
             let seen = part
                 .filter(|part| Some(part.at()) > memory.acted_at)
                 .and_then(Seen::value);
-            let base = self
-                .setup
-                .environments
-                .get(position)
-                .map_or(Vcpus::ZERO, |setup| setup.base);
+            let base = self.base(environment);
             let idle = self.flights.get(position) == Some(&Flight::Idle);
             if idle && now < lease.expires && self.is_foreign(position, lease, observation) {
                 self.yield_to(now, environment, observation, effects);

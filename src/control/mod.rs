@@ -178,8 +178,8 @@ pub struct Controller<D> {
     next: Option<Box<Compiled>>,
     /// Per environment: whether an update of ours may stand that its lease does not tell of.
     unsure: Vec<bool>,
-    /// Per environment: the min of another hand that we yielded to, until we raise again.
-    yielded: Vec<Option<Vcpus>>,
+    /// Per environment: the min of another hand that we yielded to and since when, until we change min again.
+    yielded: Vec<Option<(Vcpus, Time)>>,
     stopping: bool,
     /// Stopping, and what is leased goes back to base.
     restoring: bool,
@@ -254,8 +254,8 @@ impl<D: Decide> Controller<D> {
         self.leases.get(environment.position()).copied().flatten()
     }
 
-    /// The min that another hand gave to an environment, if we yielded to it.
-    pub fn yielded(&self, environment: EnvironmentIndex) -> Option<Vcpus> {
+    /// The min that another hand gave to an environment and when we yielded to it, if we did.
+    pub fn yielded(&self, environment: EnvironmentIndex) -> Option<(Vcpus, Time)> {
         self.yielded.get(environment.position()).copied().flatten()
     }
 
@@ -289,7 +289,7 @@ impl<D: Decide> Controller<D> {
                 self.forecast = *forecast;
                 effects.push(Effect::Observe);
             }
-            Input::Adopted(environment, lease, max_before) => self.adopt(environment, lease, max_before, effects),
+            Input::Adopted(environment, lease, max_before) => self.adopt(now, environment, lease, max_before, effects),
             Input::Stop => self.stop(now, observation, effects),
             Input::Restore => {
                 self.stopping = true;
@@ -320,6 +320,12 @@ impl<D: Decide> Controller<D> {
             }
             if let Some(memory) = self.memory.environments.get_mut(position) {
                 memory.in_flight = *flight != Flight::Idle;
+            }
+        }
+        // What ran out goes back by us or by the guard.
+        for (lease, memory) in self.leases.iter().zip(&mut self.memory.environments) {
+            if lease.is_some_and(|lease| now >= lease.expires) {
+                memory.expect_max_back();
             }
         }
         let inputs = Inputs {
@@ -430,11 +436,7 @@ impl<D: Decide> Controller<D> {
     }
 
     fn lease_for(&self, action: &Action, now: Time) -> Option<Lease> {
-        let base = self
-            .setup
-            .environments
-            .get(action.environment().position())
-            .map_or(Vcpus::ZERO, |setup| setup.base);
+        let base = self.base(action.environment());
         let restored = self.restored_max(action.environment(), action.to().max_vcpus);
         let held = self.lease(action.environment());
         let expires = match held {
@@ -449,9 +451,18 @@ impl<D: Decide> Controller<D> {
     }
 
     /// Whether an update must not be sent before the guard is armed: a raise, or a lowered max that no guard in force restores.
+    /// One that was armed for a raise may know nothing of max.
     fn needs_guard(&self, action: &Action) -> bool {
-        let lowers_max = action.to().max_vcpus < action.from().max_vcpus;
-        action.raises() || lowers_max && self.lease(action.environment()).is_none()
+        let (environment, from) = (action.environment(), action.from().max_vcpus);
+        let lowers_max = action.to().max_vcpus < from;
+        let is_first = self.restored_max(environment, from) == from;
+        action.raises() || lowers_max && (is_first || self.lease(environment).is_none())
+    }
+
+    /// What minvCpus goes back to.
+    fn base(&self, environment: EnvironmentIndex) -> Vcpus {
+        let setup = self.setup.environments.get(environment.position());
+        setup.map_or(Vcpus::ZERO, |setup| setup.base)
     }
 
     /// What maxvCpus goes back to.
@@ -511,13 +522,8 @@ impl<D: Decide> Controller<D> {
 
     /// Restores what a lease no longer carries.
     fn restore(&mut self, now: Time, environment: EnvironmentIndex, levels: Levels, effects: &mut Vec<Effect>) {
-        let base = self
-            .setup
-            .environments
-            .get(environment.position())
-            .map_or(Vcpus::ZERO, |setup| setup.base);
         let to = Levels {
-            min_vcpus: base,
+            min_vcpus: self.base(environment),
             max_vcpus: self.restored_max(environment, levels.max_vcpus),
             desired_vcpus: levels.desired_vcpus,
         };

@@ -48,7 +48,7 @@ impl Decide for Script {
             let environment = EnvironmentIndex::at(position);
             if to.max_vcpus < from.max_vcpus {
                 let mut note = inputs.memory.environments[position];
-                note.max_before = Some(from.max_vcpus);
+                note.max_before = note.max_before.or(Some(from.max_vcpus));
                 plan.notes.push(Note::Environment(environment, note));
             }
             if to != from {

@@ -6,7 +6,7 @@ use crate::control::{
 };
 use crate::ids::EnvironmentIndex;
 use crate::planner::plan::Levels;
-use crate::units::{Time, Vcpus};
+use crate::units::Time;
 
 impl<D: Decide> Controller<D> {
     pub(super) fn committed(
@@ -54,15 +54,10 @@ impl<D: Decide> Controller<D> {
     }
 
     pub(super) fn guard(&self, environment: EnvironmentIndex, lease: Lease, levels: Levels) -> Guard {
-        let base = self
-            .setup
-            .environments
-            .get(environment.position())
-            .map_or(Vcpus::ZERO, |setup| setup.base);
         Guard {
             environment,
             fires: lease.expires,
-            min_vcpus: base,
+            min_vcpus: self.base(environment),
             max_vcpus: self.restored_max(environment, levels.max_vcpus),
         }
     }
@@ -101,8 +96,8 @@ impl<D: Decide> Controller<D> {
     /// meanwhile: that is noted as a lease of base, which goes as every lease does that is served.
     fn in_vain(&mut self, environment: EnvironmentIndex, lease: Lease) {
         let position = environment.position();
-        let base = self.setup.environments.get(position).map(|setup| setup.base);
-        if let (Some(slot), Some(min_vcpus), false) = (self.leases.get_mut(position), base, self.stopping) {
+        let min_vcpus = self.base(environment);
+        if let (Some(slot), false) = (self.leases.get_mut(position), self.stopping) {
             let raised = slot.filter(|held| held.min_vcpus > min_vcpus);
             *slot = raised.or(Some(Lease { min_vcpus, ..lease }));
         }
@@ -144,7 +139,8 @@ impl<D: Decide> Controller<D> {
                 if let Some(unsure) = self.unsure.get_mut(position) {
                     *unsure = false;
                 }
-                if let (Some(yielded), true) = (self.yielded.get_mut(position), action.raises()) {
+                let moves = action.change().min_vcpus.is_some();
+                if let (Some(yielded), true) = (self.yielded.get_mut(position), moves) {
                     *yielded = None;
                 }
                 if let Some(sent) = self.sent.get_mut(position) {

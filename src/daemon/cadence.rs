@@ -49,8 +49,9 @@ impl Part {
             Self::Instances(_) | Self::Quota(_) => 2,
             // Four statuses, and the head of the queue.
             Self::Jobs(_) => 5,
-            // Environments, queues, instance types, launch templates and their images; guards.
-            Self::Topology => 6,
+            // Environments, queues, instance types, launch templates and their images; guards; the Auto Scaling groups, which are
+            // listed anew for the next reading of launches.
+            Self::Topology => 7,
         }
     }
 
@@ -81,7 +82,9 @@ pub struct Periods {
     pub jobs: Span,
     /// Jobs without events.
     pub jobs_polled: Span,
-    /// Quotas and everything that policies are compiled against.
+    /// Quotas: what others use of them moves, and nothing else tells.
+    pub quotas: Span,
+    /// Everything that policies are compiled against.
     pub slow: Span,
     /// The least time between two readings of a part that hints ask for.
     pub hinted: Span,
@@ -97,6 +100,7 @@ impl Default for Periods {
             instances: Span::from_minutes(5),
             jobs: Span::from_minutes(5),
             jobs_polled: Span::from_seconds(60),
+            quotas: Span::from_minutes(5),
             slow: Span::from_minutes(60),
             hinted: Span::from_seconds(30),
         }
@@ -236,7 +240,8 @@ impl Cadence {
             return Time::FAR_PAST;
         };
         let period = self.period(part, circumstances);
-        if state.failures > 0 {
+        // Nothing waits for refused launches: they are read when they would have been.
+        if state.failures > 0 && !matches!(part, Part::Launches(_)) {
             let pause = AGAIN_FIRST.times(1_i64 << (state.failures - 1).min(16));
             return began + pause.min(period);
         }
@@ -260,7 +265,8 @@ impl Cadence {
             Part::Instances(_) | Part::Launches(_) => periods.instances,
             Part::Messages(_) => periods.messages,
             Part::Oldest(_) => periods.oldest,
-            Part::Quota(_) | Part::Topology => periods.slow,
+            Part::Quota(_) => periods.quotas,
+            Part::Topology => periods.slow,
             Part::Jobs(_) if circumstances.events => periods.jobs,
             Part::Jobs(_) => periods.jobs_polled,
         }
@@ -292,6 +298,8 @@ pub struct Load {
     pub events: bool,
     /// Queues whose jobs change all the time.
     pub busy_queues: usize,
+    /// Environments whose refused launches are read.
+    pub launching: usize,
     /// Environments with an open raise.
     pub open: usize,
     /// Those of them in which nothing comes.
@@ -317,7 +325,7 @@ pub fn calls_per_minute(periods: &Periods, load: &Load) -> f64 {
     });
     let quiet = load.queues.saturating_sub(load.busy_queues);
     let closed = load.environments.saturating_sub(load.open);
-    let moving = load.environments.saturating_sub(load.stuck);
+    let moving = load.launching.saturating_sub(load.stuck);
     let receipts = if load.events {
         60.0 / HINTS_WAIT.seconds_f64() + 2.0 * i64_to_f64(load.events_per_minute) / 10.0
     } else {
@@ -331,7 +339,7 @@ pub fn calls_per_minute(periods: &Periods, load: &Load) -> f64 {
         + cost(load.stuck, &Part::Launches(name()), periods.instances_open)
         + cost(load.sqs, &Part::Messages(name()), periods.messages)
         + cost(load.sqs, &Part::Oldest(name()), periods.oldest)
-        + cost(load.quotas, &Part::Quota(name()), periods.slow)
+        + cost(load.quotas, &Part::Quota(name()), periods.quotas)
         + cost(1, &Part::Topology, periods.slow)
         + cost(quiet, &Part::Jobs(name()), quiet_jobs)
         + cost(load.busy_queues, &Part::Jobs(name()), busy_jobs)

@@ -82,8 +82,8 @@ pub(super) struct Driver<C> {
     pub(super) noted: Leases,
     /// Until when this process may write, as it was last told.
     pub(super) leads_until: Option<Time>,
-    /// It leads anew and has not yet taken over what its predecessor raised.
-    pub(super) inherits: bool,
+    /// Since when it leads anew and has not yet taken over what its predecessor raised. Until then the controller does not lead.
+    pub(super) inherits: Option<Time>,
     /// The last wait for hints went well.
     pub(super) hears: bool,
     /// The time at the last round.
@@ -136,7 +136,7 @@ impl<C: Cloud> Driver<C> {
             numbers: BTreeMap::new(),
             noted: options.recovered.leases.clone(),
             leads_until: Some(Time::FAR_FUTURE),
-            inherits: false,
+            inherits: None,
             hears: options.events,
             latest: now,
             refused: None,
@@ -186,19 +186,28 @@ impl<C: Cloud> Driver<C> {
             Some(leads) => *leads.borrow(),
             None => Some(Time::FAR_FUTURE),
         };
-        self.lead(until);
-        self.inherits = false;
+        self.leads_until = until;
+        self.tell_leadership();
     }
 
+    /// Who begins to lead has to know first what the guards of the account carry: it would take what is raised for base.
     pub(super) fn lead(&mut self, until: Option<Time>) {
         let led = self.leads();
         self.leads_until = until;
-        if self.leads() && !led {
-            self.inherits = true;
+        if !self.leads() {
+            self.inherits = None;
+        } else if !led {
+            self.inherits = Some(self.now());
             self.cadence.want(&Part::Topology);
         }
+        self.tell_leadership();
+    }
+
+    pub(super) fn tell_leadership(&mut self) {
         self.options.metrics.leads(self.leads());
-        self.step(Input::Leadership(until));
+        if self.inherits.is_none() {
+            self.step(Input::Leadership(self.leads_until));
+        }
     }
 
     /// Takes environments that were read at the start.
@@ -545,6 +554,9 @@ impl<C: Cloud> Driver<C> {
             metrics.lease(&environment.name, environment.lease_expires);
             metrics.guarded(&environment.name, environment.guarded);
         }
+        let environments = self.controller.setup().environments.iter();
+        let unenforced = environments.filter(|environment| environment.unenforced).count();
+        self.options.metrics.unenforced(unenforced);
         for queue in &snapshot.queues {
             let blocked = queue.blocked.as_ref().map(|(_, since)| *since);
             self.options.metrics.queue(&queue.name, queue.oldest, blocked);

@@ -231,12 +231,6 @@ impl<C: Cloud> Driver<C> {
             }
             Effect::Disarm(environment) => {
                 if let Some(name) = self.sight.environment_names().get(environment.position()) {
-                    let setup = self.controller.setup().environments.get(environment.position());
-                    let same = setup.is_some_and(|setup| setup.name == *name);
-                    if let (Some(min), true) = (self.controller.yielded(environment), same) {
-                        let name = printable(name);
-                        tracing::warn!(environment = %name, %min, "Another hand changed minvCpus; ours is let go");
-                    }
                     self.actuator.disarm(name);
                 }
             }
@@ -350,8 +344,8 @@ impl<C: Cloud> Driver<C> {
     }
 
     pub(super) fn note_leases(&mut self) {
-        // A dry run, or one that does not lead, leaves what it found.
-        if !self.leads() {
+        // A dry run, or one that does not lead, or does not yet know what it inherits, leaves what it found.
+        if !self.leads() || self.inherits.is_some() {
             return;
         }
         let leases = self.leases();

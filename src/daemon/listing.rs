@@ -163,6 +163,7 @@ pub(super) struct Listed {
     pub(super) placed: Seen<Tally>,
     pub(super) head: Seen<Option<Shape>>,
     pub(super) not_demand: NotDemand,
+    pub(super) multi_node: Tally,
     /// Some sizes are those of other jobs like them.
     pub(super) sampled: bool,
     /// Why the first blocked job is blocked, in Batch's words, and since when that has been seen.
@@ -198,6 +199,7 @@ struct Row {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Runnable,
+    MultiNode,
     Placed,
 }
 
@@ -321,6 +323,7 @@ impl<C: Cloud> Lister<'_, C> {
                     Vcpus::ZERO
                 } else if job.nodes > 1 {
                     self.found.not_demand.multi_node += 1;
+                    self.row(Place::MultiNode, job, 1);
                     Vcpus::ZERO
                 } else {
                     self.row(Place::Runnable, job, 1);
@@ -463,7 +466,7 @@ impl<C: Cloud> Lister<'_, C> {
         let mut unsized_jobs = self
             .ask_for_sizes(head.as_ref().ok().and_then(Option::as_deref), sizes)
             .await;
-        let (mut runnable, mut placed) = (Tally::default(), Tally::default());
+        let (mut runnable, mut placed, mut multi_node) = (Tally::default(), Tally::default(), Tally::default());
         let mut samples: BTreeMap<&Kind, Vec<Shape>> = BTreeMap::new();
         for row in &self.rows {
             if let Some(shape) = sizes.get(&row.id) {
@@ -489,6 +492,7 @@ impl<C: Cloud> Lister<'_, C> {
             });
             match row.place {
                 Place::Runnable => runnable.add(shape, row.jobs),
+                Place::MultiNode => multi_node.add(shape, row.jobs),
                 Place::Placed => placed.add(shape, row.jobs),
             }
         }
@@ -509,6 +513,7 @@ impl<C: Cloud> Lister<'_, C> {
             .is_some_and(|since| self.now.since(since) >= SHORT_AFTER);
         self.found.runnable = seen(runnable, self.at_least);
         self.found.placed = seen(placed, self.placed_at_least);
+        self.found.multi_node = multi_node;
         self.found.head = match head {
             Ok(None) => Seen::Exactly(self.now, None),
             Ok(Some(id)) => sizes

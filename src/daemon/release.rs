@@ -65,7 +65,10 @@ async fn restore<C: Cloud>(cloud: &C, guard: &NamedGuard, seen: Option<&Environm
         .await
         .map_err(|unread| unread.message)?;
     Ok(match seen {
-        Some(_) => format!("min {} vCPUs, no guard any more", guard.min_vcpus.get()),
+        Some(_) => {
+            let max = guard.max_vcpus.map_or_else(String::new, |max| format!(", max {} vCPUs", max.get()));
+            format!("min {} vCPUs{max}, no guard any more", guard.min_vcpus.get())
+        }
         None => "is gone, and so is its guard".to_owned(),
     })
 }
@@ -107,5 +110,20 @@ mod tests {
         let all = restored(&account, &guards).await.unwrap();
         assert!(all.iter().all(|one| one.restored), "{all:?}");
         assert_eq!(account.min(&fails.environment), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lowered_max_is_restored_as_well() {
+        let account = Account::new(Clock::Wall);
+        account.with(|state| state.max = 86);
+        let guard = NamedGuard {
+            environment: "spot".to_owned(),
+            fires: START,
+            min_vcpus: Vcpus::ZERO,
+            max_vcpus: Some(Vcpus::new(256)),
+        };
+        let all = restored(&account, &[guard]).await.unwrap();
+        assert_eq!(account.with(|state| state.max), 256);
+        assert!(all[0].restored && all[0].message.contains("max 256 vCPUs"), "{all:?}");
     }
 }

@@ -9,12 +9,12 @@ use super::cloud::{Cloud, NamedGuard};
 use super::driver::Driver;
 use crate::account::Topology;
 use crate::control::{Input, Lease};
-use crate::explain::printable;
+use crate::explain::{self, printable};
 use crate::ids::EnvironmentIndex;
 use crate::input::{Problem, render};
 use crate::planner::memory::Memory;
 use crate::policy::{self, Policy};
-use crate::setup::{Compiled, Setup, compile};
+use crate::setup::{Compiled, Limits, Setup, compile};
 use crate::units::{Span, Time, Vcpus};
 
 /// Schedules are worked out from a day ago to this far ahead; long before the end they are worked out again.
@@ -116,9 +116,25 @@ pub(super) fn prepare(
         }
         if let Some(most) = keys.unguarded_max_vcpus {
             setup.cap = Some(setup.cap.unwrap_or(most).min(most).max(setup.base));
+            setup.unenforced = setup.enforces();
+            if setup.unenforced {
+                setup.limits = Limits::Clamp;
+            }
         }
     }
     Ok(compiled)
+}
+
+/// What the policies say and this account cannot have.
+pub(super) fn say_notes(compiled: &Compiled) {
+    compiled.notes.iter().for_each(|note| tracing::info!("{note}"));
+    unenforced(&compiled.setup).for_each(|sentence| tracing::warn!("{sentence}"));
+}
+
+/// Where limits are not enforced although the policy says so.
+pub(super) fn unenforced(setup: &Setup) -> impl Iterator<Item = String> {
+    let environments = setup.environments.iter().filter(|environment| environment.unenforced);
+    environments.map(|environment| explain::unenforced(&environment.name))
 }
 
 impl<C: Cloud> Driver<C> {
@@ -138,7 +154,7 @@ impl<C: Cloud> Driver<C> {
                 .is_none_or(|acted| seen.at() >= acted + Span::from_minutes(2));
             let known = known.iter().find(|environment| environment.name == setup.name);
             let differs = |now: &crate::observation::EnvironmentNow| {
-                now.min_vcpus != setup.base && known.is_some_and(|known| known.min_vcpus != now.min_vcpus)
+                (yielded || now.min_vcpus != setup.base) && known.is_some_and(|known| known.min_vcpus != now.min_vcpus)
             };
             others && shown && seen.value().is_some_and(differs)
         });
@@ -166,8 +182,15 @@ impl<C: Cloud> Driver<C> {
         let now = self.now();
         let mut known = Known::default();
         let began = read.as_ref().map_or(Time::FAR_PAST, |(_, _, began)| *began);
+        let inherited = read.as_ref().map(|(topology, guards, _)| inherited(topology, guards));
         let guards = read.as_ref().map(|(_, guards, _)| guards.clone()).unwrap_or_default();
         known.take_guards(&guards);
+        for (position, environment) in self.controller.setup().environments.iter().enumerate() {
+            // Its guard may be of before another hand changed min.
+            if self.controller.yielded(EnvironmentIndex::at(position)).is_some() {
+                known.min.remove(&environment.name);
+            }
+        }
         known.take_memory(self.controller.setup(), self.controller.memory(), began);
         let topology = read.map_or_else(|| self.kit.topology.clone(), |(topology, ..)| topology);
         let new = policy.as_ref().unwrap_or(&self.kit.policy);
@@ -183,9 +206,7 @@ impl<C: Cloud> Driver<C> {
                     self.cadence.want(&Part::Topology);
                 }
                 if compiled.setup != *self.controller.setup() {
-                    for note in &compiled.notes {
-                        tracing::info!("{note}");
-                    }
+                    say_notes(&compiled);
                     self.step(Input::Reloaded(Box::new(compiled)));
                 } else if compiled.forecast.name() != self.controller.plan().forecast {
                     self.step(Input::Foreseen(Box::new(compiled.forecast)));
@@ -193,30 +214,40 @@ impl<C: Cloud> Driver<C> {
             }
             Err(problems) => self.refuse(&render(&problems)),
         }
-        if std::mem::take(&mut self.inherits) {
-            self.inherit(&guards);
+        if let Some(inherited) = inherited
+            && self.inherits.is_some_and(|since| began >= since)
+        {
+            self.inherits = None;
+            self.tell_leadership();
+            self.inherit(inherited);
         }
     }
 
-    /// What a predecessor raised, as its guards tell.
-    pub(super) fn inherit(&mut self, guards: &[NamedGuard]) {
-        for guard in guards {
-            let Some(environment) = self.sight.environment(&guard.environment) else {
-                continue;
-            };
-            let Some(read) = self.sight.read.get(&guard.environment) else {
+    fn inherit(&mut self, inherited: Vec<(String, Lease, Option<Vcpus>)>) {
+        for (name, lease, max_before) in inherited {
+            let Some(environment) = self.sight.environment(&name) else {
                 continue;
             };
             if self.controller.lease(environment).is_none() && !self.controller.is_sending(environment) {
-                let max_before = guard.max_vcpus.filter(|max| *max != read.now.max_vcpus);
-                let lease = Lease {
-                    min_vcpus: read.now.min_vcpus,
-                    expires: guard.fires,
-                };
                 self.step(Input::Adopted(environment, lease, max_before));
             }
         }
     }
+}
+
+/// What a predecessor raised or lowered, as its guards tell, by environment.
+fn inherited(topology: &Topology, guards: &[NamedGuard]) -> Vec<(String, Lease, Option<Vcpus>)> {
+    let of = |guard: &NamedGuard| {
+        let mut all = topology.environments.iter();
+        let now = all.find(|environment| environment.name == guard.environment)?;
+        let lease = Lease {
+            min_vcpus: now.min_vcpus,
+            expires: guard.fires,
+        };
+        let max_before = guard.max_vcpus.filter(|max| *max != now.max_vcpus);
+        Some((guard.environment.clone(), lease, max_before))
+    };
+    guards.iter().filter_map(of).collect()
 }
 
 #[cfg(test)]
@@ -270,5 +301,21 @@ mod tests {
         assert_eq!(base_and_cap(&known, &keys, account::POLICY).2, Some(64));
         let capped = format!("{}\n[environments.spot]\ncap = 32\n", account::POLICY);
         assert_eq!(base_and_cap(&known, &keys, &capped).2, Some(32));
+    }
+
+    #[test]
+    fn without_a_guard_limits_are_clamped_to_and_not_enforced() {
+        let text = format!("{}\n[environments.spot]\nlimits = \"enforce\"\n", account::POLICY);
+        let policy = parse("p.toml", &text).unwrap();
+        for (unguarded, limits) in [(None, Limits::Enforce), (Some(Vcpus::new(64)), Limits::Clamp)] {
+            let keys = Keys {
+                unguarded_max_vcpus: unguarded,
+                ..Keys::default()
+            };
+            let topology = account::topology(0);
+            let compiled = prepare(&policy, &topology, &Known::default(), &keys, account::START).unwrap();
+            assert_eq!(compiled.setup.environments[0].limits, limits);
+            assert_eq!(unenforced(&compiled.setup).count(), usize::from(unguarded.is_some()));
+        }
     }
 }

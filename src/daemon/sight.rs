@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::cadence::Part;
 use super::cloud::{EnvironmentRead, FailedLaunch, Unread};
 use super::listing::Listed;
+use crate::account::Platform;
 use crate::catalog;
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::observation::{Gap, InstancesNow, NotDemand, Observation, QuotaNow, Refusal, Refused, Seen, SqsNow, Tally};
@@ -22,6 +23,8 @@ const REFUSED_FOR: Span = Span::from_minutes(60);
 pub(super) struct Sight {
     pub(super) observation: Observation,
     environments: Vec<String>,
+    /// Those of them behind which EC2 instances are launched, so that a launch may be refused.
+    launching: Vec<String>,
     queues: Vec<String>,
     sqs: Vec<String>,
     quotas: Vec<String>,
@@ -63,6 +66,9 @@ impl Sight {
     /// Another setup is in force: whatever keeps its name keeps what was seen of it.
     pub(super) fn renumber(&mut self, setup: &Setup) {
         let environments: Vec<String> = setup.environments.iter().map(|e| e.name.clone()).collect();
+        let ec2 = |setup: &&EnvironmentSetup| matches!(setup.platform, Platform::Ec2 | Platform::Eks);
+        let launching = setup.environments.iter().filter(ec2);
+        self.launching = launching.map(|environment| environment.name.clone()).collect();
         let queues: Vec<String> = setup.queues.iter().map(|queue| queue.name.clone()).collect();
         let sqs: Vec<String> = setup.sqs_sources.iter().map(|source| source.name.clone()).collect();
         let quotas: Vec<String> = setup.quotas.iter().map(|quota| quota.code.clone()).collect();
@@ -92,7 +98,7 @@ impl Sight {
     pub(super) fn parts(&self) -> Vec<Part> {
         let mut parts = vec![Part::Environments, Part::Queues, Part::Topology];
         parts.extend(self.environments.iter().cloned().map(Part::Instances));
-        parts.extend(self.environments.iter().cloned().map(Part::Launches));
+        parts.extend(self.launching.iter().cloned().map(Part::Launches));
         parts.extend(self.queues.iter().cloned().map(Part::Jobs));
         parts.extend(self.sqs.iter().cloned().map(Part::Messages));
         parts.extend(self.sqs.iter().cloned().map(Part::Oldest));
@@ -307,8 +313,8 @@ impl Sight {
             Seen::Missing(gap) => open_gap(&mut queue.head, *gap),
             Seen::Exactly(..) | Seen::AtLeast(..) => put(&mut queue.head, listed.head),
         };
-        changed |= queue.not_demand != listed.not_demand;
-        queue.not_demand = listed.not_demand;
+        changed |= queue.not_demand != listed.not_demand || queue.multi_node != listed.multi_node;
+        (queue.not_demand, queue.multi_node) = (listed.not_demand, listed.multi_node);
         observation.generation += u64::from(changed);
         self.queues_read.insert(
             name.to_owned(),

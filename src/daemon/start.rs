@@ -11,12 +11,13 @@ use super::driver::{Driver, Kit};
 use super::reload::{self, Keys, Known};
 use super::sight::Sight;
 use super::{Event, Options, reading};
+use crate::account::Topology;
 use crate::clock;
 use crate::control::{Controller, Input, Lease, Planner};
 use crate::explain::printable;
 use crate::forecast::Forecast;
 use crate::input::render;
-use crate::journal::{Ended, Recovered, Remembered};
+use crate::journal::{Ended, Intent, Recovered, Remembered};
 use crate::observation::Observation;
 use crate::planner::memory::Memory;
 use crate::planner::plan::Subject;
@@ -48,7 +49,7 @@ async fn insist<T, F: Future<Output = Read<T>>>(what: &str, read: impl Fn() -> F
 /// Everything that a daemon needs before its first look.
 pub(super) async fn start<C: Cloud>(
     cloud: Arc<C>,
-    options: Options,
+    mut options: Options,
     events: mpsc::UnboundedSender<Event>,
 ) -> anyhow::Result<Driver<C>> {
     let identity = insist("the identity of the credentials", || cloud.identity()).await;
@@ -58,6 +59,8 @@ pub(super) async fn start<C: Cloud>(
         .map_err(|problems| anyhow::anyhow!("the policies are not taken:\n{}", render(&problems)))?;
     let topology = insist("the account", || cloud.topology()).await;
     let guards = guards(cloud.as_ref(), &options).await;
+    let noted = options.recovered.leases.clone();
+    leave_to_others(&mut options.recovered, &topology, &guards, options.clock.now());
     let keys = keys(&options);
     let mut known = Known::default();
     let recovered = &options.recovered;
@@ -72,7 +75,7 @@ pub(super) async fn start<C: Cloud>(
     let mut compiled = reload::prepare(&policy, &topology, &known, &keys, now)
         .map_err(|problems| anyhow::anyhow!("policies and account do not fit:\n{}", render(&problems)))?;
     compiled.setup.region = Some(identity.region.clone());
-    compiled.notes.iter().for_each(|note| tracing::info!("{note}"));
+    reload::say_notes(&compiled);
     if !options.guard && options.apply {
         let most = options.unguarded_max_vcpus;
         tracing::warn!(
@@ -100,6 +103,7 @@ pub(super) async fn start<C: Cloud>(
     };
     let open = options.recovered.open.clone();
     let mut driver = Driver::new(cloud, options, events, controller, kit);
+    driver.noted = noted;
     driver.see(environments);
     driver.lead_at_start();
     if driver.leads() {
@@ -182,6 +186,43 @@ fn memory_of(setup: &Setup, remembered: &Remembered, now: Time) -> Memory {
         *slot = remembered.sqs.get(&source.name).copied().unwrap_or_default();
     }
     memory
+}
+
+/// A lease that ran out while nobody was here, with no guard left: the account shows base, or what we set, unless somebody else has
+/// changed min since. That is his now. Where max is still as we lowered it, the lease stands for that alone.
+fn leave_to_others(recovered: &mut Recovered, topology: &Topology, guards: &[NamedGuard], now: Time) {
+    for environment in &topology.environments {
+        let (name, min) = (&environment.name, environment.min_vcpus);
+        let Some((lease, _)) = recovered.leases.get_mut(name) else {
+            continue;
+        };
+        let mut memory = recovered.memory.environments.get_mut(name);
+        let remembered = memory.as_deref().copied().unwrap_or_default();
+        let of_intents = |intent: &Intent| {
+            intent.environment == *name && (intent.from.min_vcpus == min || intent.to.min_vcpus == min)
+        };
+        let is_ours = lease.min_vcpus == min
+            || remembered.base_before.is_none_or(|base| base == min)
+            || remembered.updated.is_some_and(|(_, asked)| asked == min)
+            || recovered.open.iter().any(of_intents);
+        let guarded = guards.iter().any(|guard| guard.environment == *name);
+        if is_ours || guarded || lease.expires > now {
+            continue;
+        }
+        tracing::warn!(environment = %printable(name), %min, "Another hand changed minvCpus while nobody was here; it is left alone");
+        if let Some(memory) = &mut memory {
+            memory.base_before = None;
+        }
+        let max = environment.max_vcpus;
+        if remembered.max_before.is_some_and(|before| before != max) && remembered.max_ours == max {
+            lease.min_vcpus = min;
+        } else {
+            recovered.leases.remove(name);
+        }
+        for intent in recovered.open.iter_mut().filter(|intent| intent.environment == *name) {
+            intent.lease = None;
+        }
+    }
 }
 
 /// What an earlier process left raised, from its journal and from the account's guards. Where both tell, the guard says until
@@ -267,6 +308,7 @@ pub async fn look_once<C: Cloud>(
     compiled.setup.region = Some(identity.region.clone());
     let mut sight = Sight::new(&compiled.setup);
     let mut memory = Memory::new(&compiled.setup, now);
+    notes.extend(reload::unenforced(&compiled.setup));
     notes.extend(compiled.notes);
     reading::all_once(&cloud, &compiled.setup, &mut sight, clock).await;
     for (subject, order) in reading::orders_in(&sight) {

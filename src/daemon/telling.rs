@@ -14,10 +14,10 @@ use crate::explain::{self, printable};
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
 use crate::journal::{Names, Said, Tick};
 use crate::metrics::Metrics;
-use crate::observation::Seen;
+use crate::observation::{EnvironmentNow, Seen};
 use crate::planner::plan::{Because, QuotaPlan, Subject};
 use crate::setup::{EnvironmentSetup, Setup};
-use crate::units::{Span, Time, to_u64};
+use crate::units::{Span, Time, Vcpus, to_u64};
 
 /// Ticks with the same reasons are noted this often at most: numbers move with every reading.
 const TICK_EVERY: Span = Span::from_seconds(30);
@@ -40,6 +40,8 @@ pub(super) struct Teller {
     counts: BTreeMap<String, (u64, u64)>,
     ticked: Option<(Time, u64)>,
     codes: Vec<(String, String)>,
+    /// Per environment: the min of another hand that was last told of, and since when.
+    yielded: BTreeMap<String, (Vcpus, Time)>,
 }
 
 impl Teller {
@@ -107,6 +109,7 @@ impl Teller {
             minds.insert(key, code);
         }
         self.minds = minds;
+        self.tell_yielded(controller);
         let say = |reason: &crate::planner::plan::Reason| {
             let (kind, name) = named(setup, reason.subject);
             Said {
@@ -138,6 +141,22 @@ impl Teller {
             observation: sight.observation.clone(),
             names: names(setup),
         })
+    }
+}
+
+impl Teller {
+    /// Logs once what another hand did.
+    fn tell_yielded(&mut self, controller: &Controller<Planner>) {
+        let environments = controller.setup().environments.iter().enumerate();
+        let yielded = environments.filter_map(|(at, setup)| {
+            let yielded = controller.yielded(EnvironmentIndex::at(at))?;
+            Some((setup.name.clone(), yielded))
+        });
+        let yielded: BTreeMap<String, (Vcpus, Time)> = yielded.collect();
+        for (name, (min, _)) in yielded.iter().filter(|(name, now)| self.yielded.get(*name) != Some(now)) {
+            tracing::warn!(environment = %printable(name), %min, "Another hand changed minvCpus; ours is let go");
+        }
+        self.yielded = yielded;
     }
 }
 
@@ -286,7 +305,7 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
         ],
         now,
     );
-    troubles(driver, index, setup, &mut said);
+    troubles(driver, index, (setup, &levels), now, &mut said);
     Some(EnvironmentStatus {
         name: setup.name.clone(),
         purchase: match setup.purchase {
@@ -317,11 +336,23 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
 }
 
 /// What the plan does not know: another hand, refusals in the words of the service, what makes the environment INVALID.
-fn troubles<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, setup: &EnvironmentSetup, said: &mut Vec<Told>) {
+fn troubles<C: Cloud>(
+    driver: &Driver<C>,
+    index: EnvironmentIndex,
+    (setup, levels): (&EnvironmentSetup, &EnvironmentNow),
+    now: Time,
+    said: &mut Vec<Told>,
+) {
     let name = printable(&setup.name);
-    if let Some(min) = driver.controller.yielded(index) {
-        let sentence = format!("{name}: another hand set min to {min}; it is left alone");
+    if let Some((min, since)) = driver.controller.yielded(index)
+        && levels.min_vcpus == min
+    {
+        let ago = now.since(since).max(Span::ZERO);
+        let sentence = format!("{name}: another hand set min to {min}, seen {ago} ago; it is left alone");
         said.insert(0, Told::new("yielded", sentence));
+    }
+    if setup.unenforced {
+        said.insert(0, Told::new("unenforced", explain::unenforced(&setup.name)));
     }
     if let Some(last) = driver.sight.refused.get(&setup.name).and_then(|known| known.last())
         && plan_says_refused(driver, index)
@@ -427,6 +458,7 @@ fn unplanned<C: Cloud>(driver: &Driver<C>, position: usize, quota: &crate::setup
     let seen = driver.sight.observation.quotas.get(position).and_then(Seen::value);
     QuotaPlan {
         limit: seen.map(|now| now.limit).or(quota.limit),
+        unread: seen.is_none(),
         used_by_others: seen.map(|now| now.used_by_others),
         reserve: quota.reserve,
         ..QuotaPlan::default()

@@ -97,6 +97,7 @@ impl Coded for Limit {
             Self::AccountCap => "account_cap",
             Self::Step => "step",
             Self::Quota(..) => "quota",
+            Self::QuotaUnread(_) => "quota_unread",
             Self::Drought => "drought",
             Self::Override => "override",
             Self::NotSteerable => "not_steerable",

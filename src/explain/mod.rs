@@ -200,6 +200,7 @@ fn limited_by(setup: &Setup, subject: Subject, limit: Limit) -> String {
             of(environment.and_then(|setup| setup.max_step))
         ),
         Limit::Quota(index, row) => format!("but that is all there is of {}", quota_row(setup, index, &row)),
+        Limit::QuotaUnread(index) => format!("but service quota {} was not read yet", quota_name(setup, index)),
         Limit::Drought => "but little is asked until a launch succeeds here".to_owned(),
         Limit::Override => "but a person stopped it for now".to_owned(),
         Limit::NotSteerable => {
@@ -345,6 +346,15 @@ pub fn ledger(row: &QuotaPlan) -> String {
         }
     }
     parts.join(", ")
+}
+
+/// The policy says `enforce` where nothing would put maxvCpus back.
+pub fn unenforced(environment: &str) -> String {
+    format!(
+        "{}: limits = \"enforce\" acts as \"clamp\" here: without a guard nothing in the account would put maxvCpus back (hint: \
+         `autotune init --events`, then [guard] in the settings)",
+        printable(environment)
+    )
 }
 
 /// The page of the Service Quotas console on which more can be asked for.

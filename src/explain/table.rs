@@ -108,6 +108,7 @@ pub(crate) fn examples() -> Vec<Reason> {
 
 fn example_row() -> QuotaPlan {
     QuotaPlan {
+        unread: false,
         limit: Some(Vcpus::new(640)),
         used_by_others: Some(Vcpus::new(96)),
         held: Vcpus::new(320),
@@ -137,6 +138,7 @@ fn limits() -> impl Iterator<Item = Limit> {
         Limit::AccountCap,
         Limit::Step,
         Limit::Quota(QuotaIndex(0), example_row()),
+        Limit::QuotaUnread(QuotaIndex(0)),
         Limit::Drought,
         Limit::Override,
         Limit::NotSteerable,
@@ -192,6 +194,7 @@ fn example_setup() -> Setup {
         }],
         launch_expected: Span::from_minutes(2),
         limits: Limits::Clamp,
+        unenforced: false,
     };
     Setup {
         environments: vec![
@@ -347,6 +350,7 @@ mod tests {
         | `limit` | `account_cap` | environment | spot: 64 vCPUs more are wanted, but the policy's cap of 512 vCPUs on all environments together is reached |
         | `limit` | `step` | environment | spot: 64 vCPUs more are wanted, but one update adds at most the policy's step of 128 vCPUs |
         | `limit` | `quota` | environment | spot: 64 vCPUs more are wanted, but that is all there is of service quota L-34B43A08: limit 640, others use 96, our environments hold 320, 64 on its way, 96 granted now, 64 kept for overshoot; https://eu-central-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08 |
+        | `limit` | `quota_unread` | environment | spot: 64 vCPUs more are wanted, but service quota L-34B43A08 was not read yet |
         | `limit` | `drought` | environment | spot: 64 vCPUs more are wanted, but little is asked until a launch succeeds here |
         | `limit` | `override` | environment | spot: 64 vCPUs more are wanted, but a person stopped it for now |
         | `limit` | `not_steerable` | environment | spot: 64 vCPUs more are wanted, but the environment cannot be steered as it is (platform, policy, state or sight) |

@@ -339,7 +339,8 @@ impl Case<'_> {
     fn wanted_max(&self, memory: &mut EnvironmentMemory) -> Vcpus {
         let now = self.now;
         let enforces = self.setup.enforces();
-        let dry = enforces && matches!(memory.supply, Supply::Drought { .. });
+        let ours = memory.max_left_until.is_none();
+        let dry = enforces && ours && matches!(memory.supply, Supply::Drought { .. });
         memory.max_dry = memory
             .max_dry
             .filter(|max| dry && *max >= now.desired_vcpus)
@@ -515,10 +516,7 @@ impl Case<'_> {
             memory.short_since = None;
         }
         if to.max_vcpus != from.max_vcpus {
-            memory.max_before = match memory.max_before {
-                Some(before) if before == to.max_vcpus => None,
-                before => before.or(Some(from.max_vcpus)),
-            };
+            memory.max_before = memory.max_before.or(Some(from.max_vcpus));
             (memory.max_ours, memory.max_from) = (to.max_vcpus, from.max_vcpus);
         }
     }

@@ -12,7 +12,7 @@
 
 use crate::catalog;
 use crate::ids::{EnvironmentIndex, QuotaIndex};
-use crate::observation::Seen;
+use crate::observation::{GapReason, Seen};
 use crate::overrides::Order;
 use crate::planner::Inputs;
 use crate::planner::memory::Supply;
@@ -40,7 +40,8 @@ pub(crate) fn open(inputs: &Inputs<'_>, plan: &mut Plan) {
 fn open_quota(inputs: &Inputs<'_>, quota: QuotaIndex, plan: &Plan) -> QuotaPlan {
     let position = quota.position();
     let setup = inputs.setup.quotas.get(position);
-    let seen = inputs.observation.quotas.get(position).and_then(Seen::value);
+    let part = inputs.observation.quotas.get(position);
+    let seen = part.and_then(Seen::value);
     let limit = match (seen.map(|quota| quota.limit), setup.and_then(|setup| setup.limit)) {
         (Some(seen), Some(policy)) => Some(seen.min(policy)),
         (seen, policy) => seen.or(policy),
@@ -48,6 +49,7 @@ fn open_quota(inputs: &Inputs<'_>, quota: QuotaIndex, plan: &Plan) -> QuotaPlan 
     let limit = limit.filter(|limit| *limit < Vcpus::MAX);
     let mut row = QuotaPlan {
         limit,
+        unread: matches!(part, Some(Seen::Missing(gap)) if gap.why == GapReason::NotReadYet),
         used_by_others: seen.map(|quota| quota.used_by_others),
         reserve: setup.map_or(Vcpus::ZERO, |setup| setup.reserve),
         ..QuotaPlan::default()
@@ -86,7 +88,7 @@ pub(crate) fn members<'a>(
 }
 
 /// What is not VALID and ENABLED launches nothing, so it cannot overshoot.
-fn may_launch(inputs: &Inputs<'_>, position: usize) -> bool {
+pub(crate) fn may_launch(inputs: &Inputs<'_>, position: usize) -> bool {
     let now = inputs.observation.environments.get(position).and_then(Seen::value);
     now.is_none_or(|now| now.valid && now.enabled)
 }
@@ -218,18 +220,32 @@ pub(crate) fn left(environment: EnvironmentIndex, plan: &Plan) -> (Vcpus, Limit)
     own
 }
 
-/// What may be asked for at most and what says so, with the quotas. Those that are only reported bind nothing.
+/// What may be asked for at most and what says so, with the quotas. Those that are only reported bind nothing; one that was not
+/// read yet lets nothing pass, for a moment. (One that cannot be read is as good as none.)
 pub(crate) fn within_quotas(
     setup: &EnvironmentSetup,
     row: Option<&Row>,
     (allowed, limit): (Vcpus, Limit),
     quotas: &[QuotaPlan],
 ) -> (Vcpus, Limit) {
-    let binding = quota_left(setup, row, quotas).filter(|_| setup.limits != Limits::Report);
+    if setup.limits == Limits::Report {
+        return (allowed, limit);
+    }
+    if let Some(unread) = unread(setup, quotas) {
+        return (Vcpus::ZERO, Limit::QuotaUnread(unread));
+    }
+    let binding = quota_left(setup, row, quotas);
     match binding.filter(|(left, _)| *left < allowed) {
         Some((left, quota)) => (left, Limit::Quota(quota, QuotaPlan::default())),
         None => (allowed, limit),
     }
+}
+
+/// A quota of the environment that was not read yet.
+pub(crate) fn unread(setup: &EnvironmentSetup, quotas: &[QuotaPlan]) -> Option<QuotaIndex> {
+    let of = setup.quotas.iter().map(|share| share.quota);
+    let mut unread = of.filter(|quota| quotas.get(quota.position()).is_some_and(|row| row.unread));
+    unread.next()
 }
 
 /// How much more quotas allow an environment for a job, and which allows least.

@@ -10,22 +10,28 @@
 //! What stands is left as it is while it is as good, so that maxima do not follow every job, and while one of them cannot be seen. Nothing is raised before what makes
 //! room for it is seen to be lowered. Whatever was lowered goes back by the same way: `damping` orders it, `control` leases it.
 
-use crate::ids::EnvironmentIndex;
-use crate::observation::Seen;
-use crate::planner::Inputs;
+use crate::catalog::Purchase;
+use crate::ids::{EnvironmentIndex, QueueIndex};
+use crate::observation::{Seen, Shape};
+use crate::planner::{Inputs, SHOWN_AFTER};
 use crate::planner::demand::{fits, size_on};
-use crate::planner::limits::{draws, members, standing};
+use crate::planner::limits::{draws, may_launch, members, standing, unread};
 use crate::planner::plan::Plan;
 use crate::planner::scratch::{Maximum, QuotaRoom, Row, Source};
-use crate::planner::sight::is_awaited;
-use crate::setup::EnvironmentSetup;
-use crate::units::Vcpus;
+use crate::planner::sight::{is_awaited, may_ask};
+use crate::setup::{EnvironmentSetup, QueueSetup};
+use crate::units::{Time, Vcpus};
 
 /// Fills every pool's `maximum`, where quotas are enforced and known.
 pub(crate) fn share_out(inputs: &Inputs<'_>, plan: &mut Plan) {
     let mut any = false;
     for position in 0..inputs.setup.environments.len() {
         yield_max(inputs, position, plan);
+    }
+    if inputs.setup.environments.iter().any(EnvironmentSetup::enforces) {
+        count_unasked(inputs, plan);
+    }
+    for position in 0..inputs.setup.environments.len() {
         let maximum = bounds(inputs, position, plan);
         any |= maximum.is_some();
         plan.scratch.pools[position].maximum = maximum;
@@ -49,34 +55,43 @@ pub(crate) fn share_out(inputs: &Inputs<'_>, plan: &mut Plan) {
     settle(inputs, plan);
 }
 
-/// A max other than the one we set is not ours any more: our update was refused, or another hand set it. That is left alone for
-/// a while, so that two who disagree do not undo each other all day.
+/// Keeps the operator's max until it is seen to stand again: an order to give it back may be refused. A max that we did not set, and
+/// that was not there before, is another hand's. It is left alone for a while where we had it lowered, so that two who disagree
+/// do not undo each other all day.
 fn yield_max(inputs: &Inputs<'_>, position: usize, plan: &mut Plan) {
-    let now = inputs.observation.environments.get(position).and_then(Seen::value);
-    let (Some(now), Some(setup)) = (now, inputs.setup.environments.get(position)) else {
+    let Some(seen) = inputs.observation.environments.get(position) else {
+        return;
+    };
+    let (Some(now), Some(setup)) = (seen.value(), inputs.setup.environments.get(position)) else {
         return;
     };
     let memory = &mut plan.scratch.environments[position];
     if memory.max_left_until.is_some_and(|until| until <= inputs.now) {
         memory.max_left_until = None;
     }
+    let Some(before) = memory.max_before else {
+        return;
+    };
     // An earlier process lowered it and left no memory: what its guard would restore is all that is known.
-    if memory.max_before.is_some() && memory.max_ours.is_zero() {
+    if memory.max_ours.is_zero() && !is_awaited(inputs, position, memory) {
         memory.max_ours = now.max_vcpus;
     }
-    if now.max_vcpus == memory.max_ours || is_awaited(inputs, position, memory) {
-        return;
-    }
-    if memory.max_before.is_some_and(|before| before != now.max_vcpus) {
-        if memory.max_from == now.max_vcpus {
-            memory.max_ours = now.max_vcpus; // our latest change of it was refused, the one before stands
-            return;
-        }
-        if setup.enforces() && !setup.quotas.is_empty() {
+    let shown = memory.acted_at.map_or(Time::FAR_PAST, |acted| acted + SHOWN_AFTER);
+    let settled = !memory.in_flight && seen.at() >= shown;
+    let is_known = now.max_vcpus == memory.max_ours || now.max_vcpus == memory.max_from;
+    if is_known && settled {
+        // Our latest change was taken, or refused: what stands is ours.
+        (memory.max_ours, memory.max_from) = (now.max_vcpus, now.max_vcpus);
+        memory.max_before = (now.max_vcpus != before).then_some(before);
+    } else if !is_known && !is_awaited(inputs, position, memory) {
+        if setup.enforces() && memory.max_ours != before {
             memory.max_left_until = Some(inputs.now + inputs.setup.tempo.drought_most);
         }
+        memory.max_before = None;
     }
-    memory.max_before = None;
+    if memory.max_before.is_some() {
+        plan.look_at(shown);
+    }
 }
 
 /// Floor, need and the operator's own value; `None` where nothing is enforced, or nothing may be changed.
@@ -93,7 +108,8 @@ fn bounds(inputs: &Inputs<'_>, position: usize, plan: &Plan) -> Option<Maximum> 
     };
     // The largest job that waits has to be seen.
     let is_seen = pool.may_raise && pool.may_retain;
-    if !setup.enforces() || !is_seen || !is_ours || !setup.quotas.iter().any(is_known) {
+    let is_known = unread(setup, &plan.quotas).is_none() && setup.quotas.iter().any(is_known);
+    if !setup.enforces() || !is_seen || !is_ours || !is_known {
         return None;
     }
     let operators = memory.max_before.unwrap_or(now.max_vcpus);
@@ -108,7 +124,11 @@ fn bounds(inputs: &Inputs<'_>, position: usize, plan: &Plan) -> Option<Maximum> 
         .max(largest_waiting(inputs, EnvironmentIndex::at(position), setup))
         .max(if now.updating { replaced } else { Vcpus::ZERO })
         .min(operators);
-    let need = floor.max(replaced).max(pool.committed + sums.wanted).min(operators);
+    let unasked = plan.scratch.unasked.get(position).copied().unwrap_or(Vcpus::ZERO);
+    let need = floor
+        .max(replaced)
+        .max(pool.committed + sums.wanted + unasked)
+        .min(operators);
     Some(Maximum {
         operators,
         floor,
@@ -118,25 +138,68 @@ fn bounds(inputs: &Inputs<'_>, position: usize, plan: &Plan) -> Option<Maximum> 
     })
 }
 
+/// What a RUNNABLE job takes up of an environment, if that may serve it. A multi-node job takes whole instances, On-Demand.
+fn takes(setup: &EnvironmentSetup, shape: Shape, jobs: i64) -> Option<Vcpus> {
+    let row = Row::new(Source::Waiting, shape, jobs);
+    if !fits(setup, &row) {
+        return None;
+    }
+    if shape.nodes <= 1 {
+        return Some(size_on(setup, &row));
+    }
+    let holding = setup.fits.iter().filter(|room| room.hold(&shape.resources));
+    let instance = holding.map(|room| room.vcpus).min()?.max(setup.smallest);
+    (setup.purchase == Purchase::OnDemand).then_some(instance.times(i64::from(shape.nodes)))
+}
+
 /// The largest RUNNABLE job that the environment may serve.
 fn largest_waiting(inputs: &Inputs<'_>, environment: EnvironmentIndex, setup: &EnvironmentSetup) -> Vcpus {
-    let mut largest = Vcpus::ZERO;
-    for (queue, now) in inputs.setup.queues.iter().zip(&inputs.observation.queues) {
-        let Some(tally) = now
-            .runnable
-            .value()
-            .filter(|_| queue.environments.contains(&environment))
-        else {
+    let queues = inputs.setup.queues.iter().zip(&inputs.observation.queues);
+    let of = queues.filter(|(queue, _)| queue.environments.contains(&environment));
+    let tallies = of.flat_map(|(_, now)| now.runnable.value().into_iter().chain([&now.multi_node]));
+    let jobs = tallies.flat_map(|tally| tally.rows());
+    jobs.filter_map(|(shape, jobs)| takes(setup, *shape, jobs))
+        .max()
+        .unwrap_or(Vcpus::ZERO)
+}
+
+/// Counts what Batch launches for unasked: RUNNABLE jobs of queues that are not followed or that a person stopped, and multi-node
+/// jobs. They count where Batch would launch for them: in the first environment of their queue that holds them as far as the
+/// operator's max goes, then in the next.
+fn count_unasked(inputs: &Inputs<'_>, plan: &mut Plan) {
+    let count = inputs.setup.environments.len();
+    plan.scratch.unasked.clear();
+    plan.scratch.unasked.resize(count, Vcpus::ZERO);
+    for (position, now) in inputs.observation.queues.iter().enumerate() {
+        let Some(queue) = inputs.setup.queues.get(position) else {
             continue;
         };
-        for (shape, jobs) in tally.rows() {
-            let row = Row::new(Source::Waiting, *shape, jobs);
-            if shape.nodes == 1 && fits(setup, &row) {
-                largest = largest.max(size_on(setup, &row));
-            }
+        let asked = queue.follows_runnable && may_ask(inputs, QueueIndex::at(position));
+        let others = now.runnable.value().filter(|_| !asked);
+        for (shape, jobs) in others.into_iter().chain([&now.multi_node]).flat_map(|tally| tally.rows()) {
+            put_unasked(inputs, queue, *shape, jobs, plan);
         }
     }
-    largest
+}
+
+fn put_unasked(inputs: &Inputs<'_>, queue: &QueueSetup, shape: Shape, mut jobs: i64, plan: &mut Plan) {
+    for environment in &queue.environments {
+        let at = environment.position();
+        let (Some(setup), Some(now)) = (
+            inputs.setup.environments.get(at),
+            inputs.observation.environments.get(at).and_then(Seen::value),
+        ) else {
+            continue;
+        };
+        let Some(each) = takes(setup, shape, jobs).filter(|_| may_launch(inputs, at)) else {
+            continue;
+        };
+        let operators = plan.scratch.environments[at].max_before.unwrap_or(now.max_vcpus);
+        let counted = plan.scratch.pools[at].committed + plan.environments[at].wanted + plan.scratch.unasked[at];
+        let here = jobs.min(operators.minus_or_zero(counted).get() / each.get().max(1));
+        plan.scratch.unasked[at] += each.times(here);
+        jobs -= here;
+    }
 }
 
 /// What each quota has for the maxima of its enforced environments: all but what others use or hold, the reserve, and an
@@ -158,13 +221,9 @@ fn open_rooms(inputs: &Inputs<'_>, plan: &mut Plan) {
                 // What Batch has launched beyond it stands all the same.
                 taken += plan.scratch.pools[at].committed.minus_or_zero(maximum.operators);
             } else {
-                taken += standing.held + standing.on_its_way;
-                let enforced = inputs
-                    .setup
-                    .environments
-                    .get(at)
-                    .is_some_and(EnvironmentSetup::enforces);
-                blind |= enforced && !plan.scratch.pools[at].may_retain;
+                let fixed = fixed_max(inputs, at, share, plan).minus_or_zero(standing.elsewhere);
+                taken += fixed.max(standing.held + standing.on_its_way);
+                blind |= enforces(inputs, at) && !plan.scratch.pools[at].may_retain;
             }
         }
         let room = room.minus_or_zero(taken);
@@ -177,6 +236,23 @@ fn open_rooms(inputs: &Inputs<'_>, plan: &mut Plan) {
             ..QuotaRoom::default()
         });
     }
+}
+
+fn enforces(inputs: &Inputs<'_>, position: usize) -> bool {
+    let setup = inputs.setup.environments.get(position);
+    setup.is_some_and(EnvironmentSetup::enforces)
+}
+
+/// How far Batch may go in an enforced environment whose max is not moved now: paused, or left to another hand.
+fn fixed_max(inputs: &Inputs<'_>, position: usize, share: &crate::setup::QuotaShare, plan: &Plan) -> Vcpus {
+    let (Some(setup), Some(now)) = (
+        inputs.setup.environments.get(position),
+        inputs.observation.environments.get(position).and_then(Seen::value),
+    ) else {
+        return Vcpus::ZERO;
+    };
+    let launches = setup.enforces() && may_launch(inputs, position) && draws(setup, share, None, &plan.quotas);
+    if launches { now.max_vcpus } else { Vcpus::ZERO }
 }
 
 /// The maximum of an environment that takes part in sharing out a quota.

@@ -84,17 +84,17 @@ pub struct EnvironmentMemory {
     /// meanwhile may be ours. Kept so that a policy that names no base finds it again after a restart.
     #[serde(default)]
     pub base_before: Option<Vcpus>,
-    /// maxvCpus as it was before we changed it.
+    /// maxvCpus as it was before we changed it, until it has been seen to stand again.
     pub max_before: Option<Vcpus>,
     /// The maxvCpus that we set, while `max_before` is remembered; any other value is somebody else's.
     pub max_ours: Vcpus,
-    /// The maxvCpus that stood when we set `max_ours`: it stands again if that was refused.
+    /// The maxvCpus that stood when we set `max_ours`: it stands again if that was refused. `max_ours` once that was seen.
     #[serde(default)]
     pub max_from: Vcpus,
     /// What maxvCpus was lowered to for the drought that lasts.
     #[serde(default)]
     pub max_dry: Option<Vcpus>,
-    /// Until when a maxvCpus that another hand set is left alone: it had been lowered for a quota.
+    /// Until when a maxvCpus that another hand set is left alone: we had lowered it.
     #[serde(default)]
     pub max_left_until: Option<Time>,
     /// A release was refused while desired stood above max: Batch overshot, and may be unable to come down by itself while
@@ -110,6 +110,15 @@ pub struct EnvironmentMemory {
     pub in_flight: bool,
     /// When the last update was answered; older readings of the environment do not count.
     pub acted_at: Option<Time>,
+}
+
+impl EnvironmentMemory {
+    /// A maxvCpus that we lowered goes back by other ways than a plan: to find it there is no other hand's doing.
+    pub fn expect_max_back(&mut self) {
+        if let Some(before) = self.max_before.filter(|before| *before != self.max_ours) {
+            (self.max_from, self.max_ours) = (self.max_ours, before);
+        }
+    }
 }
 
 /// What is remembered of a queue.

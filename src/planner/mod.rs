@@ -26,7 +26,10 @@ use crate::observation::Observation;
 use crate::planner::memory::Memory;
 use crate::planner::plan::{Note, Plan};
 use crate::setup::Setup;
-use crate::units::Time;
+use crate::units::{Span, Time};
+
+/// How long after an answered update a reading may still show what was before. Undocumented; seconds in practice.
+pub(crate) const SHOWN_AFTER: Span = Span::from_minutes(2);
 
 /// Everything that a decision rests on.
 #[derive(Clone, Copy, Debug)]

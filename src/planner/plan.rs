@@ -120,6 +120,9 @@ pub struct QueuePlan {
 pub struct QuotaPlan {
     /// The limit as applied, or the policy's if that is lower or alone; `None`: not known, so it binds nothing.
     pub limit: Option<Vcpus>,
+    /// It was not read yet, not even in vain: nothing more is asked for where it binds.
+    #[serde(default)]
+    pub unread: bool,
     /// What runs in the account outside the steered environments, if known.
     pub used_by_others: Option<Vcpus>,
     /// ACTIVE instances of our environments.
@@ -327,6 +330,8 @@ pub enum Limit {
     Step,
     /// A service quota, with its row of the ledger.
     Quota(QuotaIndex, QuotaPlan),
+    /// A service quota that binds was not read yet.
+    QuotaUnread(QuotaIndex),
     /// The ask that is allowed while an environment does not deliver.
     Drought,
     /// A person's override: nothing new is asked of the environment.

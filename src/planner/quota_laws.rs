@@ -3,11 +3,12 @@
 use proptest::prelude::*;
 
 use crate::ids::QuotaIndex;
-use crate::observation::{Observation, Seen};
+use crate::observation::{GapReason, Observation, Seen};
+use crate::overrides::{Order, Override};
 use crate::planner::laws::{decide, settled};
 use crate::planner::memory::Memory;
-use crate::planner::plan::Plan;
-use crate::planner::worlds::{self, NOW, any_world};
+use crate::planner::plan::{Because, Limit, Plan, Reason};
+use crate::planner::worlds::{self, NOW, any_world, apply};
 use crate::setup::{EnvironmentSetup, Limits, Setup};
 use crate::units::{Span, Vcpus};
 
@@ -122,6 +123,79 @@ proptest! {
             let floors = sum(&|at| plan.scratch.pools[*at].maximum.unwrap().floor - elsewhere(&setup, &observation, quota, *at));
             let most = limit.minus_or_zero(others + sum(&overshoot));
             prop_assert!(maxima <= most.max(floors), "quota {quota}: {maxima} of {most}, floors {floors}");
+        }
+    }
+
+    /// Some are paused, some left to another hand: what Batch may do there counts as it stands.
+    #[test]
+    fn maxima_make_room_for_those_that_do_not_move((mut setup, mut observation) in any_world(), fixed in 0_usize..8, paused in any::<bool>()) {
+        for environment in &mut setup.environments {
+            environment.limits = Limits::Enforce;
+        }
+        for now in observation.environments.iter_mut().filter_map(Seen::value_mut) {
+            now.updating = false;
+        }
+        let until = NOW + Span::from_minutes(300);
+        let (mut memory, _, now) = settled(&setup, &mut observation);
+        let is_fixed = |at: usize| fixed >> at & 1 == 1;
+        for (at, environment) in memory.environments.iter_mut().enumerate().filter(|(at, _)| is_fixed(*at)) {
+            if paused {
+                environment.overridden = Some(Override { order: Order::Pause, since: NOW, until });
+            } else {
+                environment.max_left_until = Some(until);
+            }
+            environment.max_before = None;
+            let stands = observation.environments[at].value().unwrap().max_vcpus;
+            (environment.max_ours, environment.max_from) = (stands, stands);
+        }
+        let plan = decide(&setup, &observation, &memory, now);
+        for quota in 0..setup.quotas.len() {
+            let (limit, others) = limit_and_others(&setup, &observation, quota);
+            let open: Vec<usize> = members(&setup, quota).map(|(at, _)| at).filter(|at| is_open(&setup, &observation, quota, *at)).collect();
+            let count = i64::try_from(members(&setup, quota).count()).unwrap();
+            let overshoot = |at: &usize| setup.environments[*at].largest.min(limit.scaled_down(1, 2 * count.max(1)));
+            let sum = |of: &dyn Fn(&usize) -> Vcpus| -> Vcpus { open.iter().map(of).sum() };
+            let elsewhere = |at: usize| elsewhere(&setup, &observation, quota, at);
+            let maxima = sum(&|at| ordered_max(&plan, &observation, *at) - elsewhere(*at));
+            // Nothing is lower than its floor; what does not move is its own.
+            let floors = sum(&|at| plan.scratch.pools[*at].maximum.map_or_else(|| ordered_max(&plan, &observation, *at), |maximum| maximum.floor) - elsewhere(*at));
+            let most = limit.minus_or_zero(others + sum(&overshoot));
+            prop_assert!(maxima <= most.max(floors), "quota {quota}: {maxima} of {most}, floors {floors}");
+        }
+        for action in plan.actions.iter().filter(|action| is_fixed(action.environment().position())) {
+            prop_assert_eq!(action.to().max_vcpus, action.from().max_vcpus);
+        }
+    }
+
+    /// Whatever is refused, raced or answered late: an operator's max that we lowered is known until it stands again.
+    #[test]
+    fn no_operators_max_is_forgotten((mut setup, mut observation) in any_world(), answers in prop::collection::vec((0_i64..400, any::<bool>()), 12)) {
+        for environment in &mut setup.environments {
+            environment.limits = Limits::Enforce;
+        }
+        let operators: Vec<Vcpus> = observation.environments.iter().map(|seen| seen.value().unwrap().max_vcpus).collect();
+        let mut memory = memory(&setup);
+        let mut now = NOW;
+        for (step, (seconds, accepted)) in answers.into_iter().enumerate() {
+            now = now + Span::from_seconds(seconds);
+            observation.refresh(now);
+            if step == 6 {
+                setup.environments.iter_mut().for_each(|environment| environment.limits = Limits::Clamp);
+            }
+            let plan = decide(&setup, &observation, &memory, now);
+            memory.fold(&plan.notes);
+            for action in &plan.actions {
+                memory.environments[action.environment().position()].acted_at = Some(now);
+                if accepted {
+                    apply(&mut observation, &[*action]);
+                }
+            }
+            for (at, before) in operators.iter().enumerate() {
+                let stands = observation.environments[at].value().unwrap().max_vcpus;
+                let known = memory.environments[at].max_before;
+                prop_assert!(stands == *before || known == Some(*before), "{at}: {stands} stands, {known:?} is known of {before}");
+                prop_assert_eq!(memory.environments[at].max_left_until, None);
+            }
         }
     }
 
@@ -266,6 +340,165 @@ fn without_sight_of_a_quota_no_max_moves() {
     (memory.environments[0].max_before, memory.environments[0].max_ours) = (Some(Vcpus::new(300)), Vcpus::new(256));
     let plan = decide(&setup, &observation, &memory, NOW);
     assert_eq!(maxima(&plan, &observation), [256, 256]);
+}
+
+/// Given back and refused: nobody may forget what the operator had.
+#[test]
+fn the_operators_max_is_remembered_until_it_is_seen_to_stand_again() {
+    let (mut setup, mut observation) = two_of_one_quota();
+    let mut memory = memory(&setup);
+    let plan = decide(&setup, &observation, &memory, NOW);
+    memory.fold(&plan.notes);
+    apply(&mut observation, &plan.actions);
+    for environment in &mut setup.environments {
+        environment.limits = Limits::Clamp;
+    }
+    // Minute: what is asked for, whether it is accepted, whether it is remembered afterwards.
+    for (minute, expected, accepted, remembered) in [
+        (10, 256, false, true),
+        (20, 256, false, true),
+        (30, 256, true, true),
+        (31, 256, true, true),
+        (33, 256, true, false),
+    ] {
+        let now = NOW + Span::from_minutes(minute);
+        observation.refresh(now);
+        let plan = decide(&setup, &observation, &memory, now);
+        assert_eq!(maxima(&plan, &observation), [expected; 2], "after {minute} minutes");
+        memory.fold(&plan.notes);
+        let kept = memory.environments.iter().all(|memory| memory.max_before == Some(Vcpus::new(256)));
+        let gone = memory.environments.iter().all(|memory| memory.max_before.is_none());
+        assert!(if remembered { kept } else { gone }, "after {minute} minutes");
+        for environment in &mut memory.environments {
+            if !plan.actions.is_empty() {
+                environment.acted_at = Some(now);
+            }
+        }
+        if accepted {
+            apply(&mut observation, &plan.actions);
+        }
+    }
+}
+
+/// It was given back: what comes then is the operator's new value, and nobody has to be yielded to.
+#[test]
+fn a_max_that_is_changed_after_it_was_given_back_is_the_operators() {
+    let (setup, mut observation) = two_of_one_quota();
+    let mut memory = memory(&setup);
+    for memory in &mut memory.environments {
+        memory.max_before = Some(Vcpus::new(300));
+        (memory.max_ours, memory.max_from) = (Vcpus::new(300), Vcpus::new(86));
+    }
+    observation.environments[0].value_mut().unwrap().max_vcpus = Vcpus::new(200);
+    let plan = decide(&setup, &observation, &memory, NOW);
+    memory.fold(&plan.notes);
+    assert_eq!(memory.environments[0].max_left_until, None);
+    assert_eq!(memory.environments[0].max_before, Some(Vcpus::new(200)), "lowered anew");
+}
+
+/// A person's 256, or what a stack put back: the same value as before is another hand's too, once ours was seen to stand.
+#[test]
+fn the_operators_own_value_put_back_by_another_hand_is_left_alone() {
+    let (setup, mut observation) = two_of_one_quota();
+    let mut memory = memory(&setup);
+    let plan = decide(&setup, &observation, &memory, NOW);
+    memory.fold(&plan.notes);
+    apply(&mut observation, &plan.actions);
+    for (minute, seen, expected) in [(5, 86, 86), (10, 256, 256), (60, 256, 256)] {
+        let now = NOW + Span::from_minutes(minute);
+        observation.refresh(now);
+        observation.environments[0].value_mut().unwrap().max_vcpus = Vcpus::new(seen);
+        let plan = decide(&setup, &observation, &memory, now);
+        memory.fold(&plan.notes);
+        assert_eq!(maxima(&plan, &observation)[0], expected, "after {minute} minutes");
+    }
+}
+
+/// Batch may go as far as its max there, so others may not.
+#[test]
+fn a_max_that_does_not_move_counts_whole() {
+    let (setup, mut observation) = two_of_one_quota();
+    let mut paused = memory(&setup);
+    paused.environments[0].overridden = Some(Override {
+        order: Order::Pause,
+        since: NOW,
+        until: NOW + Span::from_minutes(60),
+    });
+    let mut left = memory(&setup);
+    left.environments[0].max_left_until = Some(NOW + Span::from_minutes(30));
+    observation.environments[0].value_mut().unwrap().max_vcpus = Vcpus::new(100);
+    // 400 - 100 - 2 * 64 = 172, of which 100 are not to be moved.
+    for memory in [&paused, &left] {
+        let plan = decide(&setup, &observation, memory, NOW);
+        assert_eq!(maxima(&plan, &observation), [100, 72]);
+    }
+    observation.environments[0].value_mut().unwrap().enabled = false;
+    let plan = decide(&setup, &observation, &left, NOW);
+    assert_eq!(maxima(&plan, &observation), [100, 236], "it launches nothing");
+}
+
+/// Jobs that nothing is asked for: Batch launches for them all the same, and max must let it.
+#[test]
+fn what_batch_launches_for_unasked_is_needed_too() {
+    let jobs = |observation: &mut Observation| worlds::add_runnable(observation, 0, worlds::shape(4), 30);
+    let told = |change: &dyn Fn(&mut Setup, &mut Observation, &mut Memory)| {
+        let (mut setup, mut observation) = two_of_one_quota();
+        let mut memory = memory(&setup);
+        change(&mut setup, &mut observation, &mut memory);
+        let plan = decide(&setup, &observation, &memory, NOW);
+        assert!(plan.environments.iter().all(|sums| sums.wanted.is_zero()));
+        maxima(&plan, &observation)
+    };
+    assert_eq!(told(&|_, _, _| {}), [86, 86]);
+    let unfollowed = told(&|setup, observation, _| {
+        setup.queues[0].follows_runnable = false;
+        jobs(observation);
+    });
+    assert_eq!(unfollowed, [136, 35]);
+    let paused = told(&|_, observation, memory| {
+        memory.queues[0].overridden = Some(Override {
+            order: Order::Pause,
+            since: NOW,
+            until: NOW + Span::from_minutes(60),
+        });
+        jobs(observation);
+    });
+    assert_eq!(paused, [136, 35]);
+    // Two nodes of 48 vCPUs take two whole instances, which only On-Demand gives.
+    let multi_node = told(&|_, observation, _| {
+        let shape = crate::observation::Shape {
+            nodes: 2,
+            ..worlds::shape(48)
+        };
+        observation.queues[0].multi_node.add(shape, 1);
+    });
+    assert_eq!(multi_node, [30, 141]);
+}
+
+/// Not even in vain: a moment later it is known what it allows.
+#[test]
+fn before_a_quota_was_read_nothing_is_raised_where_it_binds() {
+    for (limits, why, raised) in [
+        (Limits::Clamp, GapReason::NotReadYet, false),
+        (Limits::Enforce, GapReason::NotReadYet, false),
+        (Limits::Report, GapReason::NotReadYet, true),
+        (Limits::Clamp, GapReason::Denied, true),
+    ] {
+        let (mut setup, mut observation) = two_of_one_quota();
+        setup.quotas[0].limit = Some(Vcpus::new(1_000));
+        for environment in &mut setup.environments {
+            environment.limits = limits;
+        }
+        worlds::add_runnable(&mut observation, 0, worlds::shape(4), 30);
+        let gap = crate::observation::Gap { since: NOW, why };
+        observation.quotas[0] = Seen::Missing(gap);
+        let (_, plan, _) = settled(&setup, &mut observation);
+        let granted: Vcpus = plan.environments.iter().map(|sums| sums.granted).sum();
+        assert_eq!(!granted.is_zero(), raised, "{limits:?} {why:?}");
+        let told = |reason: &Reason| matches!(reason.because, Because::Limit(Limit::QuotaUnread(_), _));
+        assert_eq!(plan.reasons.iter().any(told), !raised, "{limits:?} {why:?}");
+        assert!(raised || plan.actions.is_empty(), "{:?}", plan.actions);
+    }
 }
 
 #[test]

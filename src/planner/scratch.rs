@@ -158,6 +158,8 @@ pub(crate) struct Scratch {
     pub(crate) account_left: Vcpus,
     /// Per quota: what enforced environments may have together, and what is left of it while it is shared out.
     pub(crate) quota_room: Vec<QuotaRoom>,
+    /// Per environment: what Batch launches there for jobs that nothing is asked for.
+    pub(crate) unasked: Vec<Vcpus>,
     /// Environments in the order in which they are served.
     pub(crate) served: Vec<EnvironmentIndex>,
     /// Per environment: what jobs hold there that are not counted as placed.

@@ -47,6 +47,7 @@ pub(crate) fn environment(name: &str, purchase: Purchase, quota: Option<u16>) ->
         quotas: quota.map(|quota| share(quota, 4, 64)).into_iter().collect(),
         launch_expected: Span::from_seconds(150),
         limits: Limits::Clamp,
+        unenforced: false,
     }
 }
 
@@ -113,6 +114,7 @@ pub(crate) fn quiet(setup: &Setup, at: Time) -> Observation {
                 placed: Seen::Exactly(at, Tally::default()),
                 head: Seen::default(),
                 not_demand: NotDemand::default(),
+                multi_node: Tally::default(),
             };
             setup.queues.len()
         ],

@@ -287,7 +287,8 @@ pub struct EnvironmentPolicy {
     /// What service quotas of the account do. `report`: they are shown, and what would go beyond them is said; nothing is held
     /// back (caps and maxvCpus still bind). `clamp`: what is asked for stays within them; maxvCpus is never touched. `enforce`:
     /// maxvCpus is also lowered for as long as it must be, so that Batch itself keeps within a quota, and moves on to the next
-    /// environment there and where Spot has no capacity. What was lowered goes back by itself, also when autotune is gone.
+    /// environment there and where Spot has no capacity. What was lowered goes back by itself, also when autotune is gone;
+    /// a daemon without a guard, where it would not, only clamps.
     pub limits: Limits,
     /// How long a launch usually takes, from the ask to a registered instance (90 of 100 are faster). Assumed until measured.
     pub launch_expected: Duration,

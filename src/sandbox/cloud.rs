@@ -334,15 +334,12 @@ impl State {
     }
 
     fn environment_read(&self, environment: EnvironmentIndex, name: &str) -> EnvironmentRead {
-        let mut now = self.world.environment(environment);
-        // On the wire UPDATING stands where VALID would.
-        now.valid &= !now.updating;
         EnvironmentRead {
             status_reason: String::new(),
             tags: self.tags_of(&self.names.environment_arn(name)),
             cluster: Some(self.names.cluster_arn(name)),
             name: name.to_owned(),
-            now,
+            now: self.world.environment(environment),
         }
     }
 

@@ -76,6 +76,8 @@ pub struct EnvironmentSetup {
     pub launch_expected: Span,
     /// What service quotas bind: nothing, our asks, or Batch too, for which `maxvCpus` may be lowered.
     pub limits: Limits,
+    /// The policy enforces limits, but no guard in the account would put `maxvCpus` back: they are only clamped to.
+    pub unenforced: bool,
 }
 
 impl EnvironmentSetup {

@@ -53,6 +53,7 @@ pub(super) fn environment_setup(
         quotas: shares(environment, quotas),
         launch_expected: policy.launch_expected.0,
         limits: policy.limits,
+        unenforced: false,
     }
 }
 

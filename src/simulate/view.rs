@@ -411,8 +411,9 @@ impl View {
             changed |= take_over(&mut seen.placed, &mut self.tally, true, now);
             changed |= take_over(&mut seen.head, &mut world.head(queue), true, now);
             let not_demand = world.not_demand(queue);
-            changed |= seen.not_demand != not_demand;
+            changed |= seen.not_demand != not_demand || seen.multi_node != *world.multi_node(queue);
             seen.not_demand = not_demand;
+            seen.multi_node.copy_from(world.multi_node(queue));
         }
         changed
     }

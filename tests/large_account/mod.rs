@@ -61,6 +61,7 @@ pub(crate) fn setup() -> Setup {
         quotas: Vec::new(),
         launch_expected: Span::from_minutes(2),
         limits: Limits::Clamp,
+        unenforced: false,
     });
     let queues = (0..QUEUES).map(|position| QueueSetup {
         name: format!("queue-{position}"),
@@ -114,6 +115,7 @@ pub(crate) fn quiet() -> Observation {
         ),
         head: Seen::default(),
         not_demand: NotDemand::default(),
+        multi_node: Tally::default(),
     };
     Observation {
         generation: 1,

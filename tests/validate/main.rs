@@ -57,6 +57,25 @@ fn schedules_are_shown_from_a_given_time() {
 }
 
 #[test]
+fn enforced_limits_without_a_guard_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (policy, settings) = (path("policy.toml"), path("autotune.toml"));
+    std::fs::write(&policy, "version = 1\n[environments.\"*\"]\nlimits = \"enforce\"\n").unwrap();
+    let with = |rest: &str| std::fs::write(&settings, format!("policies = [{policy:?}]\n{rest}")).unwrap();
+    with("");
+    for arguments in [&["validate", &settings][..], &["validate", &settings, &policy]] {
+        let (code, _, err) = autotune(arguments);
+        assert_eq!(code, Some(0));
+        assert_eq!(err.matches("warning:").count(), 1, "{err}");
+        assert!(err.contains("limits: found \"enforce\", which acts as \"clamp\""), "{err}");
+    }
+    with("[guard]\ngroup = \"g\"\nrole_arn = \"arn:aws:iam::123456789012:role/guard\"\n");
+    let (code, _, err) = autotune(&["validate", &settings, &policy]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+}
+
+#[test]
 fn the_schema_is_json_on_standard_output() {
     let (code, out, err) = autotune(&["schema"]);
     assert_eq!((code, err.as_str()), (Some(0), ""));

@@ -32,6 +32,23 @@ fn a_lowered_max_is_guarded_like_a_raise() {
     ");
 }
 
+/// The guard that was armed for a raise may know nothing of max: it is armed anew, once.
+#[test]
+fn the_first_lowering_of_max_waits_for_its_guard_although_min_is_raised() {
+    let (mut desk, wishes) = scripted();
+    let armed = |desk: &super::Desk<_>| desk.told.contains("arm spot");
+    wishes.borrow_mut()[0] = Some((64, 256));
+    desk.read(0).carry_out();
+    desk.told.clear();
+    wishes.borrow_mut()[0] = Some((64, 192));
+    desk.read(60).carry_out();
+    assert!(desk.told.contains("arm spot: min 0 max 256"), "{}", desk.told);
+    desk.told.clear();
+    wishes.borrow_mut()[0] = Some((64, 128));
+    desk.read(60).carry_out();
+    assert!(desk.told.contains("send spot max 128") && !armed(&desk), "{}", desk.told);
+}
+
 #[test]
 fn leases_are_renewed_at_half_their_time_while_we_see() {
     let (mut desk, wishes) = scripted();

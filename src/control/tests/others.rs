@@ -60,8 +60,44 @@ fn a_min_of_another_hand_is_yielded_to_and_its_guard_removed() {
     assert!(desk.controller.lease(SPOT).is_some(), "a reading may lag behind");
     desk.read(60);
     assert_eq!(desk.controller.lease(SPOT), None, "{}", desk.told);
-    assert_eq!(desk.controller.yielded(SPOT), Some(Vcpus::new(100)));
+    assert_eq!(desk.controller.yielded(SPOT), Some((Vcpus::new(100), desk.now)));
     assert!(desk.told.contains("disarm spot"), "{}", desk.told);
+}
+
+/// The guard carries both: it must not undo his min, nor forget the operator's max.
+#[test]
+fn a_min_of_another_hand_is_yielded_to_while_max_is_lowered_and_the_lease_is_kept_for_max() {
+    let (mut desk, wishes) = scripted();
+    wishes.borrow_mut()[0] = Some((64, 128));
+    desk.read(0).carry_out();
+    wishes.borrow_mut()[0] = None;
+    desk.see(100, 100, 128);
+    desk.told.clear();
+    desk.read(60).read(60);
+    assert_eq!(desk.controller.yielded(SPOT).map(|(min, _)| min), Some(Vcpus::new(100)));
+    let lease = desk.controller.lease(SPOT).expect("max is lowered");
+    assert_eq!(lease.min_vcpus, Vcpus::new(100));
+    assert!(desk.told.contains("arm spot: min 100 max 256"), "{}", desk.told);
+    assert!(!desk.told.contains("disarm"), "{}", desk.told);
+    // It runs out: max goes back, his min stays.
+    desk.told.clear();
+    desk.read(1000);
+    assert!(desk.told.contains("commit spot max 256"), "{}", desk.told);
+    assert!(!desk.told.contains("min 0"), "{}", desk.told);
+}
+
+/// By us or by the guard: either way nobody else has changed it.
+#[test]
+fn a_max_whose_lease_ran_out_is_expected_back() {
+    let (mut desk, wishes) = scripted();
+    wishes.borrow_mut()[0] = Some((0, 128));
+    desk.read(0).carry_out();
+    wishes.borrow_mut()[0] = None;
+    let expected = |desk: &super::Desk<_>| desk.controller.memory().environments[0].max_ours;
+    desk.read(300);
+    assert_ne!(expected(&desk), Vcpus::new(256));
+    desk.pass(700).step(Input::Observed);
+    assert_eq!(expected(&desk), Vcpus::new(256));
 }
 
 /// Whoever drives reads meanwhile what base is now. A raise before that would return to the base of before.
@@ -73,7 +109,7 @@ fn nothing_is_raised_right_after_another_hand_has_changed_min() {
     desk.see(20, 100, 256);
     wishes.borrow_mut()[0] = None;
     desk.read(60).read(60);
-    assert_eq!(desk.controller.yielded(SPOT), Some(Vcpus::new(20)));
+    assert_eq!(desk.controller.yielded(SPOT), Some((Vcpus::new(20), desk.now)));
     wishes.borrow_mut()[0] = Some((128, 256));
     desk.told.clear();
     desk.read(30).read(60);

@@ -144,6 +144,7 @@ fn looking_costs_no_more_calls_than_promised() {
     let load = Load {
         queues: 5,
         environments: 10,
+        launching: 10,
         sqs: 5,
         quotas: 2,
         events: true,
@@ -172,7 +173,12 @@ fn the_formula_counts_what_is_really_read() {
     for number in 0..10 {
         let name = number.to_string();
         parts.push(Part::Instances(name.clone()));
-        parts.push(Part::Launches(name.clone()));
+        if number < 7 {
+            parts.push(Part::Launches(name.clone()));
+        }
+        if number < 2 {
+            parts.push(Part::Quota(name.clone()));
+        }
         if number < 5 {
             parts.extend([
                 Part::Jobs(name.clone()),
@@ -193,7 +199,9 @@ fn the_formula_counts_what_is_really_read() {
         let load = Load {
             queues: 5,
             environments: 10,
+            launching: 7,
             sqs: 5,
+            quotas: 2,
             events: with_events,
             ..Load::default()
         };
@@ -251,4 +259,31 @@ fn refused_launches_are_read_while_a_raise_brings_nothing() {
         ..open
     };
     assert_eq!(times(&run(&mut cadence, &stuck, 590, 660), &launches), [590, 620, 650]);
+}
+
+/// A role that may not read them costs no more calls than one that may.
+#[test]
+fn refused_launches_that_cannot_be_read_are_not_asked_for_sooner() {
+    let launches = Part::Launches("a".to_owned());
+    let mut cadence = cadence();
+    cadence.set_parts([launches.clone()]);
+    let mut tried = Vec::new();
+    for second in 0..700 {
+        for part in cadence.due(START + Span::from_seconds(second), &events()) {
+            cadence.ended(&part, false);
+            tried.push(second);
+        }
+    }
+    assert_eq!(tried, [0, 300, 600]);
+}
+
+/// What others use moves the maxima, so an hour would be far too long.
+#[test]
+fn quotas_are_read_every_five_minutes() {
+    let quota = Part::Quota("L-1".to_owned());
+    let mut cadence = cadence();
+    cadence.set_parts([quota.clone(), Part::Topology]);
+    let read = run(&mut cadence, &events(), 0, 601);
+    assert_eq!(times(&read, &quota), [0, 300, 600]);
+    assert_eq!(times(&read, &Part::Topology), [0]);
 }

@@ -270,6 +270,7 @@ impl State {
                         *level = guard.min_vcpus.get();
                     }
                 }
+                self.max = guard.max_vcpus.map_or(self.max, Vcpus::get);
                 self.log.push(format!("fired {}", guard.environment));
             }
         }
@@ -465,6 +466,10 @@ impl Cloud for Account {
                 ));
             }
             state.min.insert(environment.to_owned(), to);
+            if let Some(max) = change.max_vcpus {
+                state.log.push(format!("max {environment} {max}"));
+                state.max = max.get();
+            }
             // Batch takes desired back as soon as min lets it.
             state.desired.insert(environment.to_owned(), to);
             Answer {

@@ -69,3 +69,22 @@ async fn base_comes_back_without_us() {
     minutes(20).await;
     assert_eq!(account.min("spot"), 0);
 }
+
+/// The guard put base back long ago, and then somebody else changed min.
+#[tokio::test(start_paused = true)]
+async fn a_min_that_others_set_while_nobody_was_here_is_left_alone() {
+    let account = account();
+    boost(&account, Some(40));
+    let daemon = Life::begin(&account, |_| {});
+    minutes(3).await;
+    daemon.task.abort();
+    boost(&account, None);
+    minutes(3 * 24 * 60).await;
+    assert_eq!(account.min("spot"), 0);
+    account.with(|state| state.min.insert("spot".to_owned(), 32));
+    let daemon = Life::begin(&account, |_| {});
+    minutes(60).await;
+    assert_eq!(account.min("spot"), 32, "{:?}", account.log());
+    assert!(account.kept.recovered().leases.is_empty());
+    daemon.end().await.unwrap();
+}

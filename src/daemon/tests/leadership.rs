@@ -188,3 +188,37 @@ async fn a_successor_takes_over_what_a_dead_leader_raised() {
     assert_eq!(account.with(|state| state.wrong.clone()), Vec::<String>::new());
     second.end().await.unwrap();
 }
+
+/// What is raised would be taken for base, and a guard that is overwritten tells nobody any more what base was.
+#[tokio::test(start_paused = true)]
+async fn a_successor_does_nothing_before_it_has_read_the_guards() {
+    let account = account();
+    let mut other = account.clone();
+    other.kept = crate::daemon::store::Kept::default();
+    let table = Table::default();
+    let candidates = ["first", "second"].map(|holder| Candidate::new(&table, holder, account.clock));
+    boost(&account, Some(40));
+    clock::wait(Span::from_seconds(1)).await;
+    let first = Life::begin(&account, |options| options.leads = Some(candidates[0].leads.clone()));
+    let second = Life::begin(&other, |options| options.leads = Some(candidates[1].leads.clone()));
+    minutes(3).await;
+    assert_eq!(account.min("spot"), 40, "{:?}", account.log());
+    first.task.abort();
+    candidates[0].task.abort();
+    account.with(|state| state.fail.insert("guards".to_owned()));
+    boost(&account, Some(80));
+    let before = account.log().len();
+    minutes(5).await;
+    assert!(second.snapshot.borrow().leads);
+    // Policies that are read again tell nothing of guards.
+    second.reads(&format!("{}[environments.spot]\ncap = 128\n", crate::daemon::tests::account::POLICY));
+    minutes(3).await;
+    assert_eq!(account.log()[before..], [] as [String; 0]);
+    account.with(|state| state.fail.clear());
+    minutes(5).await;
+    assert_eq!(account.min("spot"), 80, "{:?}", account.log());
+    boost(&account, None);
+    minutes(10).await;
+    assert_eq!(account.min("spot"), 0, "{:?}", account.log());
+    second.end().await.unwrap();
+}

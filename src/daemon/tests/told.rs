@@ -136,3 +136,63 @@ async fn the_journal_tells_each_rejected_option_of_that_moment() {
     assert!(codes.contains(&"waiting"), "{said:?}");
     assert!(codes.contains(&"limit") || codes.contains(&"patience"), "{said:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_hand_is_told_of_once_and_with_its_age_until_we_act_again() {
+    let lines = Lines::default();
+    let _capturing = lines.capture();
+    let account = account();
+    boost(&account, Some(40));
+    let life = Life::begin(&account, |_| {});
+    let told_now = || {
+        let reasons = life.snapshot.borrow().environments[0].reasons.clone();
+        let told = reasons.into_iter().find(|told| told.code == "yielded");
+        told.map(|told| told.sentence)
+    };
+    minutes(5).await;
+    account.with(|state| state.min.insert("spot".to_owned(), 100));
+    minutes(60).await;
+    let of_other_hands = || {
+        let lines = lines.taken();
+        lines.iter().filter(|line| message(line).starts_with("Another hand changed minvCpus")).count()
+    };
+    assert_eq!(of_other_hands(), 1);
+    let told = told_now().unwrap();
+    assert!(told.contains("set min to 100 vCPUs, seen 59m") && told.contains(" ago"), "{told}");
+    // Raised above his, and given back to it.
+    boost(&account, Some(160));
+    minutes(5).await;
+    assert_eq!(told_now(), None, "{:?}", account.log());
+    boost(&account, None);
+    minutes(30).await;
+    assert_eq!(account.min("spot"), 100, "{:?}", account.log());
+    assert_eq!((told_now(), of_other_hands()), (None, 0));
+    life.end().await.unwrap();
+}
+
+/// A lowered maxvCpus would outlive us.
+#[tokio::test(start_paused = true)]
+async fn without_a_guard_enforce_is_clamp_and_says_so() {
+    let lines = Lines::default();
+    let _capturing = lines.capture();
+    let account = account();
+    let metrics = Arc::new(Metrics::default());
+    let counted = Arc::clone(&metrics);
+    let life = Life::begin(&account, |options| {
+        options.guard = false;
+        options.metrics = counted;
+    });
+    minutes(3).await;
+    let series = "autotune_unenforced_environments";
+    assert!(metrics.render().contains(&format!("\n{series} 0\n")), "{}", metrics.render());
+    lines.taken();
+    life.reads(&format!("{POLICY}[environments.spot]\nlimits = \"enforce\"\n"));
+    minutes(3).await;
+    let told = lines.taken();
+    let warns = |line: &serde_json::Value| line["level"] == "WARN" && message(line).contains("acts as \"clamp\"");
+    assert!(told.iter().any(warns), "{told:?}");
+    assert!(metrics.render().contains(&format!("\n{series} 1\n")), "{}", metrics.render());
+    let reasons = life.snapshot.borrow().environments[0].reasons.clone();
+    assert!(reasons.iter().any(|told| told.code == "unenforced"), "{reasons:?}");
+    life.end().await.unwrap();
+}

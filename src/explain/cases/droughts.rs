@@ -253,9 +253,9 @@ fn enforced_limits_make_batch_move_on_and_are_taken_back() {
     ");
 }
 
-/// A max that a person sets while ours is lowered is the one to go back to.
+/// A max that a person sets while ours is lowered is left alone, whatever the drought.
 #[test]
-fn a_max_that_a_person_sets_meanwhile_is_the_one_restored() {
+fn a_max_that_a_person_sets_meanwhile_is_left_alone() {
     let mut setup = spot_then_on_demand();
     setup.environments[0].limits = Limits::Enforce;
     let mut story = Story::of(setup);
@@ -274,13 +274,13 @@ fn a_max_that_a_person_sets_meanwhile_is_the_one_restored() {
     09:04:00 * spot: min 128 -> 64, max 256 -> 128 vCPUs: no capacity comes; it is asked for again at 2026-01-01T09:19:00Z
     09:04:00 * ondemand: min 0 -> 64, desired 0 -> 64 vCPUs: 64 vCPUs that spot does not deliver are asked for here
     09:04:00 spot: 64 vCPUs more are wanted, but little is asked until a launch succeeds here
-    09:05:00 * spot: max 512 -> 128 vCPUs: max is lowered so that Batch moves on to the next environment
     09:05:00 spot: no capacity comes; it is asked for again at 2026-01-01T09:19:00Z
+    09:05:00 spot: another hand changed max; it is left alone until 2026-01-01T10:05:00Z
     09:05:00 spot: less is wanted; min is lowered at 2026-01-01T09:06:00Z if that lasts
     09:05:00 ondemand: less is wanted; min is lowered at 2026-01-01T09:06:00Z if that lasts
-    09:20:00 * spot: max 128 -> 512 vCPUs: max goes back to the operator's value
+    09:20:00 * spot: min 64 -> 0 vCPUs: the raise has been served, min goes back to base
     09:20:00 * ondemand: min 64 -> 0 vCPUs: the raise has been served, min goes back to base
-    09:20:00 spot: less is wanted; min is lowered at 2026-01-01T09:21:00Z if that lasts
+    09:20:00 spot: another hand changed max; it is left alone until 2026-01-01T10:05:00Z
     ");
 }
 

@@ -183,6 +183,7 @@ fn queue(scenario: &Scenario, spec: &QueueSpec, environments: &[Environment], sh
         placed: Tally::default(),
         nothing: Tally::default(),
         not_demand: NotDemand::default(),
+        multi_node: Tally::default(),
         changes: vec![(0, 0); shapes.len()],
         changed: Vec::new(),
     }

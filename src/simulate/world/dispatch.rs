@@ -8,19 +8,22 @@ use super::instances::Stage;
 use super::launches::Order;
 use super::{Queue, World, types};
 use crate::ids::{EnvironmentIndex, JobIndex, QueueIndex, ShapeIndex};
+use crate::observation::Shape;
 use crate::units::{Span, Time, Vcpus, to_i64, to_u32, to_usize};
 
 impl Queue {
     /// Notes a change of the counts that an observer sees. Multi-node jobs are no demand that minvCpus could serve.
-    fn count(&mut self, shape: ShapeIndex, runnable: i64, placed: i64, nodes: u32) {
+    fn count(&mut self, index: ShapeIndex, shape: Shape, runnable: i64, placed: i64) {
+        let nodes = shape.nodes;
         if nodes > 1 {
             self.not_demand.multi_node += runnable;
+            self.multi_node.add(shape, runnable);
         }
-        let Some(change) = self.changes.get_mut(shape.position()) else {
+        let Some(change) = self.changes.get_mut(index.position()) else {
             return;
         };
         if *change == (0, 0) {
-            self.changed.push(shape.0);
+            self.changed.push(index.0);
         }
         change.0 += if nodes > 1 { 0 } else { runnable };
         change.1 += placed;
@@ -56,10 +59,10 @@ impl World<'_> {
     }
 
     fn count_now(&mut self, job: JobIndex, runnable: i64, placed: i64) {
-        let shape = self.trace.jobs[job.position()].shape;
+        let index = self.trace.jobs[job.position()].shape;
         let queue = self.jobs.states[job.position()].outcome.queue;
-        let nodes = self.shapes[shape.position()].nodes;
-        self.queues[queue.position()].count(shape, runnable, placed, nodes);
+        let shape = self.shapes[index.position()];
+        self.queues[queue.position()].count(index, shape, runnable, placed);
     }
 
     /// Summaries of arrays tell what is old enough.

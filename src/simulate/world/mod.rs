@@ -115,6 +115,7 @@ struct Queue {
     /// What observers see as demand while a reservation holds all of it.
     nothing: Tally,
     not_demand: NotDemand,
+    multi_node: Tally,
     /// Changes of the tallies since an observer could last look: (RUNNABLE, STARTING and RUNNING) by shape.
     changes: Vec<(i64, i64)>,
     changed: Vec<u32>,

@@ -127,6 +127,11 @@ impl World<'_> {
         self.queues[queue.position()].not_demand
     }
 
+    /// RUNNABLE multi-node jobs.
+    pub fn multi_node(&self, queue: QueueIndex) -> &Tally {
+        &self.queues[queue.position()].multi_node
+    }
+
     /// The true counts of a trace's SQS queue. Messages are deleted when they are received.
     pub fn sqs(&self, source: usize) -> SqsNow {
         self.sqs.get(source).copied().unwrap_or_default()
