@@ -24,6 +24,7 @@ pub mod store;
 mod telling;
 #[cfg(test)]
 mod tests;
+mod spread;
 mod waits;
 mod wake;
 
