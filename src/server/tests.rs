@@ -17,6 +17,7 @@ async fn asked(snapshot: Snapshot, requests: &[(&str, &str, &str)]) -> Vec<(Stri
         metrics: Arc::new(Metrics::default()),
         snapshot,
         journal: None,
+        twin: None,
         recording: Arc::new(Semaphore::new(1)),
         clock: Clock::paced(NOW),
         only_this_machine: true,

@@ -48,7 +48,8 @@ impl Served {
             metrics: Arc::new(Metrics::default()),
             snapshot,
             journal,
-            recording: Arc::new(Semaphore::new(1)),
+            twin: None,
+        recording: Arc::new(Semaphore::new(1)),
             clock: Clock::Wall,
             only_this_machine: true,
         };
