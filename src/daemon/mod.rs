@@ -19,12 +19,12 @@ pub mod release;
 mod reload;
 mod sight;
 pub mod snapshot;
+mod spread;
 mod start;
 pub mod store;
 mod telling;
 #[cfg(test)]
 mod tests;
-mod spread;
 mod waits;
 mod wake;
 

@@ -13,8 +13,8 @@ const LATELY_MOST: usize = 256;
 const DAY: Span = Span::from_minutes(24 * 60);
 /// Where counts are kept apart, in seconds: a fifth apart or less where goals are, so that "at most 25s" is not far off.
 const BOUNDS: [i64; 40] = [
-    1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 90, 120, 150, 180, 240, 300, 360, 480, 600, 720, 900, 1200, 1500,
-    1800, 2700, 3600, 5400, 7200, 10_800, 14_400, 21_600, 43_200, 86_400,
+    1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 90, 120, 150, 180, 240, 300, 360, 480, 600, 720, 900,
+    1200, 1500, 1800, 2700, 3600, 5400, 7200, 10_800, 14_400, 21_600, 43_200, 86_400,
 ];
 
 /// What is remembered of one queue.
@@ -132,7 +132,10 @@ mod tests {
 
     fn seconds(waited: &Waited) -> (i64, [i64; 3]) {
         let known = [waited.half, waited.most, waited.longest];
-        (waited.jobs, known.map(|span| span.map_or(-1, |span| span.millis() / 1_000)))
+        (
+            waited.jobs,
+            known.map(|span| span.map_or(-1, |span| span.millis() / 1_000)),
+        )
     }
 
     #[test]

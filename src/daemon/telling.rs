@@ -314,7 +314,9 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
         guarded: lease.is_some() && driver.options.guard,
         age: age(seen, now),
         instances_age: instances.and_then(|seen| age(seen, now)),
-        per_hour: instances.and_then(Seen::value).and_then(|now| per_hour(now, setup.purchase)),
+        per_hour: instances
+            .and_then(Seen::value)
+            .and_then(|now| per_hour(now, setup.purchase)),
         quotas: quota_codes(driver, setup),
         backs_off_until: driver.controller.backs_off(index).filter(|until| *until > now),
         dry_until: match memory.supply {
@@ -333,7 +335,11 @@ fn per_hour(now: &InstancesNow, purchase: Purchase) -> Option<MicroUsd> {
     let told: Vcpus = now.types.iter().map(|(_, vcpus)| *vcpus).sum();
     let price = |(name, vcpus): &(String, Vcpus)| {
         let known = Catalog::bundled().get(name)?;
-        Some(known.price_per_hour(purchase).scaled_up(vcpus.get(), known.nominal.vcpus.get()))
+        Some(
+            known
+                .price_per_hour(purchase)
+                .scaled_up(vcpus.get(), known.nominal.vcpus.get()),
+        )
     };
     let all: Option<MicroUsd> = now.types.iter().map(price).sum();
     all.filter(|_| told >= now.there)
@@ -416,7 +422,17 @@ fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<Q
         placed_vcpus: vcpus_in(placed),
         pending_jobs: driver.sight.not_demand(index).pending,
         environments: (setup.environments.iter())
-            .filter_map(|index| Some(driver.controller.setup().environments.get(index.position())?.name.clone()))
+            .filter_map(|index| {
+                Some(
+                    driver
+                        .controller
+                        .setup()
+                        .environments
+                        .get(index.position())?
+                        .name
+                        .clone(),
+                )
+            })
             .collect(),
         demand: demand(driver, index),
         lately,

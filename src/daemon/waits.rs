@@ -250,8 +250,16 @@ mod tests {
                 "{events:?}"
             );
             let (lately, today) = waits.waited(&queue, at(400));
-            assert_eq!((lately.jobs, lately.longest), (1, Some(Span::from_seconds(30))), "{events:?}");
-            assert_eq!((today.jobs, today.half), (1, Some(Span::from_seconds(30))), "{events:?}");
+            assert_eq!(
+                (lately.jobs, lately.longest),
+                (1, Some(Span::from_seconds(30))),
+                "{events:?}"
+            );
+            assert_eq!(
+                (today.jobs, today.half),
+                (1, Some(Span::from_seconds(30))),
+                "{events:?}"
+            );
         }
     }
 

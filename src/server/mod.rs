@@ -76,7 +76,12 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/moments", get(moments))
         .route("/api/v1/trace", get(trace))
-        .fallback(async || trouble(StatusCode::NOT_FOUND, "there is no such page; / and /api/v1/status are two"))
+        .fallback(async || {
+            trouble(
+                StatusCode::NOT_FOUND,
+                "there is no such page; / and /api/v1/status are two",
+            )
+        })
         .layer(middleware::from_fn_with_state(shared.clone(), guard))
         .with_state(shared)
 }

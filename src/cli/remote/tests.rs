@@ -49,7 +49,7 @@ impl Served {
             snapshot,
             journal,
             twin: None,
-        recording: Arc::new(Semaphore::new(1)),
+            recording: Arc::new(Semaphore::new(1)),
             clock: Clock::Wall,
             only_this_machine: true,
         };

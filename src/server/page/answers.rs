@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::words::{UNKNOWN, count, counted, plain, span, span_or, time, vcpus};
+use super::words::{UNKNOWN, count, counted, plain, short, span, span_or, time, vcpus};
 use super::{Page, bar};
 use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus, Told};
 use crate::server::twin::Twin;
@@ -66,7 +66,10 @@ impl<'a> Waiting<'a> {
         };
         Self {
             standing,
-            jobs: queues.iter().map(|queue| queue.runnable_jobs).fold(0, i64::saturating_add),
+            jobs: queues
+                .iter()
+                .map(|queue| queue.runnable_jobs)
+                .fold(0, i64::saturating_add),
             at_least: !unread.is_empty() || queues.iter().any(|queue| queue.at_least),
             queues,
             unread,
@@ -141,15 +144,29 @@ fn why(page: &Page<'_>, waiting: &Waiting<'_>) -> Markup {
     for queue in &waiting.queues {
         if let Some((why, since)) = &queue.blocked {
             let dwell = span(page.now.since(*since));
-            said.push(format!("{}: its head has been blocked for {dwell}: {}", plain(&queue.name), plain(why)));
+            said.push(format!(
+                "{}: its head has been blocked for {dwell}: {}",
+                short(&queue.name),
+                plain(why)
+            ));
         }
     }
     // Trouble before what only waits for a moment, whichever queue it is of.
     for most in [TROUBLE, MOMENT] {
         for queue in &waiting.queues {
             let environments = queue.environments.iter().filter_map(|name| page.environment(name));
-            let told = queue.reasons.iter().chain(environments.flat_map(|environment| &environment.reasons));
-            let fits = |told: &&Told| told.code != "ordered" && if most == MOMENT { told.rank == MOMENT } else { told.rank <= most };
+            let told = queue
+                .reasons
+                .iter()
+                .chain(environments.flat_map(|environment| &environment.reasons));
+            let fits = |told: &&Told| {
+                told.code != "ordered"
+                    && if most == MOMENT {
+                        told.rank == MOMENT
+                    } else {
+                        told.rank <= most
+                    }
+            };
             said.extend(told.filter(fits).map(|told| plain(&told.sentence)));
         }
     }
@@ -159,7 +176,12 @@ fn why(page: &Page<'_>, waiting: &Waiting<'_>) -> Markup {
         unique.push(line.clone());
         new
     });
-    let coming: Vcpus = page.snapshot.environments.iter().map(|environment| environment.on_its_way_vcpus).sum();
+    let coming: Vcpus = page
+        .snapshot
+        .environments
+        .iter()
+        .map(|environment| environment.on_its_way_vcpus)
+        .sum();
     let more = said.len().saturating_sub(SENTENCES);
     html! {
         @if waiting.standing == Standing::Waiting {
@@ -179,14 +201,29 @@ fn doing(page: &Page<'_>) -> Markup {
     let of = |vcpus: fn(&EnvironmentStatus) -> Vcpus| -> Vcpus { snapshot.environments.iter().map(vcpus).sum() };
     let coming = of(|environment| environment.on_its_way_vcpus);
     let held = of(|environment| environment.min_vcpus.minus_or_zero(environment.base_vcpus));
-    let unread = snapshot.environments.iter().all(|environment| environment.age.is_none());
-    let orders = (snapshot.environments.iter().filter(|one| one.overridden.is_some()).count())
+    let unread = snapshot
+        .environments
+        .iter()
+        .all(|environment| environment.age.is_none());
+    let orders = (snapshot
+        .environments
+        .iter()
+        .filter(|one| one.overridden.is_some())
+        .count())
         + snapshot.queues.iter().filter(|one| one.overridden.is_some()).count();
-    let all = snapshot.environments.iter().flat_map(|environment| &environment.reasons);
+    let all = snapshot
+        .environments
+        .iter()
+        .flat_map(|environment| &environment.reasons);
     let all = all.chain(snapshot.sqs.iter().flat_map(|source| &source.reasons));
     let doing = all.filter(|told| told.rank > TROUBLE && told.rank <= DOING);
     let doing: Vec<String> = doing.map(|told| plain(&told.sentence)).collect();
-    let latest = page.history.decisions.as_ref().ok().and_then(|decisions| decisions.first());
+    let latest = page
+        .history
+        .decisions
+        .as_ref()
+        .ok()
+        .and_then(|decisions| decisions.first());
     html! {
         section.answer aria-labelledby="doing" {
             h2 #doing { "What autotune does" }
@@ -322,7 +359,7 @@ fn hours(span: Span) -> String {
 
 /// A name from outside.
 pub(super) fn name(text: &str) -> Markup {
-    html! { bdi.name { (plain(text)) } }
+    html! { bdi.name { (short(text)) } }
 }
 
 #[cfg(test)]

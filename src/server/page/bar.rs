@@ -50,8 +50,12 @@ pub(super) fn ceiling(environment: &EnvironmentStatus, quotas: &[QuotaStatus]) -
 
 /// min, desired, ceiling, what is there and busy, as one bar.
 pub(super) fn environment(environment: &EnvironmentStatus, ceiling: &Ceiling) -> Markup {
-    let levels = environment.age.map(|_| (environment.min_vcpus, environment.desired_vcpus));
-    let real = environment.instances_age.map(|_| (environment.there_vcpus, environment.used_vcpus));
+    let levels = environment
+        .age
+        .map(|_| (environment.min_vcpus, environment.desired_vcpus));
+    let real = environment
+        .instances_age
+        .map(|_| (environment.there_vcpus, environment.used_vcpus));
     let (min, desired) = levels.unwrap_or_default();
     let (there, used) = real.unwrap_or_default();
     let level = [min, desired, there, used].into_iter().max().unwrap_or_default();
@@ -74,9 +78,20 @@ pub(super) fn environment(environment: &EnvironmentStatus, ceiling: &Ceiling) ->
 
 /// The bar in words.
 fn alternative(environment: &EnvironmentStatus, ceiling: &Ceiling) -> String {
-    let levels = |vcpus: Vcpus| environment.age.map_or_else(|| UNKNOWN.to_owned(), |_| count(vcpus.get()));
-    let real = |vcpus: Vcpus| environment.instances_age.map_or_else(|| UNKNOWN.to_owned(), |_| count(vcpus.get()));
-    let end = ceiling.vcpus.map_or_else(|| UNKNOWN.to_owned(), |end| format!("{} by {}", count(end.get()), super::words::plain(&ceiling.by)));
+    let levels = |vcpus: Vcpus| {
+        environment
+            .age
+            .map_or_else(|| UNKNOWN.to_owned(), |_| count(vcpus.get()))
+    };
+    let real = |vcpus: Vcpus| {
+        environment
+            .instances_age
+            .map_or_else(|| UNKNOWN.to_owned(), |_| count(vcpus.get()))
+    };
+    let end = ceiling.vcpus.map_or_else(
+        || UNKNOWN.to_owned(),
+        |end| format!("{} by {}", count(end.get()), super::words::short(&ceiling.by)),
+    );
     format!(
         "vCPUs: busy {}, there {}, desired {}, min {}, ceiling {end}",
         real(environment.used_vcpus),
@@ -132,7 +147,12 @@ pub(super) fn quota(quota: &QuotaStatus) -> Option<Markup> {
 /// How long jobs waited in both accounts, by when they became RUNNABLE.
 pub(super) fn curves(twin: &Twin) -> Markup {
     let sides = [("alone", &twin.alone.curve), ("tuned", &twin.tuned.curve)];
-    let top = sides.iter().flat_map(|(_, curve)| curve.iter().flatten()).copied().max().unwrap_or_default();
+    let top = sides
+        .iter()
+        .flat_map(|(_, curve)| curve.iter().flatten())
+        .copied()
+        .max()
+        .unwrap_or_default();
     let text = format!(
         "Mean waits over the day, simulated: up to {} with AWS Batch alone, up to {} with autotune",
         highest(&twin.alone.curve),

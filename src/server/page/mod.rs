@@ -86,7 +86,10 @@ impl<'a> Page<'a> {
     }
 
     fn environment(&self, name: &str) -> Option<&'a EnvironmentStatus> {
-        self.snapshot.environments.iter().find(|environment| environment.name == name)
+        self.snapshot
+            .environments
+            .iter()
+            .find(|environment| environment.name == name)
     }
 }
 
@@ -101,7 +104,11 @@ pub(super) struct Wanted {
 pub(super) async fn page(State(shared): State<Shared>, wanted: Result<Query<Wanted>, QueryRejection>) -> Response {
     let snapshot = shared.snapshot.borrow().clone();
     let twin = shared.twin.as_ref().and_then(|twin| twin.borrow().clone());
-    let names: Vec<String> = snapshot.environments.iter().map(|environment| environment.name.clone()).collect();
+    let names: Vec<String> = snapshot
+        .environments
+        .iter()
+        .map(|environment| environment.name.clone())
+        .collect();
     let history = history(shared.journal, names).await;
     let period = if snapshot.simulated { ANEW_SIMULATED } else { ANEW };
     let still = wanted.is_ok_and(|Query(wanted)| wanted.refresh.as_deref() == Some("off"));
@@ -119,7 +126,8 @@ pub(super) async fn page(State(shared): State<Shared>, wanted: Result<Query<Want
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     // A header, not an element: whoever reads slowly turns it off with a link of the page.
-    if let Some(seconds) = refresh.and_then(|period| HeaderValue::from_str(&(period.millis() / 1_000).to_string()).ok()) {
+    if let Some(seconds) = refresh.and_then(|period| HeaderValue::from_str(&(period.millis() / 1_000).to_string()).ok())
+    {
         headers.insert(header::REFRESH, seconds);
     }
     response
@@ -146,7 +154,10 @@ async fn history(journal: Option<Journal>, environments: Vec<String>) -> History
         let decisions = ask(None, DECISIONS)?;
         let mut last = BTreeMap::new();
         for name in environments {
-            let known = decisions.iter().find(|decision| decision.intent.environment == name).cloned();
+            let known = decisions
+                .iter()
+                .find(|decision| decision.intent.environment == name)
+                .cloned();
             let found = match known {
                 Some(found) => Some(found),
                 None => ask(Some(name.clone()), 1)?.pop(),

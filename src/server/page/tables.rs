@@ -4,7 +4,7 @@
 use maud::{Markup, html};
 
 use super::answers::name;
-use super::words::{UNKNOWN, count, plain, span, span_or, time, vcpus};
+use super::words::{UNKNOWN, count, plain, short, span, span_or, time, vcpus};
 use super::{Page, bar};
 use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus, QuotaStatus, SqsStatus, Told, Waited};
 use crate::units::{Span, Vcpus};
@@ -221,8 +221,16 @@ pub(super) fn environments(page: &Page<'_>) -> Markup {
 
 fn environment_rows(page: &Page<'_>, environment: &EnvironmentStatus) -> Markup {
     let ceiling = bar::ceiling(environment, &page.snapshot.quotas);
-    let levels = |vcpus: Vcpus| environment.age.map_or_else(|| UNKNOWN.to_owned(), |_| count(vcpus.get()));
-    let real = |vcpus: Vcpus| environment.instances_age.map_or_else(|| UNKNOWN.to_owned(), |_| count(vcpus.get()));
+    let levels = |vcpus: Vcpus| {
+        environment
+            .age
+            .map_or_else(|| UNKNOWN.to_owned(), |_| count(vcpus.get()))
+    };
+    let real = |vcpus: Vcpus| {
+        environment
+            .instances_age
+            .map_or_else(|| UNKNOWN.to_owned(), |_| count(vcpus.get()))
+    };
     let price = environment.per_hour.filter(|_| environment.instances_age.is_some());
     html! {
         tbody role="rowgroup" .watched[!environment.steered] {
@@ -244,7 +252,11 @@ fn environment_rows(page: &Page<'_>, environment: &EnvironmentStatus) -> Markup 
 }
 
 fn chips(environment: &EnvironmentStatus) -> Markup {
-    let spot = if environment.purchase == "spot" { "Spot" } else { "On-Demand" };
+    let spot = if environment.purchase == "spot" {
+        "Spot"
+    } else {
+        "On-Demand"
+    };
     html! {
         span.chip { (spot) }
         @if !environment.steered { " " span.chip { "only watched" } }
@@ -259,10 +271,10 @@ fn reach(ceiling: &bar::Ceiling) -> Markup {
     html! {
         span.reach {
             @match ceiling.vcpus {
-                Some(end) => { "up to " (count(end.get())) ", by " (plain(&ceiling.by)) }
+                Some(end) => { "up to " (count(end.get())) ", by " (short(&ceiling.by)) }
                 None => { "how far it can go is " (UNKNOWN) }
             }
-            @for code in &ceiling.unknown { "; quota " (plain(code)) " is " (UNKNOWN) }
+            @for code in &ceiling.unknown { "; quota " (short(code)) " is " (UNKNOWN) }
         }
     }
 }
@@ -290,7 +302,9 @@ fn environment_notes(page: &Page<'_>, environment: &EnvironmentStatus) -> Vec<Ma
             "last change " (span(page.now.since(last.intent.at))) " ago, at " (time(last.intent.at, page.now)) " UTC: "
             (plain(&last.intent.sentence)) " [" (plain(&last.ending())) "]"
         } }),
-        None if environment.steered && page.history.decisions.is_ok() => lines.push(html! { li { "no change is known" } }),
+        None if environment.steered && page.history.decisions.is_ok() => {
+            lines.push(html! { li { "no change is known" } })
+        }
         None => {}
     }
     lines
@@ -323,7 +337,7 @@ fn quota_line(quota: &QuotaStatus) -> Markup {
             @if let Some(drawn) = bar::quota(quota) { (drawn) }
             p.dim {
                 (plain(&quota.sentence))
-                @if quota.link.starts_with("https://") { " · " a href=(quota.link) rel="noreferrer" { "ask for more of " (plain(&quota.code)) } }
+                @if quota.link.starts_with("https://") { " · " a href=(quota.link) rel="noreferrer" { "ask for more of " (short(&quota.code)) } }
             }
         }
     }

@@ -94,8 +94,10 @@ fn alarms(page: &Page<'_>) -> Markup {
 fn orders(page: &Page<'_>) -> Markup {
     let environments = page.snapshot.environments.iter().map(|one| (&one.name, one.overridden));
     let queues = page.snapshot.queues.iter().map(|one| (&one.name, one.overridden));
-    let all: Vec<(&String, Override)> =
-        environments.chain(queues).filter_map(|(name, order)| Some((name, order?))).collect();
+    let all: Vec<(&String, Override)> = environments
+        .chain(queues)
+        .filter_map(|(name, order)| Some((name, order?)))
+        .collect();
     html! {
         @if !all.is_empty() {
             section aria-labelledby="overrides" {
@@ -141,7 +143,10 @@ fn decisions(page: &Page<'_>) -> Markup {
 }
 
 fn decision_line(page: &Page<'_>, decision: &Decision) -> Markup {
-    let accepted = decision.ended.as_ref().is_some_and(|ended| ended.outcome == Outcome::Accepted);
+    let accepted = decision
+        .ended
+        .as_ref()
+        .is_some_and(|ended| ended.outcome == Outcome::Accepted);
     html! {
         li {
             (time(decision.intent.at, page.now))
