@@ -16,8 +16,16 @@ const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm
 const browser = spawn(chromium, [...flags, `--user-data-dir=${profile}`, "about:blank"], {
   stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],
 });
-const end = () => { browser.kill("SIGKILL"); rmSync(profile, { recursive: true, force: true, maxRetries: 5 }); };
-const late = setTimeout(() => { console.log("the browser did not answer in time"); end(); process.exit(1); }, 240_000);
+const gone = new Promise((done) => browser.once("exit", done));
+async function end() {
+  browser.kill("SIGKILL");
+  await gone;
+  // Its children go a moment after it.
+  for (let tries = 0; tries < 50; tries++) {
+    try { rmSync(profile, { recursive: true, force: true }); return; } catch { await pause(100); }
+  }
+}
+const late = setTimeout(() => { console.log("the browser did not answer in time"); end().finally(() => process.exit(1)); }, 240_000);
 
 let number = 0, rest = "";
 const open = new Map(), heard = [];
@@ -109,6 +117,6 @@ try {
   wrong.push(String(error));
 }
 clearTimeout(late);
-end();
+await end();
 for (const line of wrong) console.log(line);
 process.exit(wrong.length > 0 ? 1 : 0);

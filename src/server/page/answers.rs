@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::words::{UNKNOWN, count, counted, plain, short, span, span_or, time, vcpus};
+use super::words::{UNKNOWN, count, counted, key, plain, short, span, span_or, time, vcpus};
 use super::{Page, bar};
 use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus, Told};
 use crate::server::twin::Twin;
@@ -131,8 +131,8 @@ fn since(page: &Page<'_>, waiting: &Waiting<'_>) -> Markup {
             @if waiting.unread.len() > SENTENCES { "And " (count(to_i64(waiting.unread.len() - SENTENCES))) " more. " }
             @if page.snapshot.queues.is_empty() { "No queue has been read yet." }
             @if waiting.standing == Standing::Quiet {
-                (counted(to_i64(page.snapshot.queues.len()), "queue was", "queues were")) " read, the last one "
-                (span_or(page.snapshot.queues.iter().filter_map(|queue| queue.age).max().map(|age| age + silence), UNKNOWN)) " ago."
+                (counted(to_i64(page.snapshot.queues.len()), "queue was", "queues were")) " read; the oldest reading is "
+                (span_or(page.snapshot.queues.iter().filter_map(|queue| queue.age).max().map(|age| age + silence), UNKNOWN)) " old."
             }
         }
     }
@@ -287,15 +287,18 @@ impl Bill {
 
 fn cost(page: &Page<'_>) -> Markup {
     let bill = Bill::of(&page.snapshot.environments);
-    let silent = page.snapshot.environments.is_empty();
+    let least = if bill.unknown > 0 { "at least " } else { "" };
     html! {
         section.answer aria-labelledby="cost" {
             h2 #cost { "What it costs" }
-            @if bill.known == 0 {
+            @if bill.unknown > 0 && bill.all <= MicroUsd::ZERO || bill.known == 0 {
                 p.figure { (UNKNOWN) }
-                p { @if silent { "No environment is known yet." } @else { "No instance has been read whose price is known." } }
+                p {
+                    @if page.snapshot.environments.is_empty() { "No environment is known yet." }
+                    @else { "No instance was read whose price is known." }
+                }
             } @else {
-                p.figure { (bill.all) span.unit { " an hour" } }
+                p.figure { span.unit { (least) } (bill.all) span.unit { " an hour" } }
                 p {
                     (bill.idle) " of it idle, of that " (bill.held) " held by autotune."
                     @if bill.unknown > 0 { " Without " (counted(to_i64(bill.unknown), "environment", "environments")) " of unknown price." }
@@ -314,28 +317,34 @@ fn saved(twin: &Twin) -> Markup {
     };
     let ratio = (twin.alone.cost > MicroUsd::ZERO).then(|| twin.tuned.cost.usd() / twin.alone.cost.usd());
     html! {
-        section.answer.saved aria-labelledby="saved" {
-            h2 #saved { "What it saved " span.chip { "simulated" } }
-            @if let Some((times, word)) = figure {
-                p.figure { (times) "×" span.unit { " " (word) } }
-                p {
-                    "Jobs wait " strong { (span_or(twin.tuned.mean, UNKNOWN)) } " with autotune, "
-                    strong { (span_or(twin.alone.mean, UNKNOWN)) } " with AWS Batch alone (mean of "
-                    (counted(to_i64(twin.jobs), "job", "jobs")) " that both have started), for "
-                    (twin.tuned.cost) " and " (twin.alone.cost)
-                    @if let Some(ratio) = ratio { ": " (format!("{ratio:.2}")) " times the cost" }
-                    "."
+        section.answer.twin aria-labelledby="saved" {
+            div {
+                h2 #saved { "What it saved " span.chip { "simulated" } }
+                @if let Some((times, word)) = figure {
+                    p.figure { (times) "×" span.unit { " " (word) } }
+                    p {
+                        "Jobs wait " strong { (span_or(twin.tuned.mean, UNKNOWN)) } " with autotune, "
+                        strong { (span_or(twin.alone.mean, UNKNOWN)) } " with AWS Batch alone: the mean of "
+                        (counted(to_i64(twin.jobs), "job", "jobs")) " that both have started. It cost "
+                        (twin.tuned.cost) " and " (twin.alone.cost)
+                        @if let Some(ratio) = ratio { ", " (format!("{ratio:.2}")) " times as much" }
+                        "."
+                    }
+                } @else {
+                    p.figure { "Nothing yet" }
+                    p { "No job has started in both accounts." }
                 }
-            } @else {
-                p.figure { "Nothing yet" }
-                p { "No job has started in both accounts." }
+                p.dim {
+                    (hours(twin.passed)) " of " (hours(twin.lasts)) " hours · same jobs, same luck · model " (plain(&twin.model))
+                }
             }
-            (bar::curves(twin))
-            p.dim {
-                span.key.tuned {} "autotune " span.key.alone {} "AWS Batch alone "
-                @if !twin.short.is_empty() { span.key.short {} "Spot is short " }
-                "· mean wait, up to " (bar::top(twin)) " · " (hours(twin.passed)) " of " (hours(twin.lasts))
-                " h · same jobs, same luck, model " (plain(&twin.model))
+            div {
+                p.dim {
+                    (key("tuned", "autotune")) (key("alone", "AWS Batch alone"))
+                    @if !twin.short.is_empty() { (key("short", "Spot is short")) }
+                    "· mean wait by when jobs became RUNNABLE, up to " (bar::top(twin))
+                }
+                (bar::curves(twin))
             }
         }
     }

@@ -5,13 +5,15 @@ use maud::{Markup, html};
 use super::words::{UNKNOWN, count, span};
 use crate::daemon::snapshot::{EnvironmentStatus, QuotaStatus};
 use crate::server::twin::Twin;
-use crate::units::{Span, Vcpus, i64_to_f64, to_i64, usize_to_f64};
+use crate::units::{Span, Vcpus, i64_to_f64, to_i64, to_usize};
 
 /// The width of a drawing in its own units; it is stretched to whatever room there is.
 const WIDTH: f64 = 1000.0;
 /// Its height, and that of the curves.
 const HEIGHT: f64 = 20.0;
 const CURVES: f64 = 120.0;
+/// A column of the curves is not wider than if there were so many.
+const STEPS_LEAST: i64 = 8;
 /// A ceiling more than this many times as high as what is drawn under it would leave nothing to see.
 const FURTHEST: i64 = 8;
 
@@ -144,30 +146,29 @@ pub(super) fn quota(quota: &QuotaStatus) -> Option<Markup> {
     })
 }
 
-/// How long jobs waited in both accounts, by when they became RUNNABLE.
+/// How long jobs waited in both accounts, by when they became RUNNABLE, from the start until now.
 pub(super) fn curves(twin: &Twin) -> Markup {
+    let steps = to_i64(twin.alone.curve.len().max(1));
+    let passed = twin.passed.scaled_up(steps, twin.lasts.millis().max(1)).millis();
+    let shown = passed.clamp(STEPS_LEAST.min(steps), steps);
     let sides = [("alone", &twin.alone.curve), ("tuned", &twin.tuned.curve)];
-    let top = sides
-        .iter()
-        .flat_map(|(_, curve)| curve.iter().flatten())
-        .copied()
-        .max()
-        .unwrap_or_default();
+    let all = sides.iter().flat_map(|(_, curve)| curve.iter().flatten());
+    let top = all.copied().max().unwrap_or_default();
     let text = format!(
-        "Mean waits over the day, simulated: up to {} with AWS Batch alone, up to {} with autotune",
+        "Mean waits from the start until now, simulated: up to {} with AWS Batch alone, up to {} with autotune",
         highest(&twin.alone.curve),
         highest(&twin.tuned.curve)
     );
-    let x = |at: Span| WIDTH * i64_to_f64(at.millis()) / i64_to_f64(twin.lasts.millis().max(1));
+    let end = twin.lasts.scaled_up(shown, steps).millis().max(1);
+    let x = |at: Span| (WIDTH * i64_to_f64(at.millis()) / i64_to_f64(end)).min(WIDTH);
     html! {
         svg.curves role="img" aria-label=(text) viewBox=(format!("0 0 {WIDTH} {CURVES}")) preserveAspectRatio="none" {
             @for (from, until) in &twin.short {
-                rect.short x=(tenth(x(*from))) y="0" width=(tenth((x(*until).min(WIDTH) - x(*from)).max(0.0))) height=(CURVES) {}
+                rect.short x=(tenth(x(*from))) y="0" width=(tenth((x(*until) - x(*from)).max(0.0))) height=(CURVES) {}
             }
             @for (class, curve) in sides {
-                @for columns in columns(curve, top) { path class=(class) d=(columns) {} }
+                @for column in columns(curve, shown, top) { path class=(class) d=(column) {} }
             }
-            line.now x1=(tenth(x(twin.passed))) x2=(tenth(x(twin.passed))) y1="0" y2=(CURVES) {}
         }
     }
 }
@@ -183,9 +184,10 @@ pub(super) fn top(twin: &Twin) -> String {
 }
 
 /// A column for each part of the time in which jobs became RUNNABLE.
-fn columns(curve: &[Option<Span>], top: Span) -> Vec<String> {
-    let step = WIDTH / usize_to_f64(curve.len().max(1));
-    let known = curve.iter().enumerate().filter_map(|(at, wait)| Some((at, (*wait)?)));
+fn columns(curve: &[Option<Span>], shown: i64, top: Span) -> Vec<String> {
+    let step = WIDTH / i64_to_f64(shown.max(1));
+    let parts = curve.iter().take(to_usize(shown)).enumerate();
+    let known = parts.filter_map(|(at, wait)| Some((at, (*wait)?)));
     known
         .map(|(at, wait)| {
             let height = (CURVES * i64_to_f64(wait.millis()) / i64_to_f64(top.millis().max(1))).max(1.5);

@@ -4,7 +4,7 @@
 use maud::{Markup, html};
 
 use super::answers::name;
-use super::words::{UNKNOWN, count, plain, short, span, span_or, time, vcpus};
+use super::words::{UNKNOWN, count, key, plain, short, span, span_or, time, vcpus};
 use super::{Page, bar};
 use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus, QuotaStatus, SqsStatus, Told, Waited};
 use crate::units::{Span, Vcpus};
@@ -100,7 +100,7 @@ fn queue_rows(page: &Page<'_>, queue: &QueueStatus) -> Markup {
     }
     lines.extend(reasons(&queue.reasons));
     html! {
-        tbody role="rowgroup" .busy[queue.runnable_jobs > 0] {
+        tbody role="rowgroup" .waits[queue.runnable_jobs > 0] {
             tr role="row" {
                 th role="rowheader" scope="row" {
                     (name(&queue.name))
@@ -130,10 +130,10 @@ fn demand(page: &Page<'_>, queue: &QueueStatus) -> Markup {
         demand => of(demand.filter(|_| !unread).map(|demand| demand.messages_vcpus)),
     };
     html! {
-        (cell("RUNNABLE", &of(queue.demand.map(|demand| demand.runnable_vcpus))))
-        (cell("SQS", &messages))
-        (cell("to come", &of(queue.demand.map(|demand| demand.arriving_vcpus))))
-        (cell("denied", &of(queue.demand.map(|demand| demand.denied_vcpus))))
+        (cell("RUNNABLE, vCPUs", &of(queue.demand.map(|demand| demand.runnable_vcpus))))
+        (cell("SQS, vCPUs", &messages))
+        (cell("to come, vCPUs", &of(queue.demand.map(|demand| demand.arriving_vcpus))))
+        (cell("denied, vCPUs", &of(queue.demand.map(|demand| demand.denied_vcpus))))
     }
 }
 
@@ -211,8 +211,8 @@ pub(super) fn environments(page: &Page<'_>) -> Markup {
                     @for environment in environments { (environment_rows(page, environment)) }
                 }
                 p.dim {
-                    span.key.busy {} "busy " span.key.there {} "there " span.key.desired {} "desired, not there yet "
-                    span.key.min {} "min " span.key.end {} "ends here: maxvCpus or quota"
+                    (key("busy", "busy")) (key("there", "there")) (key("desired", "desired, not there yet"))
+                    (key("min", "min")) (key("end", "ends here: maxvCpus or quota"))
                 }
             }
         }
@@ -294,7 +294,7 @@ fn environment_notes(page: &Page<'_>, environment: &EnvironmentStatus) -> Vec<Ma
             @if environment.guarded { "a guard in the account puts base back if autotune is gone" }
             @else { "no guard: nothing puts base back if autotune is gone" }
         } }),
-        None if environment.steered => lines.push(html! { li { "nothing is raised above base, so no lease runs" } }),
+        None if environment.steered => lines.push(html! { li { "nothing is raised above base: no lease runs" } }),
         None => {}
     }
     match page.history.last.get(&environment.name) {
@@ -317,7 +317,7 @@ pub(super) fn quotas(page: &Page<'_>) -> Markup {
             section aria-labelledby="quotas" {
                 h2 #quotas { "Service quotas" }
                 ul.plain { @for quota in &page.snapshot.quotas { (quota_line(quota)) } }
-                p.dim { span.key.others {} "others " span.key.busy {} "ours " span.key.there {} "on its way " span.key.kept {} "reserved" }
+                p.dim { (key("others", "others")) (key("busy", "ours")) (key("there", "on its way")) (key("kept", "reserved")) }
             }
         }
     }

@@ -87,6 +87,11 @@ pub(super) fn time(at: Time, now: Time) -> Markup {
     html! { time datetime=(whole) title=(whole) { (short) } }
 }
 
+/// An entry of a legend.
+pub(super) fn key(class: &str, text: &str) -> Markup {
+    html! { span.label { span.key.(class) {} (text) } " " }
+}
+
 /// Without fractions of a second.
 fn rfc(at: Time) -> String {
     Time::from_seconds(at.millis().div_euclid(1_000)).to_string()
