@@ -58,7 +58,7 @@ pub struct Settings {
     pub on_stop: OnStop,
     /// Intents, leases, decisions and jobs.
     pub journal: Journal,
-    /// Where metrics, health and the JSON API are served. Not set: nowhere.
+    /// Where the page, metrics, health and the JSON API are served. Not set: nowhere.
     pub listen: Option<String>,
     /// Allow `listen` to be another address than this machine's own. What is served is read-only and has no login: put a proxy
     /// in front.

@@ -37,7 +37,7 @@ pub(super) struct Arguments {
     /// Simulated seconds in one second.
     #[arg(long, default_value_t = 120, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=600))]
     speed: u32,
-    /// Where metrics, health and the JSON API of the daemon are served; port 0 takes a free one.
+    /// Where the page, metrics, health and the JSON API of the daemon are served; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT", value_parser = sandbox::loopback)]
     listen: SocketAddr,
     /// Decides everything that is left to chance, in both accounts alike.
@@ -165,7 +165,9 @@ fn banner(arguments: &Arguments, demo: &Demo) -> String {
          Batch is alone in the other. Scenario `{}`, policy `{}` (both in\n\
          policies/), seed {}; model `{}` of AWS Batch, assumed until calibrated.\n\
          {} simulated seconds in one, from {began}.\n\
-         It ends after {}, or with Ctrl-C. Meanwhile, in another terminal:\n\
+         It ends after {}, or with Ctrl-C. Meanwhile, in a browser:\n\
+         \n  {url}/\n\
+         \nor in another terminal:\n\
          \n  {program} status --url {url}\n  {program} explain --url {url} --last 20\n  curl {url}/metrics\n\n",
         demo::SCENARIO,
         demo::POLICY,

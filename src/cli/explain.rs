@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::account::{self, Config};
 use super::remote::{self, address, ask, escaped};
 use super::{ExitStatus, Failed, Output, print, print_json, time};
-use crate::control::Outcome;
 use crate::explain::printable;
 use crate::journal::{Asked, Decision, Journal, Said, Tick};
 use crate::units::Time;
@@ -144,32 +143,11 @@ fn listed<T: DeserializeOwned>(question: &str) -> Result<Vec<T>, Failed> {
     serde_json::from_str(&ask(question)?).map_err(|error| remote::not_ours(question, "story", &error))
 }
 
-/// How an update ended, in a word.
-const fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Accepted => "accepted",
-        Outcome::Raced => "refused, Batch had moved meanwhile",
-        Outcome::Overshoot => "refused while desired stands above max",
-        Outcome::Throttled => "throttled",
-        Outcome::Failed => "failed",
-    }
-}
-
 /// Decisions and moments in the order of time.
 pub(super) fn text(story: &Story) -> String {
     let mut lines: Vec<(Time, String)> = Vec::new();
     for decision in &story.decisions {
-        let ended = decision.ended.as_ref().map_or_else(
-            || "no answer is known".to_owned(),
-            |ended| {
-                let why = if ended.message.is_empty() {
-                    String::new()
-                } else {
-                    format!(": {}", printable(&ended.message))
-                };
-                format!("{}{why}", word(ended.outcome))
-            },
-        );
+        let ended = decision.ending();
         let intent = &decision.intent;
         lines.push((
             intent.at,

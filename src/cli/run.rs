@@ -49,7 +49,7 @@ pub(super) struct Arguments {
     /// The journal's file [default: that of the settings].
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Where metrics, health and the JSON API are served [default: that of the settings].
+    /// Where the page, metrics, health and the JSON API are served [default: that of the settings].
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
 }
@@ -196,6 +196,7 @@ async fn serve(
         metrics: Arc::clone(metrics),
         snapshot,
         journal: Some(journal.clone()),
+        twin: None,
         recording: Arc::new(Semaphore::new(1)),
         clock,
         only_this_machine: bound.ip().is_loopback(),

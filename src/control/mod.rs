@@ -259,6 +259,14 @@ impl<D: Decide> Controller<D> {
         self.yielded.get(environment.position()).copied().flatten()
     }
 
+    /// Until when no update of this environment is sent, after one that was refused or failed.
+    pub fn backs_off(&self, environment: EnvironmentIndex) -> Option<Time> {
+        match self.flights.get(environment.position()) {
+            Some(Flight::BackOff { until }) => Some(*until),
+            Some(Flight::Idle | Flight::Committing(..) | Flight::Arming(..) | Flight::Sending(..)) | None => None,
+        }
+    }
+
     /// Whether an update of this environment is between its commit and its answer.
     pub fn is_sending(&self, environment: EnvironmentIndex) -> bool {
         match self.flights.get(environment.position()) {

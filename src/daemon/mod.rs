@@ -19,6 +19,7 @@ pub mod release;
 mod reload;
 mod sight;
 pub mod snapshot;
+mod spread;
 mod start;
 pub mod store;
 #[cfg(unix)]

@@ -8,7 +8,10 @@ use crate::ids::QuotaIndex;
 use crate::overrides::Override;
 use crate::planner::plan::QuotaPlan;
 use crate::setup::Setup;
-use crate::units::{Span, Time, Vcpus};
+use crate::units::{MicroUsd, Span, Time, Vcpus};
+
+/// The rank of trouble that people can do something about.
+const TROUBLE: u8 = 1;
 
 /// Everything there is to tell.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +37,9 @@ pub struct Snapshot {
     pub events: bool,
     /// What the present way of looking costs, in API calls per minute over the last ten minutes.
     pub calls_per_minute: f64,
+    /// Since when `today` of the queues is counted: midnight in UTC, or when the daemon began.
+    #[serde(default)]
+    pub waits_since: Option<Time>,
     /// Why the policies were last refused; `None` if they were taken.
     pub reload_refused: Option<String>,
     /// Per compute environment.
@@ -57,16 +63,20 @@ pub struct Told {
     /// The code of its detail: which limit, hold, part or kind of jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// How pressing it is: `explain::precedence`, the smallest first.
+    #[serde(default)]
+    pub rank: u8,
     /// The sentence.
     pub sentence: String,
 }
 
 impl Told {
-    /// Without a detail.
+    /// Trouble that people can do something about, without a detail.
     pub fn new(code: &str, sentence: String) -> Self {
         Self {
             code: code.to_owned(),
             detail: None,
+            rank: TROUBLE,
             sentence,
         }
     }
@@ -109,6 +119,21 @@ pub struct EnvironmentStatus {
     pub guarded: bool,
     /// How long ago it was read; `None`: never.
     pub age: Option<Span>,
+    /// How long ago its container instances were read, which tell what is there and used; `None`: never.
+    #[serde(default)]
+    pub instances_age: Option<Span>,
+    /// What is there costs so much per hour, at the list prices of the catalogue; `None`: its instance types are not known.
+    #[serde(default)]
+    pub per_hour: Option<MicroUsd>,
+    /// Codes of the service quotas that it draws from.
+    #[serde(default)]
+    pub quotas: Vec<String>,
+    /// Until when no update is sent, after one that was refused or failed.
+    #[serde(default)]
+    pub backs_off_until: Option<Time>,
+    /// Until when it is believed to have no capacity, so that no more is asked for.
+    #[serde(default)]
+    pub dry_until: Option<Time>,
     /// What a person ordered.
     pub overridden: Option<Override>,
     /// Updates accepted since the start.
@@ -138,6 +163,18 @@ pub struct QueueStatus {
     pub placed_vcpus: Vcpus,
     /// PENDING on dependencies.
     pub pending_jobs: i64,
+    /// Its environments in `computeEnvironmentOrder`.
+    #[serde(default)]
+    pub environments: Vec<String>,
+    /// What it needs, in the latest plan; `None`: none was made since its jobs were first read.
+    #[serde(default)]
+    pub demand: Option<Demand>,
+    /// Waits of the jobs that started in the last ten minutes (at most 256 of them).
+    #[serde(default)]
+    pub lately: Waited,
+    /// Waits of the jobs that started today.
+    #[serde(default)]
+    pub today: Waited,
     /// Since when the longest waiting RUNNABLE job has existed, as far as known.
     pub oldest: Option<Span>,
     /// Why its head is blocked, in Batch's words, and since when.
@@ -148,6 +185,32 @@ pub struct QueueStatus {
     pub overridden: Option<Override>,
     /// Why nothing or something is done for it.
     pub reasons: Vec<Told>,
+}
+
+/// What a queue needs, by source, in vCPUs of its preferred environment, and what comes of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demand {
+    /// RUNNABLE jobs.
+    pub runnable_vcpus: Vcpus,
+    /// SQS messages that are not jobs yet.
+    pub messages_vcpus: Vcpus,
+    /// Jobs that are known to come.
+    pub arriving_vcpus: Vcpus,
+    /// A limit leaves so much of it without capacity.
+    pub denied_vcpus: Vcpus,
+}
+
+/// How long jobs that started waited: from RUNNABLE to STARTING, where only listings tell to RUNNING.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waited {
+    /// How many jobs.
+    pub jobs: i64,
+    /// Half of them waited so long at most; `None`: there are none.
+    pub half: Option<Span>,
+    /// 95 of 100 of them.
+    pub most: Option<Span>,
+    /// All of them.
+    pub longest: Option<Span>,
 }
 
 /// An SQS source.

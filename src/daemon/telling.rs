@@ -7,17 +7,18 @@ use super::cloud::{Answer, Cloud, FailedLaunch, LaunchSource};
 use super::driver::Driver;
 use super::listing::{jobs_in, vcpus_in};
 use super::sight::{Sight, kind};
-use super::snapshot::{EnvironmentStatus, QueueStatus, QuotaStatus, Snapshot, SqsStatus, Told};
-use crate::catalog::Purchase;
+use super::snapshot::{Demand, EnvironmentStatus, QueueStatus, QuotaStatus, Snapshot, SqsStatus, Told};
+use crate::catalog::{Catalog, Purchase};
 use crate::control::{Controller, Outcome, Planner};
 use crate::explain::{self, printable};
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
 use crate::journal::{Names, Said, Tick};
 use crate::metrics::Metrics;
-use crate::observation::{EnvironmentNow, Seen};
+use crate::observation::{EnvironmentNow, InstancesNow, Seen};
+use crate::planner::memory::Supply;
 use crate::planner::plan::{Because, QuotaPlan, Subject};
 use crate::setup::{EnvironmentSetup, Setup};
-use crate::units::{Span, Time, Vcpus, to_u64};
+use crate::units::{MicroUsd, Span, Time, Vcpus, to_u64};
 
 /// Ticks with the same reasons are noted this often at most: numbers move with every reading.
 const TICK_EVERY: Span = Span::from_seconds(30);
@@ -230,6 +231,7 @@ pub(super) fn snapshot<C: Cloud>(driver: &Driver<C>, now: Time) -> Snapshot {
         planned_at: (plan.at > Time::EPOCH).then_some(plan.at),
         events: driver.options.events,
         calls_per_minute: driver.meter.per_minute(now),
+        waits_since: Some(driver.waits.today_since(now)),
         reload_refused: driver.refused.clone(),
         environments: (0..setup.environments.len())
             .filter_map(|at| environment(driver, EnvironmentIndex::at(at), now))
@@ -258,6 +260,7 @@ fn reasons<C: Cloud>(driver: &Driver<C>, subject: Subject, parts: &[Part], now: 
         .map(|reason| Told {
             code: explain::code(&reason.because).to_owned(),
             detail: explain::detail(&reason.because).map(str::to_owned),
+            rank: explain::precedence(&reason.because),
             sentence: explain::sentence(setup, reason),
         })
         .collect();
@@ -295,6 +298,7 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
     let held = |lease: &crate::control::Lease| lease.min_vcpus > setup.base || memory.max_before.is_some();
     let lease = driver.controller.lease(index).filter(held);
     let (accepted, refused) = driver.teller.counts.get(&setup.name).copied().unwrap_or_default();
+    let instances = driver.sight.observation.instances.get(position);
     let mut said = reasons(
         driver,
         Subject::Environment(index),
@@ -328,11 +332,42 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
         lease_expires: lease.map(|lease| lease.expires),
         guarded: lease.is_some() && driver.options.guard,
         age: age(seen, now),
+        instances_age: instances.and_then(|seen| age(seen, now)),
+        per_hour: instances
+            .and_then(Seen::value)
+            .and_then(|now| per_hour(now, setup.purchase)),
+        quotas: quota_codes(driver, setup),
+        backs_off_until: driver.controller.backs_off(index).filter(|until| *until > now),
+        dry_until: match memory.supply {
+            Supply::Drought { until } => Some(until).filter(|until| *until > now),
+            Supply::Delivers | Supply::Probing { .. } => None,
+        },
         overridden: memory.overridden.filter(|order| order.until > now),
         accepted,
         refused,
         reasons: said,
     })
+}
+
+/// What is there, at list prices. `None`: not every type of it is known.
+fn per_hour(now: &InstancesNow, purchase: Purchase) -> Option<MicroUsd> {
+    let told: Vcpus = now.types.iter().map(|(_, vcpus)| *vcpus).sum();
+    let price = |(name, vcpus): &(String, Vcpus)| {
+        let known = Catalog::bundled().get(name)?;
+        Some(
+            known
+                .price_per_hour(purchase)
+                .scaled_up(vcpus.get(), known.nominal.vcpus.get()),
+        )
+    };
+    let all: Option<MicroUsd> = now.types.iter().map(price).sum();
+    all.filter(|_| told >= now.there)
+}
+
+fn quota_codes<C: Cloud>(driver: &Driver<C>, setup: &EnvironmentSetup) -> Vec<String> {
+    let quotas = &driver.controller.setup().quotas;
+    let code = |share: &crate::setup::QuotaShare| Some(quotas.get(share.quota.position())?.code.clone());
+    setup.quotas.iter().filter_map(code).collect()
 }
 
 /// What the plan does not know: another hand, refusals in the words of the service, what makes the environment INVALID.
@@ -401,6 +436,7 @@ fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<Q
         .copied()
         .unwrap_or_default();
     let extra = driver.sight.queues_read.get(&setup.name).cloned().unwrap_or_default();
+    let (lately, today) = driver.waits.waited(&setup.name, now);
     let parts = [Part::Queues, Part::Jobs(setup.name.clone())];
     let mut said = reasons(driver, Subject::Queue(index), &parts, now);
     if let Some(trouble) = &extra.trouble {
@@ -416,11 +452,39 @@ fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<Q
         placed_jobs: jobs_in(placed),
         placed_vcpus: vcpus_in(placed),
         pending_jobs: driver.sight.not_demand(index).pending,
+        environments: (setup.environments.iter())
+            .filter_map(|index| {
+                Some(
+                    driver
+                        .controller
+                        .setup()
+                        .environments
+                        .get(index.position())?
+                        .name
+                        .clone(),
+                )
+            })
+            .collect(),
+        demand: demand(driver, index),
+        lately,
+        today,
         oldest: extra.oldest.map(|oldest| now.since(oldest).max(Span::ZERO)),
         blocked: extra.blocked,
         age: age(runnable, now),
         overridden: memory.overridden.filter(|order| order.until > now),
         reasons: said,
+    })
+}
+
+fn demand<C: Cloud>(driver: &Driver<C>, index: QueueIndex) -> Option<Demand> {
+    let seen = driver.sight.observation.queues.get(index.position())?;
+    let plan = driver.controller.plan();
+    let row = plan.queues.get(index.position()).filter(|_| plan.at > Time::EPOCH)?;
+    seen.runnable.value().map(|_| Demand {
+        runnable_vcpus: row.waiting,
+        messages_vcpus: row.messages,
+        arriving_vcpus: row.arriving,
+        denied_vcpus: row.denied,
     })
 }
 

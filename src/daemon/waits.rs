@@ -1,10 +1,12 @@
-//! How long jobs waited, for the metrics: each job once, from events where they came, else from listings.
+//! How long jobs waited, for metrics and people: each job once, from events where they came, else from listings.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
 
+use super::snapshot::Waited;
+use super::spread::{self, Spread};
 use crate::jobs::{JobSeen, JobStatus};
 use crate::metrics::Metrics;
 use crate::units::{Span, Time, i64_to_f64, to_i64};
@@ -37,6 +39,8 @@ struct Queue {
     /// Jobs that started, and those of them that are known exactly.
     started: usize,
     exact: usize,
+    /// How long they waited.
+    spread: Spread,
 }
 
 impl Queue {
@@ -81,6 +85,17 @@ impl Waits {
         if queue.full.len() > STRETCHES_MOST {
             queue.full.pop_front();
         }
+    }
+
+    /// How long jobs of a queue waited that started lately, and today.
+    pub(super) fn waited(&self, queue: &str, now: Time) -> (Waited, Waited) {
+        let known = self.queues.get(queue).map(|known| &known.spread);
+        known.map_or_else(Default::default, |spread| (spread.lately(now), spread.today(now)))
+    }
+
+    /// Since when today's waits are known.
+    pub(super) fn today_since(&self, now: Time) -> Time {
+        spread::midnight(now).max(self.since)
     }
 
     /// Queues that are gone are forgotten.
@@ -144,9 +159,11 @@ impl Waits {
         metrics.covered(queue, exact / all);
     }
 
-    fn tell(&self, queue: &str, since: Time, at: Time, metrics: &Metrics) {
+    fn tell(&mut self, queue: &str, since: Time, at: Time, metrics: &Metrics) {
         let wait = at.since(since);
-        let avoidable = self.queues.get(queue).map_or(wait, |known| known.avoidable(since, at));
+        let known = self.queues.entry(queue.to_owned()).or_default();
+        known.spread.add(at, wait);
+        let avoidable = known.avoidable(since, at);
         metrics.waited(queue, wait.seconds_f64(), "wait");
         metrics.waited(queue, avoidable.seconds_f64(), "avoidable_wait");
     }
@@ -230,6 +247,17 @@ mod tests {
             assert_eq!(
                 told(&metrics, &queue),
                 (vec![(1, 30.0), (1, 30.0), (1, 45.0)], 1.0),
+                "{events:?}"
+            );
+            let (lately, today) = waits.waited(&queue, at(400));
+            assert_eq!(
+                (lately.jobs, lately.longest),
+                (1, Some(Span::from_seconds(30))),
+                "{events:?}"
+            );
+            assert_eq!(
+                (today.jobs, today.half),
+                (1, Some(Span::from_seconds(30))),
                 "{events:?}"
             );
         }

@@ -1,5 +1,6 @@
 //! What two accounts with the same jobs have come to, as numbers. Pure.
 
+use crate::server::twin::{Side, Twin};
 use crate::simulate::ledger::{Fate, JobOutcome};
 use crate::units::{MicroUsd, Span, Time, Vcpus, to_i64, to_usize};
 
@@ -87,6 +88,30 @@ impl Look {
             short: Vec::new(),
             updates: 0,
             latest: None,
+        }
+    }
+}
+
+impl Look {
+    /// What the page tells of it.
+    pub(super) fn twin(&self, model: &str) -> Twin {
+        let side = |standing: &Standing, mean: Span, curve: &[Option<Span>]| Side {
+            started: standing.started,
+            waiting: standing.waiting,
+            mean: (self.both.jobs > 0).then_some(mean),
+            cost: standing.cost,
+            curve: curve.to_vec(),
+        };
+        let ([tuned, alone], [mean, mean_alone]) = (&self.standings, self.both.mean);
+        let [curve, curve_alone] = &self.curves;
+        Twin {
+            model: model.to_owned(),
+            passed: self.passed,
+            lasts: self.lasts,
+            jobs: self.both.jobs,
+            tuned: side(tuned, mean, curve),
+            alone: side(alone, mean_alone, curve_alone),
+            short: self.short.clone(),
         }
     }
 }

@@ -30,6 +30,7 @@ use crate::journal::{Asked, Journal};
 use crate::metrics::Metrics;
 use crate::policy;
 use crate::sandbox::{self, Account, Refused};
+use crate::server::twin::Twin;
 use crate::server::{self, Shared};
 use crate::simulate::scenario::{self, Scenario};
 use crate::simulate::view::ViewModel;
@@ -49,6 +50,8 @@ pub const SCENARIO: &str = "demo-account";
 pub const ACCOUNT: &str = "111122223333";
 /// Their region.
 pub const REGION: &str = "eu-central-1";
+/// How often the page learns how both stand.
+const TOLD: Span = Span::from_seconds(1);
 /// A day of simulated time.
 const DAY: Span = Span::from_minutes(24 * 60);
 
@@ -79,6 +82,8 @@ pub struct Demo {
     journal: Journal,
     steering: JoinHandle<anyhow::Result<()>>,
     serving: JoinHandle<std::io::Result<()>>,
+    /// What the page tells of the twin.
+    twin: watch::Sender<Option<Twin>>,
     stop: CancellationToken,
     stop_serving: CancellationToken,
     /// Holds journal and policy; removed with this.
@@ -136,11 +141,13 @@ impl Demo {
         };
         let cloud = reach(tuned.clone()).await?;
         let address = listener.local_addr()?;
+        let (twin, twins) = watch::channel(None);
         let shared = Shared {
             metrics,
             snapshot: snapshot.clone(),
             journal: Some(journal.clone()),
             clock,
+            twin: Some(twins),
             recording: Arc::new(Semaphore::new(1)),
             only_this_machine: address.ip().is_loopback(),
         };
@@ -157,6 +164,7 @@ impl Demo {
             short,
             snapshot,
             journal,
+            twin,
             stop,
             stop_serving,
             folder,
@@ -186,17 +194,22 @@ impl Demo {
         mut show: impl FnMut(&Look),
     ) -> anyhow::Result<Look> {
         let took = Stopwatch::start();
+        let mut due = every;
         loop {
-            let left = self.options.lasts - took.passed();
+            let passed = took.passed();
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = clock::wait(every.min(left)) => {}
+                () = clock::wait(due.min(passed + TOLD).min(self.options.lasts) - passed) => {}
             }
             let look = self.look().await?;
+            self.twin.send_replace(Some(look.twin(&self.model)));
             if stop.is_cancelled() || self.steering.is_finished() || took.passed() >= self.options.lasts {
                 return Ok(look);
             }
-            show(&look);
+            if took.passed() >= due {
+                show(&look);
+                due = took.passed() + every;
+            }
         }
     }
 

@@ -10,6 +10,8 @@
 #[cfg(test)]
 mod cases;
 mod codes;
+#[cfg(test)]
+pub(crate) mod hostile;
 mod printable;
 mod table;
 

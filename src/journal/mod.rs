@@ -104,6 +104,26 @@ pub struct Ended {
     pub message: String,
 }
 
+impl Decision {
+    /// How it ended, in words, with what the service said.
+    pub fn ending(&self) -> String {
+        let Some(ended) = &self.ended else {
+            return "no answer is known".to_owned();
+        };
+        let word = match ended.outcome {
+            Outcome::Accepted => "accepted",
+            Outcome::Raced => "refused, Batch had moved meanwhile",
+            Outcome::Overshoot => "refused while desired stands above max",
+            Outcome::Throttled => "throttled",
+            Outcome::Failed => "failed",
+        };
+        if ended.message.is_empty() {
+            return word.to_owned();
+        }
+        format!("{word}: {}", crate::explain::printable(&ended.message))
+    }
+}
+
 /// One tick: what was seen and what was said of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tick {

@@ -403,14 +403,16 @@ fn a_reload_drops_what_is_gone_and_keeps_what_stays() {
 fn hostile_names_and_many_error_codes_do_no_harm() {
     let metrics = Metrics::new();
     let mut setup = setup(1, 0);
-    let hostile = "a\"} 1\nautotune_leader 1\\";
-    hostile.clone_into(&mut setup.environments[0].name);
-    metrics.reset(&setup);
-    let named = parse(&metrics.render())
-        .iter()
-        .filter(|s| s.labels.get("environment").is_some_and(|n| n == hostile))
-        .count();
-    assert!(named > 20, "{named}");
+    let forged = "a\"} 1\nautotune_leader 1\\".to_owned();
+    for hostile in explain::hostile::corpus().into_iter().chain([forged]) {
+        hostile.clone_into(&mut setup.environments[0].name);
+        metrics.reset(&setup);
+        let named = parse(&metrics.render())
+            .iter()
+            .filter(|s| s.labels.get("environment") == Some(&hostile))
+            .count();
+        assert!(named > 20, "{named} of {hostile:?}");
+    }
     let codes: Vec<String> = (0..1_000).map(|number| format!("code-{number}")).collect();
     for code in &codes {
         metrics.requests(&[("batch", "ListJobs", code, 2)]);

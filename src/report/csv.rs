@@ -31,7 +31,8 @@ pub(super) fn render(report: &Report<'_>) -> io::Result<String> {
                 let written = |figure: Option<f64>| figure.map_or_else(String::new, |figure| figure.to_string());
                 let figures = Metric::ALL.iter().map(|metric| written(metric.of(run, queue)));
                 let keys = [candidate.name.as_str(), &seed, queue.unwrap_or_default()];
-                writer.write_record(names(&keys).into_iter().chain(figures).chain(names(&provenance)))?;
+                let named = |names: &[&str]| names.iter().map(|name| cell(name)).collect::<Vec<_>>();
+                writer.write_record(named(&keys).into_iter().chain(figures).chain(named(&provenance)))?;
             }
         }
     }
@@ -39,8 +40,20 @@ pub(super) fn render(report: &Report<'_>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(io::Error::other)
 }
 
+/// A name from outside as a cell: what cannot be seen is spelt out, and what a spreadsheet would take for a formula begins with
+/// an apostrophe, which makes it text there.
+pub(super) fn cell(name: &str) -> String {
+    let written = super::plain(name);
+    if written.starts_with(['=', '+', '-', '@']) {
+        format!("'{written}")
+    } else {
+        written
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use crate::explain::hostile;
     use crate::report::samples;
 
     #[test]
@@ -143,5 +156,24 @@ mod tests {
             .unwrap();
         let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
         assert_eq!((&rows[0][at], &rows[1][at]), ("", "10000"));
+    }
+
+    #[test]
+    fn no_name_is_a_formula_or_leaves_its_cell() {
+        for name in hostile::corpus() {
+            let compared = samples::compared(1, &["q", &name]);
+            let mut report = samples::report(&compared, &[3]);
+            report.trace = &name;
+            let text = report.csv().unwrap();
+            let mut reader = csv::Reader::from_reader(text.as_bytes());
+            let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+            assert_eq!(rows.len(), 2 * 3, "{name:?}");
+            let cells = rows.iter().flatten().filter(|cell| cell.contains(hostile::MARK));
+            assert_eq!(cells.clone().count(), 6 + 2, "{name:?}");
+            for cell in cells {
+                assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r']), "{cell:?}");
+                assert!(!hostile::has_invisible(cell) && !cell.contains('\n'), "{cell:?}");
+            }
+        }
     }
 }

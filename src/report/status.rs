@@ -310,6 +310,7 @@ pub(super) fn sheet(
 mod tests {
     use super::*;
     use crate::daemon::snapshot::Told;
+    use crate::explain::hostile::{self, MARK, has_invisible};
 
     const NOW: Time = Time::from_seconds(1_767_258_000);
 
@@ -438,17 +439,24 @@ mod tests {
 
     #[test]
     fn hostile_and_endless_names_stay_in_their_cells() {
-        let mut hostile = snapshot();
-        let name = format!("a\u{1b}[2J\n\u{202e}{}", "x".repeat(500));
-        hostile.environments[0].name.clone_from(&name);
-        hostile.environments[0].reasons = vec![Told::new("x", name.clone())];
-        hostile.queues[0].name.clone_from(&name);
-        hostile.queues[0].blocked = Some((name.clone(), NOW));
-        hostile.reload_refused = Some(name.clone());
-        hostile.quotas[0].code = name;
+        for name in hostile::corpus() {
+            let mut hostile = snapshot();
+            hostile.environments[0].name.clone_from(&name);
+            hostile.environments[0].reasons = vec![Told::new("x", name.clone())];
+            hostile.queues[0].name.clone_from(&name);
+            hostile.queues[0].blocked = Some((name.clone(), NOW));
+            hostile.reload_refused = Some(name.clone());
+            hostile.quotas[0].code.clone_from(&name);
+            hostile.region.clone_from(&name);
+            stays_in_its_cells(&hostile);
+        }
+    }
+
+    fn stays_in_its_cells(hostile: &Snapshot) {
         for width in [None, Some(0), Some(80), Some(u16::MAX)] {
-            let text = status(&hostile, width);
-            assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
+            let text = status(hostile, width);
+            assert!(!has_invisible(&text), "{text}");
+            assert!(text.contains(MARK), "{text}");
             let most = width.unwrap_or(TABLE_WIDTH).clamp(NARROWEST, TABLE_WIDTH);
             let tables = text
                 .lines()

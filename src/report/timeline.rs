@@ -57,8 +57,16 @@ impl Timeline {
         writer.write_record(COLUMNS).map_err(|error| unwritten(error.into()))?;
         Ok(Self {
             path: path.to_path_buf(),
-            environments: scenario.environments.iter().map(|spec| spec.name.clone()).collect(),
-            queues: scenario.queues.iter().map(|spec| spec.name.clone()).collect(),
+            environments: scenario
+                .environments
+                .iter()
+                .map(|spec| super::csv::cell(&spec.name))
+                .collect(),
+            queues: scenario
+                .queues
+                .iter()
+                .map(|spec| super::csv::cell(&spec.name))
+                .collect(),
             writer,
             failed: None,
         })

@@ -24,7 +24,7 @@ use crate::jobs::{ArraySeen, JobSeen, JobSize, JobStatus};
 use crate::observation::{GapReason, InstancesNow, QuotaNow, Room, SqsNow};
 use crate::planner::plan::Change;
 use crate::simulate::world;
-use crate::units::{Span, Time, Vcpus};
+use crate::units::{Span, Time, Vcpus, to_usize};
 
 /// Jobs of a page, as AWS Batch gives them.
 const PAGE: usize = 1_000;
@@ -345,18 +345,23 @@ impl State {
 
     fn instances_now(&self, environment: EnvironmentIndex) -> InstancesNow {
         let mut now = InstancesNow::default();
-        let mut rooms = BTreeMap::new();
+        let (mut rooms, mut types) = (BTreeMap::new(), BTreeMap::new());
+        let names = self.types_of(environment);
         let active = self.world.instances_of(environment).into_iter();
         for instance in active.filter(|instance| instance.active) {
             now.there += instance.total.vcpus;
             now.used += instance.total.less(&instance.free).vcpus;
             now.registered = now.registered.max(Some(instance.registered));
+            if let Some(name) = names.get(to_usize(instance.offer)) {
+                *types.entry(name.clone()).or_insert(Vcpus::ZERO) += instance.total.vcpus;
+            }
             if !instance.free.vcpus.is_zero() {
                 *rooms.entry(instance.free).or_insert(0) += 1;
             }
         }
         let rooms = rooms.into_iter();
         now.rooms = rooms.map(|(free, instances)| Room { free, instances }).collect();
+        now.types = types.into_iter().collect();
         now
     }
 

@@ -10,7 +10,7 @@ use crate::ids::{EnvironmentIndex, JobIndex};
 use crate::jobs::JobStatus;
 use crate::observation::Shape;
 use crate::simulate::world::InstanceNow;
-use crate::units::Time;
+use crate::units::{Time, to_usize};
 
 /// The image of jobs that nobody gave one.
 const IMAGE: &str = "public.ecr.aws/amazonlinux/amazonlinux:latest";
@@ -219,12 +219,15 @@ impl State {
     }
 
     pub(super) fn type_of(&self, environment: EnvironmentIndex, instance: &InstanceNow) -> String {
-        let Some(spec) = self.scenario.environments.get(environment.position()) else {
-            return String::new();
-        };
-        let mut types = self.scenario.topology_types(spec).into_iter();
-        let found = types.nth(crate::units::to_usize(instance.offer));
-        found.map(|found| found.name).unwrap_or_default()
+        let types = self.types_of(environment);
+        types.get(to_usize(instance.offer)).cloned().unwrap_or_default()
+    }
+
+    /// The instance types of an environment, in the order in which its instances count them.
+    pub(super) fn types_of(&self, environment: EnvironmentIndex) -> Vec<String> {
+        let spec = self.scenario.environments.get(environment.position());
+        let types = spec.map(|spec| self.scenario.topology_types(spec));
+        types.unwrap_or_default().into_iter().map(|found| found.name).collect()
     }
 
     /// The children of a parent; none for any other job.

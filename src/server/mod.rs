@@ -1,7 +1,9 @@
-//! `/metrics`, health and a JSON API of the daemon. Read-only: no route changes anything, here or in the account.
+//! The page, `/metrics`, health and a JSON API of the daemon. Read-only: no route changes anything, here or in the account.
 
+mod page;
 #[cfg(test)]
 mod tests;
+pub mod twin;
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use crate::journal::{Asked, Journal, JournalError, Said, Tick};
 use crate::metrics::Metrics;
 use crate::trace::native;
 use crate::units::{Span, Time, Vcpus};
+use twin::Twin;
 
 /// A loop that has not told how it stands for this long has stopped: environments are read every half minute.
 const ALIVE: Span = Span::from_minutes(3);
@@ -46,6 +49,8 @@ pub struct Shared {
     pub journal: Option<Journal>,
     /// Where the time comes from.
     pub clock: Clock,
+    /// What is known of a twin account without us; `None` within: nothing yet.
+    pub twin: Option<watch::Receiver<Option<Twin>>>,
     /// One recording is written at a time.
     pub recording: Arc<Semaphore>,
     /// Answer only requests that name this machine: what listens on loopback is not for pages of strangers.
@@ -62,6 +67,7 @@ pub async fn serve(listener: TcpListener, shared: Shared, stop: CancellationToke
 /// All routes.
 pub fn router(shared: Shared) -> Router {
     Router::new()
+        .route("/", get(page::page))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -70,12 +76,17 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/moments", get(moments))
         .route("/api/v1/trace", get(trace))
-        .fallback(async || trouble(StatusCode::NOT_FOUND, "there is no such page; /api/v1/status is one"))
+        .fallback(async || {
+            trouble(
+                StatusCode::NOT_FOUND,
+                "there is no such page; / and /api/v1/status are two",
+            )
+        })
         .layer(middleware::from_fn_with_state(shared.clone(), guard))
         .with_state(shared)
 }
 
-/// Checks the Host header, and forbids caching and sniffing.
+/// Checks the Host header, and forbids caching, sniffing, framing, and whatever a browser might otherwise load or tell.
 async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     if shared.only_this_machine && !host.is_some_and(is_this_machine) {
@@ -88,6 +99,10 @@ async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Re
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(nothing);
     response
 }
 

@@ -17,6 +17,7 @@ async fn asked(snapshot: Snapshot, requests: &[(&str, &str, &str)]) -> Vec<(Stri
         metrics: Arc::new(Metrics::default()),
         snapshot,
         journal: None,
+        twin: None,
         recording: Arc::new(Semaphore::new(1)),
         clock: Clock::paced(NOW),
         only_this_machine: true,
@@ -61,6 +62,7 @@ fn seen() -> Snapshot {
 #[tokio::test]
 async fn no_route_changes_anything() {
     for path in [
+        "/",
         "/metrics",
         "/healthz",
         "/readyz",
@@ -125,6 +127,45 @@ async fn answers_say_what_is_and_are_never_cached() {
     assert!(answers[1].1.contains("\"name\":\"spot\""), "{answers:?}");
     assert!(answers[2].1.contains("8 vCPUs of RUNNABLE jobs wait"), "{answers:?}");
     assert!(answers[4].1.contains("expected a time"), "{answers:?}");
+}
+
+#[tokio::test]
+async fn the_page_refreshes_itself_and_forbids_everything_but_its_style() {
+    let asked = asked(
+        seen(),
+        &[
+            ("GET", "/", "localhost"),
+            ("GET", "/?refresh=off", "localhost"),
+            ("GET", "/?odd=%ff&refresh", "localhost"),
+            ("GET", "/healthz", "localhost"),
+        ],
+    );
+    let answers = asked.await;
+    assert!(
+        answers.iter().all(|(status, _)| status.ends_with("200 OK")),
+        "{answers:?}"
+    );
+    let heads: Vec<&str> = answers
+        .iter()
+        .map(|(_, rest)| rest.split_once("\r\n\r\n").unwrap().0)
+        .collect();
+    assert!(
+        heads[0].contains("refresh: 10") && !heads[1].contains("refresh:"),
+        "{heads:?}"
+    );
+    for head in heads {
+        for expected in [
+            "content-security-policy: default-src 'none'",
+            "frame-ancestors 'none'",
+            "nosniff",
+            "no-referrer",
+            "DENY",
+        ] {
+            assert!(head.contains(expected), "{expected}: {head}");
+        }
+        assert!(!head.contains("script-src") && !head.contains("unsafe"), "{head}");
+    }
+    assert!(answers[0].1.contains("style-src 'sha256-") && answers[0].1.contains("8 vCPUs of RUNNABLE jobs wait"));
 }
 
 #[tokio::test]

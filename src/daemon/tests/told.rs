@@ -196,3 +196,38 @@ async fn without_a_guard_enforce_is_clamp_and_says_so() {
     assert!(reasons.iter().any(|told| told.code == "unenforced"), "{reasons:?}");
     life.end().await.unwrap();
 }
+
+#[test]
+fn nothing_from_outside_forges_a_line_of_the_log_or_steers_a_terminal() {
+    use crate::control::Outcome;
+    use crate::daemon::cloud::{Answer, FailedLaunch, LaunchSource};
+    use crate::daemon::telling::{self, Teller};
+    use crate::explain::hostile;
+
+    let lines = Lines::default();
+    let _capturing = lines.capture();
+    for name in hostile::corpus() {
+        let mut teller = Teller::default();
+        teller.armed(&name, Some(&name));
+        teller.armed(&name, None);
+        let (outcome, message) = (Outcome::Failed, name.clone());
+        teller.sent(&name, &Answer { outcome, message });
+        let launch = FailedLaunch {
+            at: START,
+            code: name.clone(),
+            message: name.clone(),
+            quota: Some(name.clone()),
+            source: LaunchSource::AutoScaling,
+        };
+        telling::refused(&name, &[launch], &Metrics::new());
+        let told = lines.taken();
+        assert_eq!(told.len(), 4, "{name:?}: {told:?}");
+        for line in told {
+            let said = line.as_object().unwrap();
+            let texts = said.values().filter_map(serde_json::Value::as_str);
+            assert!(texts.clone().any(|text| text.contains(hostile::MARK)), "{line}");
+            let clean = |text: &str| !hostile::has_invisible(text) && !text.contains('\n');
+            assert!(texts.clone().all(clean), "{line}");
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! The page as text: what is in it, and that nothing from outside changes what it is made of.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::control::Outcome;
+use crate::daemon::checking::{Checked, Found};
+use crate::daemon::snapshot::{Demand, QueueStatus, QuotaStatus, SqsStatus, Told, Waited};
+use crate::explain::{self, hostile};
+use crate::journal::{Ended, Intent};
+use crate::overrides::{Order, Override};
+use crate::planner::plan::Levels;
+use crate::server::twin::Side;
+use crate::units::{MicroUsd, Vcpus};
+
+/// 2026-01-01 09:00.
+const NOW: Time = Time::from_seconds(1_767_258_000);
+
+fn decision(environment: &str, sentence: &str, message: &str) -> Decision {
+    let ended = Ended {
+        at: NOW,
+        outcome: if message.is_empty() {
+            Outcome::Accepted
+        } else {
+            Outcome::Failed
+        },
+        message: message.to_owned(),
+    };
+    Decision {
+        intent: Intent {
+            number: 1,
+            at: NOW - Span::from_minutes(2),
+            environment: environment.to_owned(),
+            from: Levels::default(),
+            to: Levels::default(),
+            because: "waiting".to_owned(),
+            sentence: sentence.to_owned(),
+            lease: None,
+        },
+        ended: Some(ended),
+    }
+}
+
+fn history(decisions: Vec<Decision>) -> History {
+    let last = decisions
+        .iter()
+        .map(|decision| (decision.intent.environment.clone(), decision.clone()));
+    History {
+        last: last.collect(),
+        decisions: Ok(decisions),
+    }
+}
+
+/// Everything that comes from outside is called so.
+fn named(name: &str) -> (Snapshot, History, Twin) {
+    let text = || name.to_owned();
+    let age = Some(Span::from_seconds(12));
+    let told = || {
+        vec![
+            Told::new("unreadable", text()),
+            Told {
+                rank: 3,
+                ..Told::new("waiting", text())
+            },
+        ]
+    };
+    let overridden = Some(Override {
+        order: Order::Boost(Vcpus::new(64)),
+        since: NOW - Span::from_minutes(10),
+        until: NOW + Span::from_minutes(10),
+    });
+    let environment = EnvironmentStatus {
+        name: text(),
+        purchase: text(),
+        steered: true,
+        usable: true,
+        min_vcpus: Vcpus::new(64),
+        desired_vcpus: Vcpus::new(128),
+        max_vcpus: Vcpus::new(256),
+        there_vcpus: Vcpus::new(96),
+        used_vcpus: Vcpus::new(80),
+        lease_expires: Some(NOW + Span::from_minutes(14)),
+        backs_off_until: Some(NOW + Span::from_minutes(1)),
+        dry_until: Some(NOW + Span::from_minutes(5)),
+        per_hour: Some(MicroUsd::new(4_800_000)),
+        quotas: vec![text(), "L-unknown".to_owned()],
+        instances_age: age,
+        age,
+        overridden,
+        reasons: told(),
+        ..EnvironmentStatus::default()
+    };
+    let queue = QueueStatus {
+        name: text(),
+        runnable_jobs: 1_240,
+        oldest: Some(Span::from_seconds(252)),
+        blocked: Some((text(), NOW - Span::from_minutes(3))),
+        environments: vec![text()],
+        demand: Some(Demand::default()),
+        age,
+        overridden,
+        reasons: told(),
+        ..QueueStatus::default()
+    };
+    let snapshot = Snapshot {
+        at: NOW,
+        version: text(),
+        account: text(),
+        region: text(),
+        leads: true,
+        planned_at: Some(NOW),
+        reload_refused: Some(text()),
+        environments: vec![environment],
+        queues: vec![queue],
+        sqs: vec![SqsStatus {
+            name: text(),
+            queue: text(),
+            age,
+            reasons: told(),
+            ..SqsStatus::default()
+        }],
+        quotas: vec![QuotaStatus {
+            code: text(),
+            limit_vcpus: Some(Vcpus::new(640)),
+            left_vcpus: Some(Vcpus::ZERO),
+            sentence: text(),
+            link: text(),
+            ..QuotaStatus::default()
+        }],
+        checked: Some(Checked {
+            at: NOW,
+            findings: vec![Found {
+                code: text(),
+                severity: text(),
+                subject: text(),
+                message: text(),
+            }],
+            could_not_check: 1,
+        }),
+        ..Snapshot::default()
+    };
+    let side = |wait| Side {
+        mean: Some(Span::from_seconds(wait)),
+        curve: vec![None, Some(Span::from_seconds(wait))],
+        ..Side::default()
+    };
+    let twin = Twin {
+        model: text(),
+        jobs: 108,
+        tuned: side(10),
+        alone: side(200),
+        ..Twin::default()
+    };
+    (snapshot, history(vec![decision(name, name, name)]), twin)
+}
+
+fn written(snapshot: &Snapshot, history: &History, twin: Option<&Twin>, now: Time) -> String {
+    let refresh = Some(ANEW);
+    let page = Page {
+        snapshot,
+        now,
+        history,
+        twin,
+        refresh,
+    };
+    view::document(&page).into_string()
+}
+
+/// Elements with the names of their attributes, as a browser would find them: `td class data-heading`.
+fn elements(page: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = page;
+    while let Some((_, after)) = rest.split_once('<') {
+        let mut element = String::new();
+        let mut quoted = false;
+        let end = after.find(|c| {
+            quoted ^= c == '"';
+            if !quoted && c != '"' && c != '>' {
+                element.push(c);
+            }
+            c == '>' && !quoted
+        });
+        found.push(element.replace('=', ""));
+        rest = &after[end.expect("an element ends")..];
+    }
+    found
+}
+
+#[test]
+fn whatever_things_are_called_the_page_has_the_same_elements() {
+    let (snapshot, history, twin) = named("harmless");
+    let expected = elements(&written(&snapshot, &history, Some(&twin), NOW));
+    assert!(expected.len() > 200, "{expected:?}");
+    for name in hostile::corpus() {
+        let (snapshot, history, twin) = named(&name);
+        let page = written(&snapshot, &history, Some(&twin), NOW);
+        let mut found = elements(&page);
+        // A text of several lines is shown as several.
+        if name.contains('\n') {
+            found.dedup();
+            let mut expected = expected.clone();
+            expected.dedup();
+            let lines = |all: &[String]| {
+                all.iter()
+                    .filter(|element| !element.ends_with("li"))
+                    .cloned()
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(lines(&found), lines(&expected), "{name:?}");
+        } else {
+            assert_eq!(found, expected, "{name:?}");
+        }
+        let text = page.replace(STYLE, "");
+        assert!(!hostile::has_invisible(&text), "{name:?}");
+        assert!(text.contains(hostile::MARK), "{name:?}");
+        assert!(text.len() < 120_000, "{} bytes for {name:?}", text.len());
+    }
+}
+
+#[test]
+fn nothing_runs_and_nothing_is_loaded() {
+    let (snapshot, history, twin) = named("harmless");
+    let elements: BTreeSet<String> = elements(&written(&snapshot, &history, Some(&twin), NOW))
+        .into_iter()
+        .collect();
+    for element in &elements {
+        let (name, attributes) = element.split_once(' ').unwrap_or((element, ""));
+        assert!(
+            ![
+                "script", "img", "link", "iframe", "form", "object", "base", "input", "button"
+            ]
+            .contains(&name),
+            "{element}"
+        );
+        assert!(
+            !attributes
+                .split(' ')
+                .any(|name| name.starts_with("on") || name == "src" || name == "style"),
+            "{element}"
+        );
+    }
+    // An address from outside becomes a link only where it is one of the web.
+    for name in hostile::corpus() {
+        let (snapshot, history, _) = named(&name);
+        let page = written(&snapshot, &history, None, NOW);
+        assert_eq!(
+            page.matches("href=").count(),
+            page.matches("href=\"/").count() + page.matches("href=\"?").count()
+        );
+    }
+}
+
+#[test]
+fn what_autotune_says_is_on_the_page_word_for_word() {
+    let setup = crate::planner::worlds::spot_then_on_demand();
+    for reason in explain::examples() {
+        let sentence = explain::sentence(&setup, &reason);
+        let (mut snapshot, history, _) = named("harmless");
+        let told = Told {
+            rank: explain::precedence(&reason.because),
+            ..Told::new(explain::code(&reason.because), sentence.clone())
+        };
+        snapshot.environments[0].reasons = vec![told];
+        let page = written(&snapshot, &history, None, NOW);
+        let escaped = sentence
+            .replace('&', "&amp;")
+            .replace('"', "&quot;")
+            .replace('>', "&gt;")
+            .replace('<', "&lt;");
+        // What people ordered stands under its own heading.
+        let expected = if explain::code(&reason.because) == "ordered" {
+            "Overrides"
+        } else {
+            &escaped
+        };
+        assert!(page.contains(expected), "{sentence}");
+    }
+}
+
+#[test]
+fn the_first_screen_says_whether_jobs_wait_how_long_and_since_when() {
+    let (mut snapshot, history, _) = named("nightly");
+    let page = written(&snapshot, &history, None, NOW);
+    for words in [
+        "<title>1,240 jobs wait",
+        "1,240 jobs wait</h1>",
+        "<strong>4m 12s</strong>, since <time datetime=\"2026-01-01T08:55:48Z\"",
+        "its head has been blocked for 3m: nightly",
+        "$4.80<span class=\"unit\"> an hour",
+        "$0.80 of it idle, of that $0.80 held by autotune",
+        "no guard: nothing puts base back",
+        "quota L-unknown is unknown",
+    ] {
+        assert!(page.contains(words), "`{words}` is missing in\n{page}");
+    }
+    assert!(!page.contains("saved"), "nothing is known of a twin");
+    snapshot.queues[0].runnable_jobs = 0;
+    assert!(written(&snapshot, &history, None, NOW).contains("No job waits</h1>"));
+    snapshot.queues[0].runnable_jobs = 1;
+    snapshot.queues[0].at_least = true;
+    assert!(written(&snapshot, &history, None, NOW).contains("At least 1 job waits</h1>"));
+}
+
+#[test]
+fn what_is_not_known_is_never_a_zero() {
+    let nothing = Snapshot {
+        at: NOW,
+        environments: vec![EnvironmentStatus {
+            name: "e".to_owned(),
+            steered: true,
+            ..EnvironmentStatus::default()
+        }],
+        queues: vec![QueueStatus {
+            name: "q".to_owned(),
+            ..QueueStatus::default()
+        }],
+        sqs: vec![SqsStatus {
+            name: "s".to_owned(),
+            queue: "q".to_owned(),
+            ..SqsStatus::default()
+        }],
+        quotas: vec![QuotaStatus {
+            code: "L-1".to_owned(),
+            ..QuotaStatus::default()
+        }],
+        ..Snapshot::default()
+    };
+    let page = written(&nothing, &history(vec![]), None, NOW);
+    assert!(page.contains("Not known whether jobs wait</h1>"), "{page}");
+    assert!(page.contains("never read yet"), "{page}");
+    // Base is the policy's own; everything else was never seen.
+    let zeros = page.replace("data-heading=\"base\">0<", "").matches(">0<").count();
+    assert_eq!(zeros, 0, "{page}");
+    let cells = page.matches("number unknown").count();
+    assert_eq!(cells, 13 + 6 + 4, "queue, environment and source:\n{page}");
+}
+
+#[test]
+fn ages_grow_while_nothing_is_told_and_a_loop_that_stands_still_is_said_first() {
+    let (snapshot, history, _) = named("nightly");
+    let page = written(&snapshot, &history, None, NOW + Span::from_seconds(30));
+    assert!(
+        page.contains("<strong>4m 42s</strong>") && !page.contains("stands still"),
+        "{page}"
+    );
+    let later = written(&snapshot, &history, None, NOW + Span::from_minutes(20));
+    let (still, first) = (later.find("autotune stands still").unwrap(), later.find("<h1").unwrap());
+    assert!(still < first, "{later}");
+    assert!(
+        later.contains("Not known whether jobs wait</h1>"),
+        "readings of twenty minutes ago tell nothing of now"
+    );
+    assert!(later.contains("last read 20m 12s ago"), "{later}");
+}
+
+#[test]
+fn waits_of_no_jobs_are_no_waits_of_zero() {
+    let (mut snapshot, history, _) = named("nightly");
+    let page = written(&snapshot, &history, None, NOW);
+    assert!(page.contains("data-heading=\"half today\">–<"), "{page}");
+    let seconds = |seconds| Some(Span::from_seconds(seconds));
+    snapshot.queues[0].today = Waited {
+        jobs: 9,
+        half: seconds(8),
+        most: seconds(75),
+        longest: seconds(300),
+    };
+    let page = written(&snapshot, &history, None, NOW);
+    assert!(
+        page.contains("\"half today\">8s<")
+            && page.contains("\"95 % today\">75s<")
+            && page.contains("\"longest today\">5m<"),
+        "{page}"
+    );
+}
+
+#[test]
+fn the_twin_is_said_to_be_simulated() {
+    let (snapshot, history, twin) = named("recent");
+    let page = written(&snapshot, &history, Some(&twin), NOW);
+    for words in [
+        "What it saved <span class=\"chip\">simulated</span>",
+        "20.0×",
+        "mean of 108 jobs",
+        "model recent",
+    ] {
+        assert!(page.contains(words), "`{words}` is missing in\n{page}");
+    }
+}
