@@ -13,12 +13,12 @@
 use crate::catalog::Purchase;
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::observation::{Seen, Shape};
-use crate::planner::{Inputs, SHOWN_AFTER};
 use crate::planner::demand::{fits, size_on};
 use crate::planner::limits::{draws, may_launch, members, standing, unread};
 use crate::planner::plan::Plan;
 use crate::planner::scratch::{Maximum, QuotaRoom, Row, Source};
 use crate::planner::sight::{is_awaited, may_ask};
+use crate::planner::{Inputs, SHOWN_AFTER};
 use crate::setup::{EnvironmentSetup, QueueSetup};
 use crate::units::{Time, Vcpus};
 
@@ -176,7 +176,11 @@ fn count_unasked(inputs: &Inputs<'_>, plan: &mut Plan) {
         };
         let asked = queue.follows_runnable && may_ask(inputs, QueueIndex::at(position));
         let others = now.runnable.value().filter(|_| !asked);
-        for (shape, jobs) in others.into_iter().chain([&now.multi_node]).flat_map(|tally| tally.rows()) {
+        for (shape, jobs) in others
+            .into_iter()
+            .chain([&now.multi_node])
+            .flat_map(|tally| tally.rows())
+        {
             put_unasked(inputs, queue, *shape, jobs, plan);
         }
     }
