@@ -30,7 +30,7 @@ in_root autotune validate "$settings"
 cmp "$root/usr/lib/systemd/system/autotune.service" "$here/../systemd/autotune.service" || fail "the unit is another one"
 enabled() { find "$root/etc/systemd" -path '*.wants/autotune.service'; }
 [ -z "$(enabled)" ] || fail "the service is enabled without being asked: $(enabled)"
-in_root dpkg-query --show --showformat '${Conffiles}\n' autotune | grep -q "$settings" || fail "$settings is no conffile"
+grep -qx "$settings" "$root/var/lib/dpkg/info/autotune.conffiles" || fail "$settings is no conffile"
 
 echo 'region = "eu-west-1"' | cat - "$root$settings" >"$work/settings" && cp "$work/settings" "$root$settings"
 mkdir -p "$root/var/lib/private/autotune"

@@ -3,7 +3,7 @@
 //! One task owns controller and observation and never waits for a call. Every *part* of the account is read by a task of its
 //! own and every environment has a *lane* of its own for what is changed, so that whoever is slow delays nobody else. All of
 //! them answer through one channel of `Event`s. `cadence` says what to read, `sight` folds it, `effects` is the one actuator,
-//! `store` the one writer of what must survive.
+//! `store` the one writer of what must survive, `supervisor` what systemd hears.
 
 pub mod cadence;
 pub mod checking;
