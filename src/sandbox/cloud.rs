@@ -508,6 +508,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn launches_that_were_refused_are_told_once_they_happened() {
+        let account = account();
+        let now = account.clock().now();
+        let drought = |state: &mut State| {
+            let environment = state.environment("on-demand").unwrap();
+            state.world.begin_drought(environment, Span::from_minutes(60));
+        };
+        account.ask(drought).await.unwrap();
+        let raise = Change {
+            min_vcpus: Some(Vcpus::new(32)),
+            desired_vcpus: None,
+            max_vcpus: None,
+        };
+        account.send("on-demand", &raise).await;
+        account.skip(Span::from_minutes(2)).await.unwrap();
+        let named = |name: &str| EnvironmentRead {
+            name: name.to_owned(),
+            ..EnvironmentRead::default()
+        };
+        let told = account.failed_launches(&named("on-demand"), now).await.unwrap();
+        assert!(!told.is_empty());
+        assert_eq!(told[0].code, "InsufficientInstanceCapacity");
+        let latest = told[0].at;
+        assert_eq!(account.failed_launches(&named("on-demand"), latest).await.unwrap(), []);
+        assert_eq!(account.failed_launches(&named("spot"), now).await.unwrap(), []);
+        assert!(account.failed_launches(&named("nobody"), now).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn jobs_are_listed_sized_and_told_of_as_they_change() {
         let account = account();
         let submit = |state: &mut State| {

@@ -51,7 +51,8 @@ fn check(sandbox: &Sandbox, folder: &Path) -> Checked {
         .unwrap();
     let told = String::from_utf8(output.stdout).unwrap();
     let trouble = String::from_utf8(output.stderr).unwrap();
-    let told: Value = serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}{trouble}"));
+    assert!(told.starts_with('{'), "{told}{trouble}");
+    let told: Value = serde_json::from_str(&told).unwrap();
     let text = |at: &Value| at.as_str().unwrap().to_owned();
     let findings = told["findings"].as_array().unwrap().iter();
     let bad = findings.filter(|finding| finding["severity"] != "info");
