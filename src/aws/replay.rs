@@ -184,12 +184,11 @@ impl HttpConnector for Replay {
             body: serde_json::from_slice(body).unwrap_or(Value::Null),
             text: String::from_utf8_lossy(body).into_owned(),
         };
-        let reply = match self.answer {
-            Some(answer) => encode(&answer(&asked)),
-            None => {
-                let next = self.replies.lock().unwrap().pop_front();
-                next.expect("more requests than replies")
-            }
+        let reply = if let Some(answer) = self.answer {
+            encode(&answer(&asked))
+        } else {
+            let next = self.replies.lock().unwrap().pop_front();
+            next.expect("more requests than replies")
         };
         self.asked.lock().unwrap().push(asked);
         HttpConnectorFuture::ready(match reply {

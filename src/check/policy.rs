@@ -118,27 +118,8 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
             report.unread(&rules, "job queues", why);
         }
     }
-    doubts(view, report);
+    contradictions(view, report);
     tags(view, report);
-    if let Some(Err(problems)) = &view.setup {
-        for problem in problems {
-            let subject = if problem.key.is_empty() {
-                &problem.file
-            } else {
-                &problem.key
-            };
-            let finding = Finding::of(
-                &CONTRADICTION,
-                subject,
-                format!("found {}, expected {}", problem.found, problem.expected),
-            );
-            let finding = finding.with("at", problem.location());
-            report.add(match &problem.hint {
-                Some(hint) => finding.fix(hint),
-                None => finding,
-            });
-        }
-    }
     for environment in &view.environments {
         match view.steered(environment.name()) {
             Some(true) => {
@@ -170,8 +151,22 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
     messages(view, policy, report);
 }
 
-/// AT711: what may come of levels that autotune has changed.
-fn doubts(view: &View<'_>, report: &mut Report) {
+/// AT711. What may come of levels that autotune has changed is neither good nor bad.
+fn contradictions(view: &View<'_>, report: &mut Report) {
+    let sure = view.setup.as_ref().and_then(|setup| setup.as_ref().err());
+    for problem in sure.into_iter().flatten() {
+        let subject = if problem.key.is_empty() {
+            &problem.file
+        } else {
+            &problem.key
+        };
+        let message = format!("found {}, expected {}", problem.found, problem.expected);
+        let finding = Finding::of(&CONTRADICTION, subject, message).with("at", problem.location());
+        report.add(match &problem.hint {
+            Some(hint) => finding.fix(hint),
+            None => finding,
+        });
+    }
     let why = view.survey.bases.read().err().unwrap_or_default();
     for problem in &view.doubted {
         let (key, found) = (&problem.key, &problem.found);

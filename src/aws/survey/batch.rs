@@ -108,10 +108,11 @@ impl Aws {
     }
 
     /// The newest ACTIVE revision of each, and what is left out if there are too many: not those of jobs that were seen.
-    pub(super) async fn survey_definitions(
-        &self,
-        seen: BTreeSet<String>,
-    ) -> (Known<Vec<JobDefinition>>, Option<String>) {
+    pub(super) async fn survey_definitions(&self, queues: &[JobQueue]) -> (Known<Vec<JobDefinition>>, Option<String>) {
+        let seen = queues
+            .iter()
+            .filter_map(|queue| queue.recent_job_definitions.read().ok());
+        let seen = seen.flatten().cloned().collect();
         match self.read_definitions(seen).await {
             Ok((definitions, cut)) => (Known::Known(definitions), cut),
             Err(error) => (Known::unread(error.message), None),

@@ -38,34 +38,21 @@ impl Aws {
         let (compute_environments, job_queues) = tokio::join!(self.survey_environments(), self.survey_queues());
         let environments = compute_environments.read().map_or(&[][..], Vec::as_slice);
         let queues = job_queues.read().map_or(&[][..], Vec::as_slice);
-        let named = Named::of(
-            environments,
-            self.settings.guard.as_ref().map(|guard| guard.role_arn.as_str()),
-        );
-        let policies = queues
-            .iter()
-            .filter_map(|queue| queue.scheduling_policy_arn.clone())
-            .collect();
+        let guard_role = self.settings.guard.as_ref().map(|guard| guard.role_arn.as_str());
+        let named = Named::of(environments, guard_role);
+        let policies = queues.iter().filter_map(|queue| queue.scheduling_policy_arn.clone());
+        let policies = policies.collect();
         let environment_arns = environments.iter().map(|one| one.compute_environment_arn.clone());
         let environment_arns = environment_arns.collect();
         let queue_arns = queues.iter().map(|one| one.job_queue_arn.clone()).collect();
-        let seen = queues
-            .iter()
-            .filter_map(|queue| queue.recent_job_definitions.read().ok());
-        let seen = seen.flatten().cloned().collect();
-        let (
-            (job_definitions, cut_definitions),
-            scheduling_policies,
-            (launch_templates, images),
-            instance_types,
-            offerings,
-        ) = tokio::join!(
-            self.survey_definitions(seen),
+        let (definitions, scheduling_policies, (launch_templates, images), instance_types, offerings) = tokio::join!(
+            self.survey_definitions(queues),
             self.survey_scheduling_policies(policies),
             self.survey_templates(&named),
             self.survey_types(&named.types),
             self.survey_offerings(&named.types),
         );
+        let (job_definitions, cut_definitions) = definitions;
         let partition = partition(environments);
         let (subnets, (instance_profiles, roles), quotas, guard, event_rules, written) = tokio::join!(
             self.survey_subnets(&named.subnets),

@@ -31,7 +31,7 @@ fn environment(at: usize) -> Value {
         "status": "VALID",
         "serviceRole": format!("arn:aws:iam::111122223333:role/service{at}"),
         "computeResources": {
-            "type": if at % 2 == 0 { "SPOT" } else { "EC2" },
+            "type": if at.is_multiple_of(2) { "SPOT" } else { "EC2" },
             "minvCpus": 8,
             "maxvCpus": 64,
             "instanceTypes": ["m6i.large"],

@@ -161,7 +161,7 @@ fn what_is_deliberate_or_far_away_is_no_error() {
     type Change = fn(&mut base::World);
     let cases: [(&str, Severity, Change); 11] = [
         ("AT401", Severity::Error, |world| {
-            world.environment(0).status = "INVALID".to_owned()
+            world.environment(0).status = "INVALID".to_owned();
         }),
         ("AT401", Severity::Warning, |world| {
             world.environment(0).status = "INVALID".to_owned();
@@ -169,17 +169,17 @@ fn what_is_deliberate_or_far_away_is_no_error() {
         }),
         // The queue has another, or has none.
         ("AT402", Severity::Info, |world| {
-            world.environment(0).state = "DISABLED".to_owned()
+            world.environment(0).state = "DISABLED".to_owned();
         }),
         ("AT402", Severity::Warning, |world| {
             world.environment(0).state = "DISABLED".to_owned();
             world.environment(1).state = "DISABLED".to_owned();
         }),
         ("AT414", Severity::Info, |world| {
-            world.queue().state = "DISABLED".to_owned()
+            world.queue().state = "DISABLED".to_owned();
         }),
         ("AT414", Severity::Error, |world| {
-            world.queue().status = "INVALID".to_owned()
+            world.queue().status = "INVALID".to_owned();
         }),
         // Addresses for 8 or 16 instances at maxvCpus.
         ("AT309", Severity::Info, |world| {
