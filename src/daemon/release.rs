@@ -66,7 +66,9 @@ async fn restore<C: Cloud>(cloud: &C, guard: &NamedGuard, seen: Option<&Environm
         .map_err(|unread| unread.message)?;
     Ok(match seen {
         Some(_) => {
-            let max = guard.max_vcpus.map_or_else(String::new, |max| format!(", max {} vCPUs", max.get()));
+            let max = guard
+                .max_vcpus
+                .map_or_else(String::new, |max| format!(", max {} vCPUs", max.get()));
             format!("min {} vCPUs{max}, no guard any more", guard.min_vcpus.get())
         }
         None => "is gone, and so is its guard".to_owned(),

@@ -153,7 +153,10 @@ impl Teller {
             Some((setup.name.clone(), yielded))
         });
         let yielded: BTreeMap<String, (Vcpus, Time)> = yielded.collect();
-        for (name, (min, _)) in yielded.iter().filter(|(name, now)| self.yielded.get(*name) != Some(now)) {
+        for (name, (min, _)) in yielded
+            .iter()
+            .filter(|(name, now)| self.yielded.get(*name) != Some(now))
+        {
             tracing::warn!(environment = %printable(name), %min, "Another hand changed minvCpus; ours is let go");
         }
         self.yielded = yielded;

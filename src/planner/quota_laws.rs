@@ -366,7 +366,10 @@ fn the_operators_max_is_remembered_until_it_is_seen_to_stand_again() {
         let plan = decide(&setup, &observation, &memory, now);
         assert_eq!(maxima(&plan, &observation), [expected; 2], "after {minute} minutes");
         memory.fold(&plan.notes);
-        let kept = memory.environments.iter().all(|memory| memory.max_before == Some(Vcpus::new(256)));
+        let kept = memory
+            .environments
+            .iter()
+            .all(|memory| memory.max_before == Some(Vcpus::new(256)));
         let gone = memory.environments.iter().all(|memory| memory.max_before.is_none());
         assert!(if remembered { kept } else { gone }, "after {minute} minutes");
         for environment in &mut memory.environments {

@@ -68,7 +68,10 @@ fn enforced_limits_without_a_guard_are_warned_of() {
         let (code, _, err) = autotune(arguments);
         assert_eq!(code, Some(0));
         assert_eq!(err.matches("warning:").count(), 1, "{err}");
-        assert!(err.contains("limits: found \"enforce\", which acts as \"clamp\""), "{err}");
+        assert!(
+            err.contains("limits: found \"enforce\", which acts as \"clamp\""),
+            "{err}"
+        );
     }
     with("[guard]\ngroup = \"g\"\nrole_arn = \"arn:aws:iam::123456789012:role/guard\"\n");
     let (code, _, err) = autotune(&["validate", &settings, &policy]);

@@ -46,7 +46,11 @@ fn the_first_lowering_of_max_waits_for_its_guard_although_min_is_raised() {
     desk.told.clear();
     wishes.borrow_mut()[0] = Some((64, 128));
     desk.read(60).carry_out();
-    assert!(desk.told.contains("send spot max 128") && !armed(&desk), "{}", desk.told);
+    assert!(
+        desk.told.contains("send spot max 128") && !armed(&desk),
+        "{}",
+        desk.told
+    );
 }
 
 #[test]

@@ -154,11 +154,17 @@ async fn another_hand_is_told_of_once_and_with_its_age_until_we_act_again() {
     minutes(60).await;
     let of_other_hands = || {
         let lines = lines.taken();
-        lines.iter().filter(|line| message(line).starts_with("Another hand changed minvCpus")).count()
+        lines
+            .iter()
+            .filter(|line| message(line).starts_with("Another hand changed minvCpus"))
+            .count()
     };
     assert_eq!(of_other_hands(), 1);
     let told = told_now().unwrap();
-    assert!(told.contains("set min to 100 vCPUs, seen 59m") && told.contains(" ago"), "{told}");
+    assert!(
+        told.contains("set min to 100 vCPUs, seen 59m") && told.contains(" ago"),
+        "{told}"
+    );
     // Raised above his, and given back to it.
     boost(&account, Some(160));
     minutes(5).await;
@@ -184,14 +190,22 @@ async fn without_a_guard_enforce_is_clamp_and_says_so() {
     });
     minutes(3).await;
     let series = "autotune_unenforced_environments";
-    assert!(metrics.render().contains(&format!("\n{series} 0\n")), "{}", metrics.render());
+    assert!(
+        metrics.render().contains(&format!("\n{series} 0\n")),
+        "{}",
+        metrics.render()
+    );
     lines.taken();
     life.reads(&format!("{POLICY}[environments.spot]\nlimits = \"enforce\"\n"));
     minutes(3).await;
     let told = lines.taken();
     let warns = |line: &serde_json::Value| line["level"] == "WARN" && message(line).contains("acts as \"clamp\"");
     assert!(told.iter().any(warns), "{told:?}");
-    assert!(metrics.render().contains(&format!("\n{series} 1\n")), "{}", metrics.render());
+    assert!(
+        metrics.render().contains(&format!("\n{series} 1\n")),
+        "{}",
+        metrics.render()
+    );
     let reasons = life.snapshot.borrow().environments[0].reasons.clone();
     assert!(reasons.iter().any(|told| told.code == "unenforced"), "{reasons:?}");
     life.end().await.unwrap();
