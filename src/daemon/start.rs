@@ -76,12 +76,7 @@ pub(super) async fn start<C: Cloud>(
         .map_err(|problems| anyhow::anyhow!("policies and account do not fit:\n{}", render(&problems)))?;
     compiled.setup.region = Some(identity.region.clone());
     reload::say_notes(&compiled);
-    if !options.guard && options.apply {
-        let most = options.unguarded_max_vcpus;
-        tracing::warn!(
-            "No guard in the account restores base should this process die: at most {most} are asked of an environment"
-        );
-    }
+    warn_of_no_guard(&options);
     let names: Vec<String> = compiled.setup.environments.iter().map(|e| e.name.clone()).collect();
     let environments = insist("the compute environments", || cloud.environments(&names)).await;
 
@@ -125,6 +120,15 @@ pub(super) async fn start<C: Cloud>(
         }
     }
     Ok(driver)
+}
+
+fn warn_of_no_guard(options: &Options) {
+    if !options.guard && options.apply {
+        let most = options.unguarded_max_vcpus;
+        tracing::warn!(
+            "No guard in the account restores base should this process die: at most {most} are asked of an environment"
+        );
+    }
 }
 
 /// Both must be those of the policy: a wrong profile must not steer the wrong account.

@@ -12,7 +12,7 @@
 
 use crate::catalog::Purchase;
 use crate::ids::{EnvironmentIndex, QueueIndex};
-use crate::observation::{Seen, Shape};
+use crate::observation::{Seen, Shape, Tally};
 use crate::planner::demand::{fits, size_on};
 use crate::planner::limits::{draws, may_launch, members, standing, unread};
 use crate::planner::plan::Plan;
@@ -157,7 +157,7 @@ fn largest_waiting(inputs: &Inputs<'_>, environment: EnvironmentIndex, setup: &E
     let queues = inputs.setup.queues.iter().zip(&inputs.observation.queues);
     let of = queues.filter(|(queue, _)| queue.environments.contains(&environment));
     let tallies = of.flat_map(|(_, now)| now.runnable.value().into_iter().chain([&now.multi_node]));
-    let jobs = tallies.flat_map(|tally| tally.rows());
+    let jobs = tallies.flat_map(Tally::rows);
     jobs.filter_map(|(shape, jobs)| takes(setup, *shape, jobs))
         .max()
         .unwrap_or(Vcpus::ZERO)
@@ -176,11 +176,7 @@ fn count_unasked(inputs: &Inputs<'_>, plan: &mut Plan) {
         };
         let asked = queue.follows_runnable && may_ask(inputs, QueueIndex::at(position));
         let others = now.runnable.value().filter(|_| !asked);
-        for (shape, jobs) in others
-            .into_iter()
-            .chain([&now.multi_node])
-            .flat_map(|tally| tally.rows())
-        {
+        for (shape, jobs) in others.into_iter().chain([&now.multi_node]).flat_map(Tally::rows) {
             put_unasked(inputs, queue, *shape, jobs, plan);
         }
     }

@@ -216,7 +216,7 @@ async fn a_successor_does_nothing_before_it_has_read_the_guards() {
         crate::daemon::tests::account::POLICY
     ));
     minutes(3).await;
-    assert_eq!(account.log()[before..], [] as [String; 0]);
+    assert_eq!(account.log()[before..].to_vec(), Vec::<String>::new());
     account.with(|state| state.fail.clear());
     minutes(5).await;
     assert_eq!(account.min("spot"), 80, "{:?}", account.log());
