@@ -311,7 +311,7 @@ fn environment_notes(page: &Page<'_>, environment: &EnvironmentStatus) -> Vec<Ma
             (plain(&last.intent.sentence)) " [" (plain(&last.ending())) "]"
         } }),
         None if environment.steered && page.history.decisions.is_ok() => {
-            lines.push(html! { li { "no change is known" } })
+            lines.push(html! { li { "no change is known" } });
         }
         None => {}
     }
