@@ -301,7 +301,7 @@ fn environment_notes(page: &Page<'_>, environment: &EnvironmentStatus) -> Vec<Ma
             @else { "no guard: nothing puts base back if autotune is gone" }
         } }),
         None if environment.steered && environment.age.is_some() => {
-            lines.push(html! { li { "nothing is raised above base: no lease runs" } })
+            lines.push(html! { li { "nothing is raised above base: no lease runs" } });
         }
         None => {}
     }

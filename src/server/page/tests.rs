@@ -59,12 +59,12 @@ fn told(name: &str) -> Vec<Told> {
     vec![Told::new("unreadable", name.to_owned()), doing]
 }
 
-fn ordered() -> Option<Override> {
-    Some(Override {
+fn ordered() -> Override {
+    Override {
         order: Order::Boost(Vcpus::new(64)),
         since: NOW - Span::from_minutes(10),
         until: NOW + Span::from_minutes(10),
-    })
+    }
 }
 
 fn named_environment(name: &str) -> EnvironmentStatus {
@@ -86,7 +86,7 @@ fn named_environment(name: &str) -> EnvironmentStatus {
         quotas: vec![name.to_owned(), "L-unknown".to_owned()],
         instances_age: age,
         age,
-        overridden: ordered(),
+        overridden: Some(ordered()),
         reasons: told(name),
         ..EnvironmentStatus::default()
     }
@@ -101,7 +101,7 @@ fn named_queue(name: &str) -> QueueStatus {
         environments: vec![name.to_owned()],
         demand: Some(Demand::default()),
         age: Some(Span::from_seconds(12)),
-        overridden: ordered(),
+        overridden: Some(ordered()),
         reasons: told(name),
         ..QueueStatus::default()
     }
