@@ -112,11 +112,7 @@ impl Demo {
         let begin = clock.now();
         let short = droughts(tuned, begin).await?;
         let metrics = Arc::new(Metrics::new());
-        let (told, snapshot) = watch::channel(Snapshot {
-            at: begin,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..Snapshot::default()
-        });
+        let (told, snapshot) = watch::channel(nothing_told(begin));
         let (_, reload) = watch::channel(0);
         let steered = daemon::Options {
             policies: vec![policy],
@@ -252,6 +248,15 @@ impl Demo {
             .close()
             .context("failed to remove the folder of the journal")?;
         Ok(tuned? == alone?)
+    }
+}
+
+/// What is told before the daemon tells anything.
+fn nothing_told(at: Time) -> Snapshot {
+    Snapshot {
+        at,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..Snapshot::default()
     }
 }
 

@@ -83,11 +83,8 @@ fn spot() -> EnvironmentStatus {
     }
 }
 
-/// Spot is short, one environment cannot be read, one has no guard and backs off, and things are called as an enemy would.
-pub(crate) fn trouble() -> Snapshot {
-    let corpus = hostile::corpus();
-    let seconds = |seconds| Some(Span::from_seconds(seconds));
-    let blind = EnvironmentStatus {
+fn blind() -> EnvironmentStatus {
+    EnvironmentStatus {
         name: "genomics-ondemand".to_owned(),
         purchase: "on_demand".to_owned(),
         steered: true,
@@ -97,8 +94,11 @@ pub(crate) fn trouble() -> Snapshot {
             "genomics-ondemand: not readable since 2026-01-01T08:57:00Z, 3m ago: AccessDenied".to_owned(),
         )],
         ..EnvironmentStatus::default()
-    };
-    let unguarded = EnvironmentStatus {
+    }
+}
+
+fn unguarded() -> EnvironmentStatus {
+    EnvironmentStatus {
         name: "no-guard".to_owned(),
         min_vcpus: Vcpus::new(32),
         desired_vcpus: Vcpus::new(48),
@@ -121,20 +121,18 @@ pub(crate) fn trouble() -> Snapshot {
             until: NOW + Span::from_minutes(111),
         }),
         ..spot()
-    };
-    let hostile = corpus.iter().enumerate().map(|(at, name)| EnvironmentStatus {
-        name: name.clone(),
-        steered: at % 2 == 0,
-        reasons: vec![Told::new("unreadable", name.clone())],
-        ..spot()
-    });
+    }
+}
+
+fn nightly() -> QueueStatus {
+    let seconds = |seconds| Some(Span::from_seconds(seconds));
     let waited = |jobs, half, most, longest| Waited {
         jobs,
         half: seconds(half),
         most: seconds(most),
         longest: seconds(longest),
     };
-    let nightly = QueueStatus {
+    QueueStatus {
         name: "nightly".to_owned(),
         runnable_jobs: 1_240,
         runnable_vcpus: Vcpus::new(2_480),
@@ -159,14 +157,11 @@ pub(crate) fn trouble() -> Snapshot {
         age: seconds(12),
         reasons: vec![said(6, "not_demand", "nightly: 12 jobs wait for other jobs (PENDING)")],
         ..QueueStatus::default()
-    };
-    let unread = QueueStatus {
-        name: "reports".to_owned(),
-        age: seconds(1_260),
-        runnable_jobs: 3,
-        ..QueueStatus::default()
-    };
-    let quota = |code: &str, limit: Option<i64>, held: i64, left: Option<i64>| QuotaStatus {
+    }
+}
+
+fn quota(code: &str, limit: Option<i64>, held: i64, left: Option<i64>) -> QuotaStatus {
+    QuotaStatus {
         code: code.to_owned(),
         limit_vcpus: limit.map(Vcpus::new),
         used_by_others_vcpus: Some(Vcpus::new(96)),
@@ -180,12 +175,47 @@ pub(crate) fn trouble() -> Snapshot {
         ),
         link: format!("https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{code}"),
         ..QuotaStatus::default()
-    };
+    }
+}
+
+fn checked(corpus: &[String]) -> Checked {
     let found = |code: &str, severity: &str, subject: &str, message: &str| Found {
         code: code.to_owned(),
         severity: severity.to_owned(),
         subject: subject.to_owned(),
         message: message.to_owned(),
+    };
+    Checked {
+        at: NOW - Span::from_minutes(22),
+        findings: vec![
+            found(
+                "AT101",
+                "error",
+                "genomics-spot",
+                "the root volume of its launch template has 30 GiB; 16 jobs of 8 GiB each run on an instance",
+            ),
+            found("AT305", "warning", "nightly", "no retry on Spot interruptions"),
+            found("AT999", "warning", &corpus[3], &corpus[4]),
+        ],
+        could_not_check: 2,
+    }
+}
+
+/// Spot is short, one environment cannot be read, one has no guard and backs off, and things are called as an enemy would.
+pub(crate) fn trouble() -> Snapshot {
+    let corpus = hostile::corpus();
+    let seconds = |seconds| Some(Span::from_seconds(seconds));
+    let hostile = corpus.iter().enumerate().map(|(at, name)| EnvironmentStatus {
+        name: name.clone(),
+        steered: at % 2 == 0,
+        reasons: vec![Told::new("unreadable", name.clone())],
+        ..spot()
+    });
+    let unread = QueueStatus {
+        name: "reports".to_owned(),
+        age: seconds(1_260),
+        runnable_jobs: 3,
+        ..QueueStatus::default()
     };
     Snapshot {
         planned_at: Some(NOW - Span::from_seconds(2)),
@@ -196,9 +226,9 @@ pub(crate) fn trouble() -> Snapshot {
         reload_refused: Some(
             "autotune.toml:3:1: found key `patiense`\nhint: did you mean `patience`?\n1 problem".to_owned(),
         ),
-        environments: [spot(), blind, unguarded].into_iter().chain(hostile).collect(),
+        environments: [spot(), blind(), unguarded()].into_iter().chain(hostile).collect(),
         queues: vec![
-            nightly,
+            nightly(),
             unread,
             QueueStatus {
                 name: corpus[0].clone(),
@@ -228,20 +258,7 @@ pub(crate) fn trouble() -> Snapshot {
             quota("L-34B43A08", Some(1_280), 560, Some(0)),
             quota("L-1216C47A", None, 0, None),
         ],
-        checked: Some(Checked {
-            at: NOW - Span::from_minutes(22),
-            findings: vec![
-                found(
-                    "AT101",
-                    "error",
-                    "genomics-spot",
-                    "the root volume of its launch template has 30 GiB; 16 jobs of 8 GiB each run on an instance",
-                ),
-                found("AT305", "warning", "nightly", "no retry on Spot interruptions"),
-                found("AT999", "warning", &corpus[3], &corpus[4]),
-            ],
-            could_not_check: 2,
-        }),
+        checked: Some(checked(&corpus)),
         ..just_begun()
     }
 }

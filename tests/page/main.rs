@@ -9,7 +9,6 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use autotune::clock::Clock;
 use autotune::daemon::snapshot::Snapshot;
@@ -23,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 /// What tests/run found.
 fn variable(name: &str) -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "tests/run says so what it found")]
-    let found = std::env::var_os(name);
-    PathBuf::from(found.unwrap_or_else(|| panic!("{name} is set by tests/run")))
+    let found = std::env::var(name).expect("it is set by tests/run");
+    PathBuf::from(found)
 }
 
 /// A demo as a process, which ends with this.
@@ -38,6 +37,12 @@ impl Demo {
         let mut demo = demo.spawn().unwrap();
         let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
         let address = lines.find(|line| line.trim_start().starts_with("http://")).unwrap();
+        // A line each ten seconds: after two hours of the demo there is something to see.
+        lines
+            .by_ref()
+            .filter(|line| line.starts_with("simulated "))
+            .nth(2)
+            .unwrap();
         // It ends when nobody reads it.
         std::thread::spawn(move || lines.for_each(drop));
         Self(demo, address.trim().to_owned())
@@ -87,11 +92,9 @@ fn browse(pages: &[String]) {
 #[ignore = "needs Chromium and axe-core, which tests/run finds"]
 async fn nothing_serious_is_wrong_with_the_page_in_a_browser() {
     let stop = CancellationToken::new();
-    let demo = Demo::begin();
+    let demo = tokio::task::spawn_blocking(Demo::begin).await.unwrap();
     let empty = serve(made_up::just_begun(), &stop).await;
     let trouble = serve(made_up::trouble(), &stop).await;
-    // An hour and a half of the demo, so that there is something to see.
-    tokio::time::sleep(Duration::from_secs(25)).await;
     let pages = [
         format!("demo={}", demo.1),
         format!("empty={empty}"),

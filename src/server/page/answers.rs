@@ -342,7 +342,7 @@ fn saved(twin: &Twin) -> Markup {
                 p.dim {
                     (key("tuned", "autotune")) (key("alone", "AWS Batch alone"))
                     @if !twin.short.is_empty() { (key("short", "Spot is short")) }
-                    "· mean wait by when jobs became RUNNABLE, up to " (bar::top(twin))
+                    "mean wait by when jobs became RUNNABLE; highest " (bar::top(twin))
                 }
                 (bar::curves(twin))
             }

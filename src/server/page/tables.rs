@@ -85,13 +85,6 @@ pub(super) fn queues(page: &Page<'_>) -> Markup {
 
 fn queue_rows(page: &Page<'_>, queue: &QueueStatus) -> Markup {
     let known = queue.age.is_some();
-    let seen = |text: String| if known { text } else { UNKNOWN.to_owned() };
-    let least = if queue.at_least { "≥ " } else { "" };
-    let oldest = match queue.oldest {
-        Some(oldest) => span(oldest + page.silence()),
-        None if known && queue.runnable_jobs == 0 => "–".to_owned(),
-        None => UNKNOWN.to_owned(),
-    };
     let mut lines = Vec::new();
     if let Some((why, since)) = &queue.blocked {
         lines.push(html! { li.trouble {
@@ -106,16 +99,30 @@ fn queue_rows(page: &Page<'_>, queue: &QueueStatus) -> Markup {
                     (name(&queue.name))
                     @if queue.overridden.is_some() { " " span.chip { "override" } }
                 }
-                (cell("waiting", &seen(format!("{least}{}", count(queue.runnable_jobs)))))
-                (cell("oldest", &oldest))
-                (cell("running", &seen(count(queue.placed_jobs))))
-                (demand(page, queue))
-                (waited(&queue.lately, known, false))
-                (waited(&queue.today, known, true))
+                @if known { (queue_cells(page, queue)) }
+                @else { td.unknown role="cell" colspan="13" { (UNKNOWN) ": its jobs were never read" } }
                 (read(page, queue.age))
             }
             (notes(15, &lines))
         }
+    }
+}
+
+/// The figures of a queue that was read.
+fn queue_cells(page: &Page<'_>, queue: &QueueStatus) -> Markup {
+    let least = if queue.at_least { "≥ " } else { "" };
+    let oldest = match queue.oldest {
+        Some(oldest) => span(oldest + page.silence()),
+        None if queue.runnable_jobs == 0 => "–".to_owned(),
+        None => UNKNOWN.to_owned(),
+    };
+    html! {
+        (cell("waiting", &format!("{least}{}", count(queue.runnable_jobs))))
+        (cell("oldest", &oldest))
+        (cell("running", &count(queue.placed_jobs)))
+        (demand(page, queue))
+        (waited(&queue.lately, false))
+        (waited(&queue.today, true))
     }
 }
 
@@ -138,18 +145,17 @@ fn demand(page: &Page<'_>, queue: &QueueStatus) -> Markup {
 }
 
 /// No job that started is no wait of zero.
-fn waited(waited: &Waited, known: bool, today: bool) -> Markup {
-    let span = |wait: Option<Span>| match wait {
-        Some(wait) => span(wait),
-        None if known => "–".to_owned(),
-        None => UNKNOWN.to_owned(),
-    };
+fn waited(waited: &Waited, today: bool) -> Markup {
+    let span = |wait: Option<Span>| span_or(wait, "–");
     html! {
         @if today {
-            (cell("jobs today", &if known { count(waited.jobs) } else { UNKNOWN.to_owned() }))
-            (cell("half today", &span(waited.half))) (cell("95 % today", &span(waited.most))) (cell("longest today", &span(waited.longest)))
+            (cell("jobs today", &count(waited.jobs)))
+            (cell("half today", &span(waited.half)))
+            (cell("95 % today", &span(waited.most)))
+            (cell("longest today", &span(waited.longest)))
         } @else {
-            (cell("half, 10 min", &span(waited.half))) (cell("95 %, 10 min", &span(waited.most)))
+            (cell("half, 10 min", &span(waited.half)))
+            (cell("95 %, 10 min", &span(waited.most)))
         }
     }
 }
@@ -294,7 +300,9 @@ fn environment_notes(page: &Page<'_>, environment: &EnvironmentStatus) -> Vec<Ma
             @if environment.guarded { "a guard in the account puts base back if autotune is gone" }
             @else { "no guard: nothing puts base back if autotune is gone" }
         } }),
-        None if environment.steered => lines.push(html! { li { "nothing is raised above base: no lease runs" } }),
+        None if environment.steered && environment.age.is_some() => {
+            lines.push(html! { li { "nothing is raised above base: no lease runs" } });
+        }
         None => {}
     }
     match page.history.last.get(&environment.name) {
@@ -303,7 +311,7 @@ fn environment_notes(page: &Page<'_>, environment: &EnvironmentStatus) -> Vec<Ma
             (plain(&last.intent.sentence)) " [" (plain(&last.ending())) "]"
         } }),
         None if environment.steered && page.history.decisions.is_ok() => {
-            lines.push(html! { li { "no change is known" } })
+            lines.push(html! { li { "no change is known" } });
         }
         None => {}
     }
@@ -317,7 +325,9 @@ pub(super) fn quotas(page: &Page<'_>) -> Markup {
             section aria-labelledby="quotas" {
                 h2 #quotas { "Service quotas" }
                 ul.plain { @for quota in &page.snapshot.quotas { (quota_line(quota)) } }
-                p.dim { (key("others", "others")) (key("busy", "ours")) (key("there", "on its way")) (key("kept", "reserved")) }
+                @if page.snapshot.quotas.iter().any(|quota| quota.limit_vcpus.is_some()) {
+                    p.dim { (key("others", "others")) (key("busy", "ours")) (key("there", "on its way")) (key("kept", "reserved")) }
+                }
             }
         }
     }
