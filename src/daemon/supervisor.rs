@@ -91,7 +91,8 @@ impl Supervisor {
 
     /// Says it all at once. Whether it was heard.
     fn say(&self, states: &[NotifyState<'_>]) -> bool {
-        let text: String = states.iter().map(|state| format!("{state}\n")).collect();
+        let lines: Vec<String> = states.iter().map(ToString::to_string).collect();
+        let text = lines.join("\n");
         let sent = self.socket.as_ref().map(|socket| socket.send(text.as_bytes()));
         sent.is_some_and(|sent| sent.is_ok())
     }
