@@ -328,7 +328,8 @@ async fn launches_are_activities_and_what_was_short_is_in_their_words() {
         assert!(words.contains(text), "{environment} {vcpus}: {words}");
         if status == "Successful" {
             let (_, told) = client.form("ec2", "Action=DescribeInstances").await;
-            assert_eq!(texts(&told, "instanceType"), ["m6i.xlarge"], "{told}");
+            let types = texts(&told, "instanceType");
+            assert!(types.len() == 1 && types[0].starts_with("m6i."), "{told}");
         }
     }
 }
