@@ -87,7 +87,7 @@ fn blocks(page: &str, language: &str) -> Vec<String> {
         match (line.trim_start().strip_prefix("```"), &mut inside) {
             (Some(_), Some(_)) => blocks.extend(inside.take().filter(|(of, _)| of == language)),
             (Some(of), None) => inside = Some((of.to_owned(), String::new())),
-            (None, Some((_, text))) => *text += &format!("{line}\n"),
+            (None, Some((_, text))) => text.extend([line, "\n"]),
             (None, None) => {}
         }
     }
@@ -131,11 +131,13 @@ impl Place {
     /// Runs a block as it stands, but for the address of the daemon, which may be taken on this machine.
     fn run(&self, block: &str, variables: &[(String, String)]) -> Result<(), String> {
         let program = assert_cmd::cargo::cargo_bin("autotune");
-        let path = std::env::var("PATH").unwrap();
         let output = Command::new("sh")
-            .args(["-eu", "-c", &block.replace("127.0.0.1:9464", &self.address)])
+            .args(["-eu", "-c"])
+            .arg(format!(
+                "PATH=\"$PWD/bin:$PATH\"\n{}",
+                block.replace("127.0.0.1:9464", &self.address)
+            ))
             .current_dir(self.folder.path())
-            .env("PATH", format!("{}:{path}", self.folder.path().join("bin").display()))
             .env("PROGRAM", program)
             .env("AUTOTUNE__LISTEN", &self.address)
             .envs(variables.iter().cloned())
@@ -177,9 +179,8 @@ fn run_all(of_accounts: bool, variables: &[(String, String)]) -> usize {
             if block.trim() == "tests/run" || is_of_accounts(&block) != of_accounts {
                 continue;
             }
-            if let Err(told) = place.run(&block, variables) {
-                panic!("{}:\n{told}", path.display());
-            }
+            let ended = place.run(&block, variables);
+            assert!(ended.is_ok(), "{}:\n{}", path.display(), ended.unwrap_err());
             run += 1;
         }
     }
