@@ -45,9 +45,9 @@ fn check_finds_nothing_in_the_example_stack_with_what_autotune_needs_beside_it()
     let found: serde_json::Value = serde_json::from_str(&found).unwrap();
     let codes = |list: &str, key: &str| -> BTreeSet<String> {
         let all = found[list].as_array().unwrap().iter();
-        all.flat_map(|one| match &one[key] {
-            serde_json::Value::Array(codes) => codes.clone(),
-            code => vec![code.clone()],
+        all.flat_map(|one| {
+            let codes = one[key].as_array().cloned();
+            codes.unwrap_or_else(|| vec![one[key].clone()])
         })
         .map(|code| code.as_str().unwrap().to_owned())
         .collect()
