@@ -10,6 +10,8 @@ pub mod checking;
 pub mod cloud;
 mod driver;
 mod effects;
+#[cfg(not(unix))]
+pub mod elsewhere;
 pub mod leadership;
 mod listing;
 mod orders;
@@ -22,9 +24,6 @@ pub mod snapshot;
 mod start;
 pub mod store;
 #[cfg(unix)]
-pub mod supervisor;
-#[cfg(not(unix))]
-#[path = "elsewhere.rs"]
 pub mod supervisor;
 mod telling;
 #[cfg(test)]
@@ -53,6 +52,8 @@ use snapshot::Snapshot;
 use store::{Retention, Store};
 use supervisor::Supervisor;
 
+#[cfg(not(unix))]
+pub use elsewhere as supervisor;
 pub use reload::Keys;
 pub use start::{Looked, look_once};
 
