@@ -10,6 +10,8 @@ pub mod checking;
 pub mod cloud;
 mod driver;
 mod effects;
+#[cfg(not(unix))]
+pub mod elsewhere;
 pub mod leadership;
 mod listing;
 mod orders;
@@ -23,9 +25,6 @@ mod spread;
 mod start;
 pub mod store;
 #[cfg(unix)]
-pub mod supervisor;
-#[cfg(not(unix))]
-#[path = "elsewhere.rs"]
 pub mod supervisor;
 mod telling;
 #[cfg(test)]
@@ -54,6 +53,8 @@ use snapshot::Snapshot;
 use store::{Retention, Store};
 use supervisor::Supervisor;
 
+#[cfg(not(unix))]
+pub use elsewhere as supervisor;
 pub use reload::Keys;
 pub use start::{Looked, look_once};
 
