@@ -28,7 +28,9 @@ struct Demo(Child, String);
 impl Demo {
     fn begin() -> Self {
         let mut demo = Command::new(assert_cmd::cargo::cargo_bin("autotune"));
-        demo.args(["demo", "--for", "10m", "--speed", "240"])
+        // It is killed, and leaves its journal where cargo clean finds it.
+        demo.env("TMPDIR", env!("CARGO_TARGET_TMPDIR"))
+            .args(["demo", "--for", "10m", "--speed", "240"])
             .stdout(Stdio::piped());
         let mut demo = demo.spawn().unwrap();
         let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
