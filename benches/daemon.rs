@@ -190,7 +190,8 @@ fn quiet(size: Size) {
         median(&mut starts),
         starts[4]
     );
-    std::thread::sleep(Duration::from_secs(10));
+    // `check` looks for the first time after a minute, and then once an hour.
+    std::thread::sleep(Duration::from_secs(80));
     let (cpu, asked, begun) = (daemon.cpu(), account.asked(), Instant::now());
     std::thread::sleep(Duration::from_mins(2));
     let minutes = begun.elapsed().as_secs_f64() / 60.0;

@@ -169,45 +169,9 @@ impl<C: Cloud> Driver<C> {
         self.sight.environment(name)
     }
 
-    /// Whether this process may write.
-    pub(super) fn leads(&self) -> bool {
-        self.leads_until.is_some_and(|until| self.now() < until)
-    }
-
     /// Whether it waits for hints.
     pub(super) const fn listens(&self) -> bool {
         self.options.events
-    }
-
-    /// The first key to every write: without `apply` the controller never leads.
-    pub(super) fn lead_at_start(&mut self) {
-        let until = match &self.options.leads {
-            _ if !self.options.apply => None,
-            Some(leads) => *leads.borrow(),
-            None => Some(Time::FAR_FUTURE),
-        };
-        self.leads_until = until;
-        self.tell_leadership();
-    }
-
-    /// Who begins to lead has to know first what the guards of the account carry: it would take what is raised for base.
-    pub(super) fn lead(&mut self, until: Option<Time>) {
-        let led = self.leads();
-        self.leads_until = until;
-        if !self.leads() {
-            self.inherits = None;
-        } else if !led {
-            self.inherits = Some(self.now());
-            self.cadence.want(&Part::Topology);
-        }
-        self.tell_leadership();
-    }
-
-    pub(super) fn tell_leadership(&mut self) {
-        self.options.metrics.leads(self.leads());
-        if self.inherits.is_none() {
-            self.step(Input::Leadership(self.leads_until));
-        }
     }
 
     /// Takes environments that were read at the start.

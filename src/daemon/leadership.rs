@@ -11,8 +11,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::cloud::Read;
+use super::cadence::Part;
+use super::cloud::{Cloud, Read};
+use super::driver::Driver;
 use crate::clock::{self, Clock, Stopwatch};
+use crate::control::Input;
 use crate::explain::printable;
 use crate::units::{Span, Time};
 
@@ -180,5 +183,44 @@ impl Elector {
     fn tell(&self, until: Option<Time>) {
         self.leads
             .send_if_modified(|told| std::mem::replace(told, until) != until);
+    }
+}
+
+/// What the loop makes of it.
+impl<C: Cloud> Driver<C> {
+    /// Whether this process may write.
+    pub(super) fn leads(&self) -> bool {
+        self.leads_until.is_some_and(|until| self.now() < until)
+    }
+
+    /// The first key to every write: without `apply` the controller never leads.
+    pub(super) fn lead_at_start(&mut self) {
+        let until = match &self.options.leads {
+            _ if !self.options.apply => None,
+            Some(leads) => *leads.borrow(),
+            None => Some(Time::FAR_FUTURE),
+        };
+        self.leads_until = until;
+        self.tell_leadership();
+    }
+
+    /// Who begins to lead has to know first what the guards of the account carry: it would take what is raised for base.
+    pub(super) fn lead(&mut self, until: Option<Time>) {
+        let led = self.leads();
+        self.leads_until = until;
+        if !self.leads() {
+            self.inherits = None;
+        } else if !led {
+            self.inherits = Some(self.now());
+            self.cadence.want(&Part::Topology);
+        }
+        self.tell_leadership();
+    }
+
+    pub(super) fn tell_leadership(&mut self) {
+        self.options.metrics.leads(self.leads());
+        if self.inherits.is_none() {
+            self.step(Input::Leadership(self.leads_until));
+        }
     }
 }
