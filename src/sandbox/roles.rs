@@ -28,7 +28,7 @@ pub(super) struct Role {
     pub(super) inline: &'static [&'static str],
 }
 
-const ROLES: [Role; 4] = [
+const ROLES: [Role; 5] = [
     Role {
         name: SERVICE_ROLE,
         path: "/aws-service-role/batch.amazonaws.com/",
@@ -49,6 +49,14 @@ const ROLES: [Role; 4] = [
         trusts: "scheduler.amazonaws.com",
         attached: &[],
         inline: &[GUARD_POLICY],
+    },
+    // As which the daemon would run on ECS.
+    Role {
+        name: "autotune",
+        path: "/",
+        trusts: "ecs-tasks.amazonaws.com",
+        attached: &[],
+        inline: &[],
     },
     Role {
         name: INSTANCE_ROLE,

@@ -47,7 +47,7 @@ fn check(sandbox: &Sandbox, folder: &Path) -> Checked {
     let output = Command::new(env!("CARGO_BIN_EXE_autotune"))
         .args(["check", "--output", "json", "--policy"])
         .arg(folder.join("policy.toml"))
-        .args(["--role", "arn:aws:iam::111122223333:user/sandbox"])
+        .args(["--role", "arn:aws:iam::111122223333:role/autotune"])
         .envs(&sandbox.variables)
         .current_dir(folder)
         .output()
