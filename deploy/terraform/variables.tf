@@ -89,7 +89,7 @@ variable "settings" {
 variable "standby" {
   type        = bool
   default     = false
-  description = "Whether a second task stands by. The two agree in a DynamoDB table on the one that writes."
+  description = "Whether a second task stands by. The two agree in a DynamoDB table on the one that writes. Change it with apply = false first, since the task before knows nothing of the table."
 }
 
 variable "scraper_security_group_id" {

@@ -165,11 +165,13 @@ impl<'a> View<'a> {
         )
     }
 
-    /// Whether the policy keeps it within service quotas (`limits = "enforce"`).
+    /// Whether the policy keeps it within service quotas (`limits = "enforce"`): without a guard it does not.
     pub(super) fn enforced(&self, name: &str) -> bool {
         let Some(Ok(setup)) = &self.setup else { return false };
+        let guarded = matches!(self.survey.guard.read(), Ok(Some(_)));
         let mut environments = setup.environments.iter();
-        environments.any(|environment| environment.name == name && environment.covered && environment.enforces())
+        guarded
+            && environments.any(|environment| environment.name == name && environment.covered && environment.enforces())
     }
 
     /// The job definitions whose jobs may come to an environment, and whether jobs were really seen there. Job definitions are

@@ -14,12 +14,18 @@ const AUTOTUNE: &str = r#"#!/bin/sh
 case "$1" in
     demo) exec "$PROGRAM" "$@" --for 2s --speed 600 ;;
     run)
+        # The one of an earlier block goes first: it has the journal and the address.
+        if [ -e running ]; then
+            kill -TERM "$(cat running)"
+            while kill -0 "$(cat running)" 2>/dev/null; do sleep 0.1; done
+        fi
         "$PROGRAM" "$@" >>run.log 2>&1 &
+        echo $! >running
         echo $! >>started
         tries=0
         until "$PROGRAM" status >/dev/null 2>&1; do
             tries=$((tries + 1))
-            [ $tries -lt 600 ] || { cat run.log >&2; exit 1; }
+            [ $tries -lt 600 ] && kill -0 "$(cat running)" || { cat run.log >&2; exit 1; }
             sleep 0.1
         done ;;
     plan) "$PROGRAM" "$@" || [ $? -eq 2 ] ;;

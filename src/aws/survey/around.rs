@@ -161,7 +161,12 @@ impl Aws {
                 .group_name(&group)
                 .send()
                 .await;
-            let schedule = schedule.map_err(|e| unread("scheduler:GetSchedule", &e))?;
+            let schedule = match schedule {
+                Ok(schedule) => schedule,
+                // A guard comes and goes with each raise.
+                Err(error) if code(&error) == Some("ResourceNotFoundException") => continue,
+                Err(error) => return Err(unread("scheduler:GetSchedule", &error)),
+            };
             let input = schedule.target.and_then(|target| target.input).unwrap_or_default();
             let base = restored(&input).filter(|_| is_guard);
             if let Some(base) = base {

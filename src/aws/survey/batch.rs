@@ -122,43 +122,48 @@ impl Aws {
     async fn read_definitions(&self, mut seen: BTreeSet<String>) -> Read<(Vec<JobDefinition>, Option<String>)> {
         let unread = |e| unread("batch:DescribeJobDefinitions", &e);
         let mut newest: BTreeMap<String, JobDefinition> = BTreeMap::new();
-        let mut take = |details: Option<Vec<DefinitionDetail>>| {
-            for one in details.unwrap_or_default().into_iter().map(definition) {
-                let known = newest.get(&one.job_definition_name);
-                if known.is_none_or(|known| known.revision < one.revision) {
-                    newest.insert(one.job_definition_name.clone(), one);
-                }
-            }
-            newest.len()
-        };
         let call = self.batch.describe_job_definitions().status("ACTIVE");
         let mut pages = call.into_paginator().send();
         for _ in 0..PAGES_OF_DEFINITIONS {
             let Some(page) = pages.next().await else {
                 return Ok((newest.into_values().collect(), None));
             };
-            take(page.map_err(unread)?.job_definitions);
+            take_newest(&mut newest, page.map_err(unread)?.job_definitions);
         }
         let Some(more) = pages.next().await else {
             return Ok((newest.into_values().collect(), None));
         };
-        let read = take(more.map_err(unread)?.job_definitions);
+        take_newest(&mut newest, more.map_err(unread)?.job_definitions);
+        let read = newest.len();
         let cut = format!("the account has many job definitions: {read} and those of recent jobs were read");
-        seen.retain(|arn| !newest.contains_key(plain_name(arn)));
+        let is_listed = |arn: &String| {
+            let (name, revision) = name_and_revision(arn);
+            newest.get(name).is_some_and(|listed| listed.revision >= revision)
+        };
+        seen.retain(|arn| !is_listed(arn));
         let seen: Vec<String> = seen.into_iter().take(DEFINITIONS_MOST).collect();
         if !seen.is_empty() {
             let call = self.batch.describe_job_definitions().set_job_definitions(Some(seen));
-            let told = call.send().await.map_err(unread)?.job_definitions.unwrap_or_default();
-            let told = told.into_iter().map(definition);
-            newest.extend(told.map(|one| (one.job_definition_name.clone(), one)));
+            take_newest(&mut newest, call.send().await.map_err(unread)?.job_definitions);
         }
         Ok((newest.into_values().collect(), Some(cut)))
     }
 }
 
-/// `align` of `arn:aws:batch:...:job-definition/align:3`.
-fn plain_name(arn: &str) -> &str {
-    name_of(arn).split(':').next().unwrap_or(arn)
+fn take_newest(newest: &mut BTreeMap<String, JobDefinition>, details: Option<Vec<DefinitionDetail>>) {
+    for one in details.unwrap_or_default().into_iter().map(definition) {
+        let known = newest.get(&one.job_definition_name);
+        if known.is_none_or(|known| known.revision < one.revision) {
+            newest.insert(one.job_definition_name.clone(), one);
+        }
+    }
+}
+
+/// `align` and 3 of `arn:aws:batch:...:job-definition/align:3`.
+fn name_and_revision(arn: &str) -> (&str, i64) {
+    let name = name_of(arn);
+    let (name, revision) = name.split_once(':').unwrap_or((name, ""));
+    (name, revision.parse().unwrap_or_default())
 }
 
 fn environment(detail: ComputeEnvironmentDetail) -> ComputeEnvironment {

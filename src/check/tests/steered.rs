@@ -90,6 +90,10 @@ fn growth_beyond_a_quota_is_no_error_where_the_policy_keeps_all_within_it() {
     );
     world.policy.push_str("[environments.spot]\nlimits = \"enforce\"\n");
     assert_eq!(found(&world), [("AT601", Severity::Info)]);
+    // Without a guard the daemon takes it for `clamp`.
+    let guard = std::mem::replace(&mut world.survey.guard, Known::Known(None));
+    assert!(found(&world).contains(&("AT601", Severity::Error)));
+    world.survey.guard = guard;
     // Another one that counts against the same quota is not held.
     world.on_demand().r#type = "SPOT".to_owned();
     assert!(found(&world).contains(&("AT601", Severity::Error)));
