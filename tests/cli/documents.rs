@@ -17,7 +17,12 @@ case "$1" in
         # The one of an earlier block goes first: it has the journal and the address.
         if [ -e running ]; then
             kill -TERM "$(cat running)"
-            while kill -0 "$(cat running)" 2>/dev/null; do sleep 0.1; done
+            # What has ended may stand in the list of processes for as long as nobody has asked after it.
+            tries=0
+            while kill -0 "$(cat running)" 2>/dev/null && [ $tries -lt 100 ]; do
+                tries=$((tries + 1))
+                sleep 0.1
+            done
         fi
         "$PROGRAM" "$@" >>run.log 2>&1 &
         echo $! >running
