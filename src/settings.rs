@@ -348,6 +348,13 @@ fn contradictions(document: &Document<Settings>) -> Vec<Problem> {
                 .with_hint("leases of that table go by the time of this machine"),
         );
     }
+    if settings.leadership.is_some() && settings.guard.is_none() {
+        problems.push(
+            document
+                .problem("leadership", "no `guard`", "a `guard` beside it")
+                .with_hint("a successor learns from the guards what the one before has raised; `autotune init --events` prints what they need"),
+        );
+    }
     if settings.tag.key.is_empty() {
         problems.push(document.problem("tag.key", "nothing", "the key of a tag"));
     }

@@ -364,20 +364,21 @@ impl<D: Decide> Controller<D> {
             .is_some_and(|until| until == Time::FAR_FUTURE || now + REQUEST_MOST < until)
     }
 
-    /// Whoever begins to lead starts afresh, as after a start; whoever no longer leads leaves the leases to his successor.
+    /// Whoever no longer leads leaves leases and what is the operator's to his successor, and whoever begins to lead starts afresh, as
+    /// after a start. A renewal that comes late is neither: nobody else has led meanwhile.
     fn lead(&mut self, now: Time, until: Option<Time>) {
-        let led = self.leads(now);
+        let held = self.leads_until.is_some();
         self.leads_until = until;
-        if led == self.leads(now) {
+        if held == until.is_some() {
             return;
         }
-        if led {
+        if held {
             self.leases.fill(None);
-        } else {
-            let mut fresh = Memory::new(&self.setup, now);
-            fresh.take_overrides(&self.memory);
-            self.memory = fresh;
+            self.yielded.fill(None);
         }
+        let mut fresh = Memory::new(&self.setup, now);
+        fresh.take_overrides(&self.memory);
+        self.memory = fresh;
     }
 
     /// The clock was set back: what was noted is of a time that is still to come and would hold everything up until then. As
@@ -483,10 +484,13 @@ impl<D: Decide> Controller<D> {
     }
 
     /// Hands raised levels over to their leases: nothing is changed, nothing more is planned. What is being sent may still
-    /// arrive; its guard is armed already.
+    /// arrive; its guard is armed already. Who may not lead any more leaves the guards to his successor.
     fn stop(&mut self, now: Time, observation: &Observation, effects: &mut Vec<Effect>) {
         self.stopping = true;
         self.woken = None;
+        if !self.leads(now) {
+            return;
+        }
         for position in 0..self.leases.len() {
             let environment = EnvironmentIndex::at(position);
             // Without sight the guard in force stays as it is.

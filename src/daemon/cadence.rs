@@ -14,6 +14,8 @@ use crate::units::{Span, Time, f64_to_i64, i64_to_f64, usize_to_f64};
 const LAST_WAIT_MOST: Span = Span::from_seconds(5);
 /// A part that could not be read is tried again after this; doubles with every failure, up to the part's period.
 const AGAIN_FIRST: Span = Span::from_seconds(5);
+/// The longest pause after a topology that could not be read.
+const TOPOLOGY_AGAIN: Span = Span::from_minutes(1);
 /// How long one wait for hints lasts, see [`super::cloud::Cloud::hints`].
 const HINTS_WAIT: Span = Span::from_seconds(20);
 
@@ -243,7 +245,13 @@ impl Cadence {
         // Nothing waits for refused launches: they are read when they would have been.
         if state.failures > 0 && !matches!(part, Part::Launches(_)) {
             let pause = AGAIN_FIRST.times(1_i64 << (state.failures - 1).min(16));
-            return began + pause.min(period);
+            // What an environment goes back to, and what a successor inherits, is not left unread for an hour.
+            let most = if *part == Part::Topology {
+                TOPOLOGY_AGAIN
+            } else {
+                period
+            };
+            return began + pause.min(most).min(period);
         }
         let gap = match part {
             Part::Environments | Part::Queues => Span::from_seconds(1),

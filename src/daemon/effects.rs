@@ -345,7 +345,7 @@ impl<C: Cloud> Driver<C> {
 
     pub(super) fn note_leases(&mut self) {
         // A dry run, or one that does not lead, or does not yet know what it inherits, leaves what it found.
-        if !self.leads() || self.inherits.is_some() {
+        if !self.leads() {
             return;
         }
         let leases = self.leases();

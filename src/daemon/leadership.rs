@@ -188,8 +188,12 @@ impl Elector {
 
 /// What the loop makes of it.
 impl<C: Cloud> Driver<C> {
-    /// Whether this process may write.
+    /// Whether this process may write: it leads, and knows what it has inherited.
     pub(super) fn leads(&self) -> bool {
+        self.is_elected() && self.inherits.is_none()
+    }
+
+    fn is_elected(&self) -> bool {
         self.leads_until.is_some_and(|until| self.now() < until)
     }
 
@@ -206,13 +210,14 @@ impl<C: Cloud> Driver<C> {
 
     /// Who begins to lead has to know first what the guards of the account carry: it would take what is raised for base.
     pub(super) fn lead(&mut self, until: Option<Time>) {
-        let led = self.leads();
+        let led = self.is_elected();
         self.leads_until = until;
-        if !self.leads() {
+        if !self.is_elected() {
             self.inherits = None;
         } else if !led {
             self.inherits = Some(self.now());
-            self.cadence.want(&Part::Topology);
+            // At once, however often it failed before.
+            self.cadence.forget(&Part::Topology);
         }
         self.tell_leadership();
     }

@@ -53,6 +53,41 @@ fn a_former_leader_leaves_the_leases_to_his_successor() {
     assert_eq!(desk.effects, [], "{}", desk.told);
 }
 
+/// The table could not be reached for a while; nobody else has taken over.
+#[test]
+fn a_late_renewal_forgets_nothing_and_moves_no_guard_meanwhile() {
+    let (mut desk, wishes) = scripted();
+    desk.step(Input::Leadership(Some(START + Span::from_minutes(2))));
+    wishes.borrow_mut()[0] = Some((64, 256));
+    desk.read(0).carry_out().read(5);
+    let lease = desk.controller.lease(SPOT);
+    assert!(lease.is_some());
+    desk.controller.memory.environments[0].max_before = Some(Vcpus::new(256));
+    desk.read(120);
+    let until = START + Span::from_minutes(10);
+    desk.step(Input::Leadership(Some(until)));
+    assert_eq!(desk.controller.lease(SPOT), lease);
+    assert_eq!(desk.controller.memory.environments[0].max_before, Some(Vcpus::new(256)));
+    // Another one that may not lead when it stops.
+    desk.read(9 * 60);
+    desk.effects.clear();
+    desk.step(Input::Stop);
+    let arms = desk.effects.iter().filter(|effect| matches!(effect, Effect::Arm(_)));
+    assert_eq!(arms.count(), 0, "{}", desk.told);
+}
+
+#[test]
+fn who_loses_leadership_forgets_what_is_the_operators() {
+    let (mut desk, wishes) = scripted();
+    wishes.borrow_mut()[0] = Some((64, 256));
+    desk.read(0).carry_out().read(5);
+    desk.controller.memory.environments[0].max_before = Some(Vcpus::new(256));
+    desk.controller.yielded[0] = Some((Vcpus::new(8), START));
+    desk.step(Input::Leadership(None));
+    assert_eq!(desk.controller.memory.environments[0].max_before, None);
+    assert_eq!(desk.controller.yielded(SPOT), None);
+}
+
 fn order(order: Order, minutes: i64) -> Override {
     Override {
         order,
