@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 
 use super::{SPOT, START, desk, scripted};
+use crate::control::Effect;
 use crate::control::{Input, Lease, Outcome, Planner};
 use crate::forecast::Forecast;
 use crate::overrides::{Order, Override};
