@@ -3,8 +3,7 @@
 use insta::assert_snapshot;
 
 use super::{SPOT, START, desk, scripted};
-use crate::control::Effect;
-use crate::control::{Input, Lease, Outcome, Planner};
+use crate::control::{Effect, Input, Lease, Outcome, Planner};
 use crate::forecast::Forecast;
 use crate::overrides::{Order, Override};
 use crate::planner::plan::Subject;

@@ -287,3 +287,20 @@ fn quotas_are_read_every_five_minutes() {
     assert_eq!(times(&read, &quota), [0, 300, 600]);
     assert_eq!(times(&read, &Part::Topology), [0]);
 }
+
+/// What an environment goes back to is read every hour, and tried again every minute.
+#[test]
+fn a_topology_that_cannot_be_read_is_tried_again_every_minute() {
+    let mut cadence = Cadence::new(Periods::default());
+    cadence.set_parts([Part::Topology]);
+    let mut last = START;
+    for second in 0..2 * 3_600 {
+        let now = START + Span::from_seconds(second);
+        for part in cadence.due(now, &events()) {
+            cadence.ended(&part, false);
+            assert!(now.since(last) <= Span::from_minutes(1), "{second}");
+            last = now;
+        }
+    }
+    assert!(last > START + Span::from_minutes(118));
+}

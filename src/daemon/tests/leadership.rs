@@ -208,7 +208,7 @@ async fn a_successor_does_nothing_before_it_has_read_the_guards() {
     account.with(|state| state.fail.insert("guards".to_owned()));
     boost(&account, Some(80));
     let before = account.log().len();
-    minutes(60).await;
+    minutes(5).await;
     assert!(!second.snapshot.borrow().leads, "who cannot steer yet does not say so");
     // Policies that are read again tell nothing of guards.
     second.reads(&format!(
