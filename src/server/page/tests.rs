@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::control::Outcome;
 use crate::daemon::checking::{Checked, Found};
-use crate::daemon::snapshot::{Demand, QueueStatus, QuotaStatus, SqsStatus, Told, Waited};
+use crate::daemon::snapshot::{Demand, NoDemand, QueueStatus, QuotaStatus, SqsStatus, Told, Waited};
 use crate::explain::{self, hostile};
 use crate::journal::{Ended, Intent};
 use crate::overrides::{Order, Override};
@@ -97,6 +97,7 @@ fn named_queue(name: &str) -> QueueStatus {
         name: name.to_owned(),
         runnable_jobs: 1_240,
         oldest: Some(Span::from_seconds(252)),
+        no_demand: Some(NoDemand::default()),
         blocked: Some((name.to_owned(), NOW - Span::from_minutes(3))),
         environments: vec![name.to_owned()],
         demand: Some(Demand::default()),
@@ -305,11 +306,93 @@ fn the_first_screen_says_whether_jobs_wait_how_long_and_since_when() {
         assert!(page.contains(words), "`{words}` is missing in\n{page}");
     }
     assert!(!page.contains("saved"), "nothing is known of a twin");
-    snapshot.queues[0].runnable_jobs = 0;
-    assert!(written(&snapshot, &history, None, NOW).contains("No job waits</h1>"));
     snapshot.queues[0].runnable_jobs = 1;
     snapshot.queues[0].at_least = true;
     assert!(written(&snapshot, &history, None, NOW).contains("At least 1 job waits</h1>"));
+    (snapshot.queues[0].runnable_jobs, snapshot.queues[0].blocked) = (0, None);
+    assert!(written(&snapshot, &history, None, NOW).contains("No job waits</h1>"));
+}
+
+#[test]
+fn jobs_that_no_capacity_cures_wait_too_and_it_is_said_why() {
+    let apart = |misconfigured_jobs, reserved_jobs, multi_node_jobs| {
+        Some(NoDemand {
+            misconfigured_jobs,
+            reserved_jobs,
+            multi_node_jobs,
+        })
+    };
+    let said: [(i64, bool, Option<NoDemand>, &[&str]); 7] = [
+        (0, true, None, &["At least 1 job waits, and it cannot start</h1>"]),
+        (0, true, apart(1, 0, 0), &[">1 job waits, and it cannot start</h1>"]),
+        (
+            0,
+            true,
+            apart(12, 0, 0),
+            &[
+                ">12 jobs wait, none of them can start</h1>",
+                "nightly: 12 jobs are blocked by MISCONFIGURATION",
+            ],
+        ),
+        // Batch may start these yet.
+        (
+            0,
+            false,
+            apart(0, 0, 2),
+            &[">2 jobs wait</h1>", "nightly: 2 jobs are multi-node"],
+        ),
+        (
+            0,
+            false,
+            apart(0, 3, 0),
+            &[">3 jobs wait</h1>", "nightly: 3 jobs are held by a fair-share"],
+        ),
+        (
+            5,
+            true,
+            apart(12, 0, 0),
+            &[">17 jobs wait</h1>", "data-heading=\"waiting\">17<"],
+        ),
+        (0, false, apart(0, 0, 0), &[">No job waits</h1>"]),
+    ];
+    for (runnable_jobs, blocked, no_demand, expected) in said {
+        let (mut snapshot, history, _) = named("nightly");
+        let queue = &mut snapshot.queues[0];
+        (queue.runnable_jobs, queue.no_demand) = (runnable_jobs, no_demand);
+        queue.blocked = queue.blocked.take().filter(|_| blocked);
+        let page = written(&snapshot, &history, None, NOW);
+        for words in expected {
+            assert!(page.contains(words), "`{words}` is missing in\n{page}");
+        }
+    }
+}
+
+#[test]
+fn figures_are_of_what_was_read_and_of_what_is_ours() {
+    let (mut snapshot, history, _) = named("nightly");
+    let whole = written(&snapshot, &history, None, NOW);
+    for words in [
+        "<p class=\"figure\">0<span class=\"unit\"> vCPUs coming",
+        "<p>64 vCPUs held above base",
+    ] {
+        assert!(whole.contains(words), "`{words}` is missing in\n{whole}");
+    }
+    let mut other = named_environment("other");
+    other.lease_expires = None;
+    other.instances_age = Some(Span::from_minutes(20));
+    snapshot.environments.extend([other, EnvironmentStatus::default()]);
+    let page = written(&snapshot, &history, None, NOW);
+    for words in [
+        "<p class=\"figure\"><span class=\"unit\">at least </span>0<span class=\"unit\"> vCPUs coming",
+        "<p>At least 64 vCPUs held above base",
+        "<span class=\"unit\">at least </span>$4.80",
+        "Without 1 environment of unknown price. Without 1 environment last read 20m ago.",
+    ] {
+        assert!(page.contains(words), "`{words}` is missing in\n{page}");
+    }
+    snapshot.environments = vec![snapshot.environments.remove(1)];
+    let page = written(&snapshot, &history, None, NOW);
+    assert!(page.contains("Instances were last read 20m ago."), "{page}");
 }
 
 #[test]
