@@ -41,7 +41,7 @@ fn decision(environment: &str, sentence: &str, message: &str) -> Decision {
     }
 }
 
-fn history(decisions: Vec<Decision>) -> History {
+fn decided(decisions: Vec<Decision>) -> History {
     let last = decisions
         .iter()
         .map(|decision| (decision.intent.environment.clone(), decision.clone()));
@@ -163,7 +163,7 @@ fn named(name: &str) -> (Snapshot, History, Twin) {
         alone: side(200),
         ..Twin::default()
     };
-    (snapshot, history(vec![decision(name, name, name)]), twin)
+    (snapshot, decided(vec![decision(name, name, name)]), twin)
 }
 
 fn written(snapshot: &Snapshot, history: &History, twin: Option<&Twin>, now: Time) -> String {
@@ -419,7 +419,7 @@ fn what_is_not_known_is_never_a_zero() {
         }],
         ..Snapshot::default()
     };
-    let page = written(&nothing, &history(vec![]), None, NOW);
+    let page = written(&nothing, &decided(vec![]), None, NOW);
     assert!(page.contains("Not known whether jobs wait</h1>"), "{page}");
     assert!(page.contains("never read yet"), "{page}");
     // Base is the policy's own; everything else was never seen.
@@ -449,6 +449,37 @@ fn ages_grow_while_nothing_is_told_and_a_loop_that_stands_still_is_said_first() 
         "readings of twenty minutes ago tell nothing of now"
     );
     assert!(later.contains("last read 20m 12s ago"), "{later}");
+}
+
+#[tokio::test]
+async fn the_last_change_of_what_is_only_watched_is_not_looked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(&folder.path().join("journal.db")).unwrap();
+    let mut all = vec!["a", "watched"];
+    all.extend(["b"; DECISIONS]);
+    for name in all {
+        let memory = crate::journal::Remembered::default();
+        journal.commit(&decision(name, "", "").intent, &memory).unwrap();
+    }
+    let watched = EnvironmentStatus::default();
+    let steered = EnvironmentStatus {
+        steered: true,
+        ..watched.clone()
+    };
+    let leased = EnvironmentStatus {
+        lease_expires: Some(NOW),
+        ..watched.clone()
+    };
+    let updated = EnvironmentStatus {
+        accepted: 1,
+        ..watched.clone()
+    };
+    assert_eq!(
+        [steered, leased, updated, watched].map(|one| is_changed(&one)),
+        [true, true, true, false]
+    );
+    let found = history(Some(journal), ["a", "never"].map(str::to_owned).into()).await;
+    assert_eq!(found.last.keys().collect::<Vec<_>>(), ["a", "b"]);
 }
 
 #[test]
