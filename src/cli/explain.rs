@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::account::{self, Config};
 use super::remote::{self, address, ask, escaped};
 use super::{ExitStatus, Failed, Output, print, print_json, time};
 use crate::explain::printable;
-use crate::journal::{Asked, Decision, Journal, Said, Tick};
+use crate::journal::{Asked, Decision, Journal, Moment};
 use crate::units::Time;
 
 /// Tell what was decided, why, and how it ended, newest last.
@@ -71,13 +71,6 @@ impl Story {
     }
 }
 
-/// What was said at one time.
-#[derive(Debug, Serialize, Deserialize)]
-struct Moment {
-    at: Time,
-    reasons: Vec<Said>,
-}
-
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     let story = story(arguments)?;
     match arguments.output {
@@ -106,11 +99,7 @@ fn from_journal(path: &std::path::Path, asked: &Asked) -> Result<Story, Failed> 
     let told = |error: crate::journal::JournalError| account::failure(error.to_string());
     let journal = Journal::read(path).map_err(told)?;
     let decisions = journal.decisions(asked).map_err(told)?;
-    let moment = |tick: Tick| Moment {
-        at: tick.at,
-        reasons: tick.reasons,
-    };
-    let moments: Vec<Moment> = journal.ticks(asked).map_err(told)?.into_iter().map(moment).collect();
+    let moments = journal.moments(asked).map_err(told)?;
     if decisions.is_empty()
         && moments.iter().all(|moment| moment.reasons.is_empty())
         && let Some(message) = journal.stranger(asked).map_err(told)?

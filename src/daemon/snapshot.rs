@@ -163,6 +163,9 @@ pub struct QueueStatus {
     pub placed_vcpus: Vcpus,
     /// PENDING on dependencies.
     pub pending_jobs: i64,
+    /// RUNNABLE jobs that are no demand; `None`: not told.
+    #[serde(default)]
+    pub no_demand: Option<NoDemand>,
     /// Its environments in `computeEnvironmentOrder`.
     #[serde(default)]
     pub environments: Vec<String>,
@@ -185,6 +188,42 @@ pub struct QueueStatus {
     pub overridden: Option<Override>,
     /// Why nothing or something is done for it.
     pub reasons: Vec<Told>,
+}
+
+impl QueueStatus {
+    /// All RUNNABLE jobs that are known. A blocked head is one, whether it is counted or not.
+    pub fn waiting_jobs(&self) -> i64 {
+        let counted = self
+            .runnable_jobs
+            .saturating_add(self.no_demand.map_or(0, NoDemand::jobs));
+        counted.max(i64::from(self.blocked.is_some()))
+    }
+
+    /// Those of them that can never start.
+    pub fn stuck_jobs(&self) -> i64 {
+        let counted = self.no_demand.map_or(0, |jobs| jobs.misconfigured_jobs);
+        counted.max(i64::from(self.blocked.is_some() && self.runnable_jobs == 0))
+    }
+}
+
+/// RUNNABLE jobs that wait for something that capacity does not cure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoDemand {
+    /// Blocked by MISCONFIGURATION: they can never start.
+    pub misconfigured_jobs: i64,
+    /// Held by a fair-share reservation.
+    pub reserved_jobs: i64,
+    /// Multi-node parallel: Batch launches for them, but never serves them from minvCpus.
+    pub multi_node_jobs: i64,
+}
+
+impl NoDemand {
+    /// All of them.
+    pub const fn jobs(self) -> i64 {
+        (self.misconfigured_jobs)
+            .saturating_add(self.reserved_jobs)
+            .saturating_add(self.multi_node_jobs)
+    }
 }
 
 /// What a queue needs, by source, in vCPUs of its preferred environment, and what comes of it.

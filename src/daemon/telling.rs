@@ -7,7 +7,7 @@ use super::cloud::{Answer, Cloud, FailedLaunch, LaunchSource};
 use super::driver::Driver;
 use super::listing::{jobs_in, vcpus_in};
 use super::sight::{Sight, kind};
-use super::snapshot::{Demand, EnvironmentStatus, QueueStatus, QuotaStatus, Snapshot, SqsStatus, Told};
+use super::snapshot::{Demand, EnvironmentStatus, NoDemand, QueueStatus, QuotaStatus, Snapshot, SqsStatus, Told};
 use crate::catalog::{Catalog, Purchase};
 use crate::control::{Controller, Outcome, Planner};
 use crate::explain::{self, printable};
@@ -431,6 +431,7 @@ fn in_their_words(environment: &impl std::fmt::Display, launch: &FailedLaunch) -
 fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<QueueStatus> {
     let setup = driver.controller.setup().queues.get(index.position())?;
     let (runnable, placed) = driver.sight.tallies(index)?;
+    let not_demand = driver.sight.not_demand(index);
     let memory = driver
         .controller
         .memory()
@@ -454,7 +455,12 @@ fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<Q
         sampled: extra.sampled,
         placed_jobs: jobs_in(placed),
         placed_vcpus: vcpus_in(placed),
-        pending_jobs: driver.sight.not_demand(index).pending,
+        pending_jobs: not_demand.pending,
+        no_demand: runnable.value().map(|_| NoDemand {
+            misconfigured_jobs: not_demand.misconfigured,
+            reserved_jobs: not_demand.reserved,
+            multi_node_jobs: not_demand.multi_node,
+        }),
         environments: (setup.environments.iter())
             .filter_map(|index| {
                 Some(

@@ -250,7 +250,8 @@ fn blind(part: Part, age: Span) -> String {
     }
 }
 
-fn not_demand(kind: NotDemandKind, jobs: i64) -> String {
+/// What jobs wait for that are no demand.
+pub fn not_demand(kind: NotDemandKind, jobs: i64) -> String {
     match kind {
         NotDemandKind::Pending => format!("{} for other jobs (PENDING)", counted(jobs, "waits", "wait")),
         NotDemandKind::Misconfigured => {

@@ -1,6 +1,6 @@
 //! Intents and outcomes, leases, memory: what must survive a crash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -125,6 +125,37 @@ pub(super) fn leases(writer: &mut Writer, leases: &BTreeMap<String, (Lease, Opti
     Ok(())
 }
 
+/// The latest decision of each environment, among the newest `most` of all: one that never had any must not cost a look at everything.
+pub(super) fn latest(
+    connection: &Connection,
+    mut of: BTreeSet<String>,
+    most: usize,
+) -> Result<BTreeMap<String, Decision>, Failure> {
+    let mut statement =
+        connection.prepare("SELECT number, environment FROM intents ORDER BY at DESC, number DESC LIMIT ?1")?;
+    let mut body = connection.prepare("SELECT body, ended FROM intents WHERE number = ?1")?;
+    let mut rows = statement.query([to_i64(most)])?;
+    let mut latest = BTreeMap::new();
+    while !of.is_empty()
+        && let Some(row) = rows.next()?
+    {
+        let Some(name) = of.take(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?) else {
+            continue;
+        };
+        let number: i64 = row.get(0)?;
+        let (body, ended): (String, _) = body.query_row([number], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        latest.insert(name, decision(number, &body, ended)?);
+    }
+    Ok(latest)
+}
+
+fn decision(number: i64, body: &str, ended: Option<String>) -> Result<Decision, Failure> {
+    Ok(Decision {
+        intent: intent(number, body)?,
+        ended: ended.map(|ended| serde_json::from_str(&ended)).transpose()?,
+    })
+}
+
 pub(super) fn decisions(connection: &Connection, asked: &Asked) -> Result<Vec<Decision>, Failure> {
     let until = asked.at.unwrap_or(Time::FAR_FUTURE);
     let of = match (&asked.environment, &asked.queue) {
@@ -146,11 +177,7 @@ pub(super) fn decisions(connection: &Connection, asked: &Asked) -> Result<Vec<De
     let mut decisions = Vec::new();
     while let Some(row) = rows.next()? {
         let body: String = row.get(1)?;
-        let ended: Option<String> = row.get(2)?;
-        decisions.push(Decision {
-            intent: intent(row.get(0)?, &body)?,
-            ended: ended.map(|ended| serde_json::from_str(&ended)).transpose()?,
-        });
+        decisions.push(decision(row.get(0)?, &body, row.get(2)?)?);
     }
     Ok(decisions)
 }

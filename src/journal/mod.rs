@@ -16,7 +16,7 @@ mod schema;
 mod tests;
 mod ticks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
@@ -188,6 +188,15 @@ pub struct Said {
     pub sentence: String,
 }
 
+/// What was said at one time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// When.
+    pub at: Time,
+    /// Every reason.
+    pub reasons: Vec<Said>,
+}
+
 /// A job's transition, for the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition {
@@ -312,6 +321,11 @@ impl Journal {
         self.look("tell its decisions", |connection| intents::decisions(connection, asked))
     }
 
+    /// The latest decision of each of these environments, among the newest `most` decisions.
+    pub fn latest(&self, of: BTreeSet<String>, most: usize) -> Result<BTreeMap<String, Decision>, JournalError> {
+        self.look("tell its decisions", |connection| intents::latest(connection, of, most))
+    }
+
     /// Why a question cannot have an answer: it names an environment or queue that was never seen, as far as the latest tick knows.
     pub fn stranger(&self, asked: &Asked) -> Result<Option<String>, JournalError> {
         let latest = self.look("tell what it knows", |connection| {
@@ -338,7 +352,18 @@ impl Journal {
 
     /// The ticks that say something, newest first. Asked of an environment or queue, with what is said of that alone.
     pub fn ticks(&self, asked: &Asked) -> Result<Vec<Tick>, JournalError> {
-        self.look("tell its ticks", |connection| ticks::tell(connection, asked))
+        self.look("tell its ticks", |connection| {
+            ticks::tell(connection, asked, |tick| tick)
+        })
+    }
+
+    /// Of the same ticks only what was said: an observation is large.
+    pub fn moments(&self, asked: &Asked) -> Result<Vec<Moment>, JournalError> {
+        let moment = |tick: Tick| Moment {
+            at: tick.at,
+            reasons: tick.reasons,
+        };
+        self.look("tell its ticks", |connection| ticks::tell(connection, asked, moment))
     }
 
     /// Jobs that have become known to run since `cursor`, each once, at most some thousands, and the next cursor. With the

@@ -62,7 +62,8 @@ fn insert(connection: &Connection, at: Time, says: bool, keyframe: i64, body: &[
     Ok(())
 }
 
-pub(super) fn tell(connection: &Connection, asked: &Asked) -> Result<Vec<Tick>, Failure> {
+/// What `of` makes of each tick that is asked for, newest first.
+pub(super) fn tell<T>(connection: &Connection, asked: &Asked, of: impl Fn(Tick) -> T) -> Result<Vec<T>, Failure> {
     let mut ticks = Vec::new();
     if asked.last == 0 {
         return Ok(ticks);
@@ -76,7 +77,7 @@ pub(super) fn tell(connection: &Connection, asked: &Asked) -> Result<Vec<Tick>, 
             tick.names = names;
         }
         if all || !tick.reasons.is_empty() {
-            ticks.push(tick);
+            ticks.push(of(tick));
         }
         ticks.len() < asked.last
     })?;

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::daemon::snapshot::{Snapshot, Told};
-use crate::journal::{Asked, Journal, JournalError, Said, Tick};
+use crate::journal::{Asked, Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::trace::native;
 use crate::units::{Span, Time, Vcpus};
@@ -66,6 +66,10 @@ pub async fn serve(listener: TcpListener, shared: Shared, stop: CancellationToke
 
 /// All routes.
 pub fn router(shared: Shared) -> Router {
+    let turn = Arc::new(Semaphore::new(1));
+    let moments = move |shared: State<Shared>, wanted: Result<Query<Wanted>, QueryRejection>| {
+        moments(Arc::clone(&turn), shared, wanted)
+    };
     Router::new()
         .route("/", get(page::page))
         .route("/metrics", get(metrics))
@@ -242,33 +246,52 @@ struct Wanted {
 
 /// What was decided, newest first.
 async fn decisions(State(shared): State<Shared>, wanted: Result<Query<Wanted>, QueryRejection>) -> Response {
-    told(shared, wanted, Journal::decisions).await
-}
-
-/// What was said at one time.
-#[derive(Debug, Serialize)]
-struct Moment {
-    at: Time,
-    reasons: Vec<Said>,
-}
-
-/// What was said, newest first: the reasons of decisions, and of doing nothing.
-async fn moments(State(shared): State<Shared>, wanted: Result<Query<Wanted>, QueryRejection>) -> Response {
-    let moment = |tick: Tick| Moment {
-        at: tick.at,
-        reasons: tick.reasons,
-    };
-    told(shared, wanted, move |journal, asked| {
-        Ok(journal.ticks(asked)?.into_iter().map(moment).collect())
+    told(shared, wanted, |journal, asked| {
+        found(journal, asked, journal.decisions(asked)?)
     })
     .await
+}
+
+/// What was said, newest first: the reasons of decisions, and of doing nothing. One answer at a time: each rebuilds tick after tick
+/// until it has found enough, so nothing is looked for of what is not watched. Asked as of a time it ends with the first ones.
+async fn moments(
+    turn: Arc<Semaphore>,
+    State(shared): State<Shared>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Response {
+    let Ok(turn) = turn.acquire_owned().await else {
+        return trouble(StatusCode::SERVICE_UNAVAILABLE, "nothing is told any more");
+    };
+    told(shared, wanted, move |journal, asked| {
+        // Whoever asked may be gone by now: only the end of the work ends its turn.
+        let _turn = turn;
+        if asked.at.is_none()
+            && let Some(stranger) = journal.stranger(asked)?
+        {
+            return Ok(Err(stranger));
+        }
+        found(journal, asked, journal.moments(asked)?)
+    })
+    .await
+}
+
+/// What was found; if that is nothing, perhaps why.
+type Found<T> = Result<Result<Vec<T>, String>, JournalError>;
+
+fn found<T>(journal: &Journal, asked: &Asked, found: Vec<T>) -> Found<T> {
+    let stranger = if found.is_empty() {
+        journal.stranger(asked)?
+    } else {
+        None
+    };
+    Ok(stranger.map_or(Ok(found), Err))
 }
 
 /// Answers a question to the journal.
 async fn told<T: Serialize + Send + 'static>(
     shared: Shared,
     wanted: Result<Query<Wanted>, QueryRejection>,
-    tell: impl FnOnce(&Journal, &Asked) -> Result<Vec<T>, JournalError> + Send + 'static,
+    tell: impl FnOnce(&Journal, &Asked) -> Found<T> + Send + 'static,
 ) -> Response {
     let Query(wanted) = match wanted {
         Ok(wanted) => wanted,
@@ -288,19 +311,10 @@ async fn told<T: Serialize + Send + 'static>(
         last: wanted.last.unwrap_or(20).min(MOST_DECISIONS),
     };
     // Reading a file may wait for a disk; by a connection of its own, since the loop reads the journal too.
-    let answer = tokio::task::spawn_blocking(move || {
-        let journal = journal.beside()?;
-        let told = tell(&journal, &asked)?;
-        let stranger = if told.is_empty() {
-            journal.stranger(&asked)?
-        } else {
-            None
-        };
-        Ok::<_, JournalError>((told, stranger))
-    });
+    let answer = tokio::task::spawn_blocking(move || tell(&journal.beside()?, &asked));
     match answer.await {
-        Ok(Ok((_, Some(stranger)))) => trouble(StatusCode::NOT_FOUND, stranger),
-        Ok(Ok((told, None))) => Json(told).into_response(),
+        Ok(Ok(Err(stranger))) => trouble(StatusCode::NOT_FOUND, stranger),
+        Ok(Ok(Ok(told))) => Json(told).into_response(),
         Ok(Err(error)) => trouble(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         Err(error) => trouble(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }

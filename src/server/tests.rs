@@ -5,6 +5,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus};
+use crate::journal::{Names, Said, Tick};
 
 const NOW: Time = Time::from_seconds(1_767_258_000);
 
@@ -166,6 +167,81 @@ async fn the_page_refreshes_itself_and_forbids_everything_but_its_style() {
         assert!(!head.contains("script-src") && !head.contains("unsafe"), "{head}");
     }
     assert!(answers[0].1.contains("style-src 'sha256-") && answers[0].1.contains("8 vCPUs of RUNNABLE jobs wait"));
+}
+
+/// A journal that has seen one environment go and another come.
+fn kept(folder: &tempfile::TempDir) -> Shared {
+    let (journal, _) = Journal::open(&folder.path().join("journal.db")).unwrap();
+    for (name, minutes) in [("gone", 2), ("spot", 1)] {
+        let said = Said {
+            kind: "environment".to_owned(),
+            name: name.to_owned(),
+            sentence: format!("{name}: 8 vCPUs wait"),
+            ..Said::default()
+        };
+        let names = Names {
+            environments: vec![name.to_owned()],
+            ..Names::default()
+        };
+        let tick = Tick {
+            at: NOW - Span::from_minutes(minutes),
+            reasons: vec![said],
+            names,
+            ..Tick::default()
+        };
+        journal.tick(&tick).unwrap();
+    }
+    Shared {
+        metrics: Arc::new(Metrics::default()),
+        snapshot: watch::channel(seen()).1,
+        journal: Some(journal),
+        twin: None,
+        recording: Arc::new(Semaphore::new(1)),
+        clock: Clock::paced(NOW),
+        only_this_machine: true,
+    }
+}
+
+fn of(environment: &str, at: Option<&str>) -> Query<Wanted> {
+    Query(Wanted {
+        environment: Some(environment.to_owned()),
+        at: at.map(str::to_owned),
+        ..Wanted::default()
+    })
+}
+
+#[tokio::test]
+async fn moments_of_what_is_not_watched_are_looked_for_only_as_of_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = kept(&folder);
+    let turn = Arc::new(Semaphore::new(1));
+    let then = NOW - Span::from_minutes(2);
+    let then = then.to_string();
+    for (environment, at, status, words) in [
+        ("spot", None, 200, "spot: 8 vCPUs wait"),
+        ("gone", None, 404, "that are watched: spot"),
+        ("gone", Some(then.as_str()), 200, "gone: 8 vCPUs wait"),
+    ] {
+        let answer = moments(Arc::clone(&turn), State(shared.clone()), Ok(of(environment, at))).await;
+        assert_eq!(answer.status(), status, "{environment}");
+        let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
+        let body = String::from_utf8_lossy(&body);
+        assert!(body.contains(words) && !body.contains("observation"), "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn moments_are_told_to_one_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = kept(&folder);
+    let turn = Arc::new(Semaphore::new(1));
+    let other = turn.acquire().await.unwrap();
+    let mut asking = Box::pin(moments(Arc::clone(&turn), State(shared), Ok(of("spot", None))));
+    let early = tokio::time::timeout(std::time::Duration::from_mins(1), &mut asking).await;
+    assert!(early.is_err(), "it is the turn of another one");
+    drop(other);
+    assert_eq!(asking.await.status(), 200);
+    assert_eq!(turn.available_permits(), 1);
 }
 
 #[tokio::test]

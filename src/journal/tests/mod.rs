@@ -355,6 +355,33 @@ fn what_is_old_or_too_much_is_dropped_but_never_what_is_open() {
 }
 
 #[test]
+fn the_latest_of_environments_is_looked_for_among_so_many_decisions_only() {
+    let (_folder, _path, journal) = made();
+    for (environment, seconds) in [("old", 1), ("a", 2), ("b", 3), ("a", 4), ("other", 5)] {
+        let number = journal
+            .commit(&intent(environment, seconds), &remembered(environment))
+            .unwrap();
+        journal.finish(number, &ended(Outcome::Accepted)).unwrap();
+    }
+    let asked = || ["a", "b", "never", "old"].map(str::to_owned).into();
+    let latest = |most| -> Vec<(String, Time)> {
+        let latest = journal.latest(asked(), most).unwrap();
+        assert!(latest.values().all(|decision| decision.ended.is_some()));
+        latest
+            .into_iter()
+            .map(|(name, decision)| (name, decision.intent.at))
+            .collect()
+    };
+    let (a, b, old) = (
+        ("a".to_owned(), at(4)),
+        ("b".to_owned(), at(3)),
+        ("old".to_owned(), at(1)),
+    );
+    assert_eq!(latest(5), [a.clone(), b.clone(), old]);
+    assert_eq!(latest(4), [a, b]);
+}
+
+#[test]
 fn hostile_names_come_back_as_they_were() {
     let (_folder, path, journal) = made();
     let names = [

@@ -179,6 +179,15 @@ fn ticks_are_told_of_what_was_asked_as_it_was_then() {
     };
     assert_eq!(journal.ticks(&then).unwrap()[0].at, at(1));
     assert_eq!(journal.ticks(&Asked { last: 1, ..all() }).unwrap()[0].at, at(2));
+    let moment = Moment {
+        at: at(1),
+        reasons: vec![said("environment", "a")],
+    };
+    assert_eq!(
+        journal.moments(&of_a).unwrap(),
+        [moment],
+        "what was said of it, without what was seen"
+    );
 }
 
 #[test]

@@ -5,6 +5,8 @@ use maud::{Markup, html};
 use super::words::{UNKNOWN, count, counted, key, plain, short, span, span_or, time, vcpus};
 use super::{Page, bar};
 use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus, Told};
+use crate::explain;
+use crate::planner::plan::NotDemandKind;
 use crate::server::twin::Twin;
 use crate::units::{MicroUsd, Span, Vcpus, i64_to_f64, to_i64};
 
@@ -46,6 +48,8 @@ pub(super) struct Waiting<'a> {
     /// Queues that were never read, or too long ago.
     unread: Vec<&'a QueueStatus>,
     jobs: i64,
+    /// Those of them that can never start.
+    stuck: i64,
     at_least: bool,
 }
 
@@ -53,7 +57,7 @@ impl<'a> Waiting<'a> {
     pub(super) fn of(page: &Page<'a>) -> Self {
         let (read, unread): (Vec<_>, Vec<_>) = page.snapshot.queues.iter().partition(|queue| page.is_fresh(queue.age));
         let some_read = !read.is_empty();
-        let mut queues: Vec<_> = read.into_iter().filter(|queue| queue.runnable_jobs > 0).collect();
+        let mut queues: Vec<_> = read.into_iter().filter(|queue| queue.waiting_jobs() > 0).collect();
         queues.sort_by_key(|queue| std::cmp::Reverse(queue.oldest));
         let standing = if !queues.is_empty() {
             Standing::Waiting
@@ -64,13 +68,14 @@ impl<'a> Waiting<'a> {
         } else {
             Standing::Perhaps
         };
+        let sum = |jobs: fn(&QueueStatus) -> i64| queues.iter().map(|queue| jobs(queue)).fold(0, i64::saturating_add);
+        // Of a queue that only says that its head is blocked, the others are not counted.
+        let least = |queue: &&QueueStatus| queue.at_least || queue.runnable_jobs == 0 && queue.no_demand.is_none();
         Self {
             standing,
-            jobs: queues
-                .iter()
-                .map(|queue| queue.runnable_jobs)
-                .fold(0, i64::saturating_add),
-            at_least: !unread.is_empty() || queues.iter().any(|queue| queue.at_least),
+            jobs: sum(QueueStatus::waiting_jobs),
+            stuck: sum(QueueStatus::stuck_jobs),
+            at_least: !unread.is_empty() || queues.iter().any(least),
             queues,
             unread,
         }
@@ -81,7 +86,14 @@ impl<'a> Waiting<'a> {
         let least = if self.at_least { "At least " } else { "" };
         match self.standing {
             Standing::Unknown => "Not known whether jobs wait".to_owned(),
-            Standing::Waiting => format!("{least}{}", counted(self.jobs, "job waits", "jobs wait")),
+            Standing::Waiting => {
+                let stuck = match self.jobs {
+                    jobs if self.stuck < jobs => "",
+                    1 => ", and it cannot start",
+                    _ => ", none of them can start",
+                };
+                format!("{least}{}{stuck}", counted(self.jobs, "job waits", "jobs wait"))
+            }
             Standing::Perhaps => "No job is known to wait".to_owned(),
             Standing::Quiet => "No job waits".to_owned(),
         }
@@ -138,8 +150,8 @@ fn since(page: &Page<'_>, waiting: &Waiting<'_>) -> Markup {
     }
 }
 
-/// Why they wait. Where nothing holds them up, that is said.
-fn why(page: &Page<'_>, waiting: &Waiting<'_>) -> Markup {
+/// What holds jobs up, each once: what no capacity cures, then trouble, then what only waits for a moment.
+fn held_up(page: &Page<'_>, waiting: &Waiting<'_>) -> Vec<String> {
     let mut said: Vec<String> = Vec::new();
     for queue in &waiting.queues {
         if let Some((why, since)) = &queue.blocked {
@@ -150,6 +162,16 @@ fn why(page: &Page<'_>, waiting: &Waiting<'_>) -> Markup {
                 plain(why)
             ));
         }
+    }
+    for queue in &waiting.queues {
+        let apart = queue.no_demand.unwrap_or_default();
+        let kinds = [
+            (NotDemandKind::Misconfigured, apart.misconfigured_jobs),
+            (NotDemandKind::Reserved, apart.reserved_jobs),
+            (NotDemandKind::MultiNode, apart.multi_node_jobs),
+        ];
+        let line = |(kind, jobs)| format!("{}: {}", short(&queue.name), explain::not_demand(kind, jobs));
+        said.extend(kinds.into_iter().filter(|(_, jobs)| *jobs > 0).map(line));
     }
     // Trouble before what only waits for a moment, whichever queue it is of.
     for most in [TROUBLE, MOMENT] {
@@ -176,12 +198,14 @@ fn why(page: &Page<'_>, waiting: &Waiting<'_>) -> Markup {
         unique.push(line.clone());
         new
     });
-    let coming: Vcpus = page
-        .snapshot
-        .environments
-        .iter()
-        .map(|environment| environment.on_its_way_vcpus)
-        .sum();
+    said
+}
+
+/// Why they wait. Where nothing holds them up, that is said.
+fn why(page: &Page<'_>, waiting: &Waiting<'_>) -> Markup {
+    let said = held_up(page, waiting);
+    let (coming, partly) = coming(&page.snapshot.environments);
+    let least = if partly { "At least " } else { "" };
     let more = said.len().saturating_sub(SENTENCES);
     html! {
         @if waiting.standing == Standing::Waiting {
@@ -189,18 +213,31 @@ fn why(page: &Page<'_>, waiting: &Waiting<'_>) -> Markup {
                 @for line in said.iter().take(SENTENCES) { li { (line) } }
                 @if more > 0 { li { (counted(to_i64(more), "more reason", "more reasons")) " below" } }
                 @if said.is_empty() && coming.is_zero() { li { "Nothing is known to hold them up." } }
-                @if said.is_empty() && !coming.is_zero() { li { (vcpus(coming)) " are on their way, and nothing else is known to hold them up." } }
+                @if said.is_empty() && !coming.is_zero() { li { (least) (vcpus(coming)) " are on their way, and nothing else is known to hold them up." } }
             }
         }
     }
 }
 
+/// What is known to come, and whether that is not all: without its instances nobody knows what of an environment is there already.
+fn coming(environments: &[EnvironmentStatus]) -> (Vcpus, bool) {
+    let is_read = |one: &&EnvironmentStatus| one.age.is_some() && one.instances_age.is_some();
+    let coming = environments.iter().filter(is_read).map(|one| one.on_its_way_vcpus);
+    (coming.sum(), !environments.iter().all(|one| is_read(&one)))
+}
+
+/// What autotune holds above base: only with a lease is a raised min its own.
+fn held(environment: &EnvironmentStatus) -> Vcpus {
+    environment.lease_expires.map_or(Vcpus::ZERO, |_| {
+        environment.min_vcpus.minus_or_zero(environment.base_vcpus)
+    })
+}
+
 /// What autotune is doing about it.
 fn doing(page: &Page<'_>) -> Markup {
     let snapshot = page.snapshot;
-    let of = |vcpus: fn(&EnvironmentStatus) -> Vcpus| -> Vcpus { snapshot.environments.iter().map(vcpus).sum() };
-    let coming = of(|environment| environment.on_its_way_vcpus);
-    let held = of(|environment| environment.min_vcpus.minus_or_zero(environment.base_vcpus));
+    let (coming, partly) = coming(&snapshot.environments);
+    let held: Vcpus = snapshot.environments.iter().map(held).sum();
     let unread = snapshot
         .environments
         .iter()
@@ -234,11 +271,11 @@ fn doing(page: &Page<'_>) -> Markup {
                 p.figure { (UNKNOWN) }
                 p { "No environment was read, so nothing is changed." }
             } @else {
-                p.figure { (count(coming.get())) span.unit { " vCPUs coming" } }
+                p.figure { @if partly { span.unit { "at least " } } (count(coming.get())) span.unit { " vCPUs coming" } }
                 p {
                     @if snapshot.dry_run { "Dry run: it would ask, and changes nothing. " }
                     @else if !snapshot.leads { "Another process leads: this one changes nothing. " }
-                    (vcpus(held)) " held above base."
+                    @if partly { "At least " } (vcpus(held)) " held above base."
                     @if orders > 0 { " " (counted(to_i64(orders), "override", "overrides")) " in force." }
                 }
             }
@@ -260,23 +297,31 @@ struct Bill {
     held: MicroUsd,
     /// Environments with capacity whose price is not known, or of which not even that is.
     unknown: usize,
+    /// Environments whose instances were read too long ago, and how long at the most.
+    stale: usize,
+    stale_age: Span,
     known: usize,
 }
 
 impl Bill {
-    fn of(environments: &[EnvironmentStatus]) -> Self {
+    fn of(page: &Page<'_>) -> Self {
         let mut bill = Self::default();
-        for environment in environments {
-            let (Some(price), Some(_)) = (environment.per_hour, environment.instances_age) else {
+        for environment in &page.snapshot.environments {
+            let (Some(price), Some(age)) = (environment.per_hour, environment.instances_age) else {
                 bill.unknown += 1;
                 continue;
             };
+            if !page.is_fresh(Some(age)) {
+                bill.stale += 1;
+                bill.stale_age = bill.stale_age.max(age + page.silence());
+                continue;
+            }
             bill.known += 1;
             bill.all += price;
             let there = environment.there_vcpus.get();
             if there > 0 {
                 let idle = environment.there_vcpus.minus_or_zero(environment.used_vcpus);
-                let held = environment.min_vcpus.minus_or_zero(environment.base_vcpus).min(idle);
+                let held = held(environment).min(idle);
                 bill.idle += price.scaled_down(idle.get(), there);
                 bill.held += price.scaled_down(held.get(), there);
             }
@@ -286,15 +331,17 @@ impl Bill {
 }
 
 fn cost(page: &Page<'_>) -> Markup {
-    let bill = Bill::of(&page.snapshot.environments);
-    let least = if bill.unknown > 0 { "at least " } else { "" };
+    let bill = Bill::of(page);
+    let partly = bill.unknown + bill.stale > 0;
+    let least = if partly { "at least " } else { "" };
     html! {
         section.answer aria-labelledby="cost" {
             h2 #cost { "What it costs" }
-            @if bill.unknown > 0 && bill.all <= MicroUsd::ZERO || bill.known == 0 {
+            @if partly && bill.all <= MicroUsd::ZERO || bill.known == 0 {
                 p.figure { (UNKNOWN) }
                 p {
                     @if page.snapshot.environments.is_empty() { "No environment is known yet." }
+                    @else if bill.stale > 0 { "Instances were last read " (span(bill.stale_age)) " ago." }
                     @else { "No instance was read whose price is known." }
                 }
             } @else {
@@ -302,6 +349,9 @@ fn cost(page: &Page<'_>) -> Markup {
                 p {
                     (bill.idle) " of it idle, of that " (bill.held) " held by autotune."
                     @if bill.unknown > 0 { " Without " (counted(to_i64(bill.unknown), "environment", "environments")) " of unknown price." }
+                    @if bill.stale > 0 {
+                        " Without " (counted(to_i64(bill.stale), "environment", "environments")) " last read " (span(bill.stale_age)) " ago."
+                    }
                 }
                 p.dim { "What is there now, at list prices of us-east-1: not a bill." }
             }
@@ -373,24 +423,60 @@ pub(super) fn name(text: &str) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::daemon::snapshot::Snapshot;
+    use crate::server::page::History;
+    use crate::units::Time;
 
     #[test]
     fn the_bill_tells_idle_and_held_apart_and_counts_what_it_does_not_know() {
+        let age = |minutes| Some(Span::from_minutes(minutes));
         let known = |there: i64, used: i64, min: i64| EnvironmentStatus {
             there_vcpus: Vcpus::new(there),
             used_vcpus: Vcpus::new(used),
             min_vcpus: Vcpus::new(min),
             base_vcpus: Vcpus::new(4),
             per_hour: Some(MicroUsd::new(there * 50_000)),
-            instances_age: Some(Span::ZERO),
+            instances_age: age(0),
+            lease_expires: Some(Time::EPOCH),
             ..EnvironmentStatus::default()
         };
-        let blind = EnvironmentStatus::default();
-        let bill = Bill::of(&[known(100, 60, 24), known(10, 10, 10), known(0, 0, 0), blind]);
-        assert_eq!((bill.known, bill.unknown), (3, 1));
+        let of = |environment, instances_age, lease_expires| EnvironmentStatus {
+            lease_expires,
+            instances_age,
+            ..environment
+        };
+        let snapshot = Snapshot {
+            environments: vec![
+                known(100, 60, 24),
+                known(10, 10, 10),
+                known(0, 0, 0),
+                // A min above base without a lease is that of somebody else.
+                of(known(20, 0, 20), age(0), None),
+                of(known(50, 0, 0), age(9), None),
+                EnvironmentStatus::default(),
+            ],
+            ..Snapshot::default()
+        };
+        let history = History {
+            decisions: Ok(Vec::new()),
+            last: BTreeMap::new(),
+        };
+        let page = Page {
+            snapshot: &snapshot,
+            // All is two minutes older than the snapshot has it.
+            now: snapshot.at + Span::from_minutes(2),
+            history: &history,
+            twin: None,
+            refresh: None,
+        };
+        let bill = Bill::of(&page);
+        assert_eq!((bill.known, bill.unknown, bill.stale), (4, 1, 1));
+        assert_eq!(Some(bill.stale_age), age(11));
         let dollars = [bill.all, bill.idle, bill.held].map(|money| money.to_string());
-        assert_eq!(dollars, ["$5.50", "$2.00", "$1.00"]);
+        assert_eq!(dollars, ["$6.50", "$3.00", "$1.00"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod tests;
 mod view;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use axum::extract::rejection::QueryRejection;
@@ -37,6 +37,8 @@ const ANEW: Span = Span::from_seconds(10);
 const ANEW_SIMULATED: Span = Span::from_seconds(3);
 /// The decisions that are listed.
 const DECISIONS: usize = 12;
+/// The last change of an environment is looked for among so many decisions.
+const LOOKED_THROUGH: usize = 10_000;
 /// A part that was read longer ago says nothing of now: everything is read every few minutes at the slowest.
 const FRESH: Span = Span::from_minutes(10);
 
@@ -104,12 +106,8 @@ pub(super) struct Wanted {
 pub(super) async fn page(State(shared): State<Shared>, wanted: Result<Query<Wanted>, QueryRejection>) -> Response {
     let snapshot = shared.snapshot.borrow().clone();
     let twin = shared.twin.as_ref().and_then(|twin| twin.borrow().clone());
-    let names: Vec<String> = snapshot
-        .environments
-        .iter()
-        .map(|environment| environment.name.clone())
-        .collect();
-    let history = history(shared.journal, names).await;
+    let changed = snapshot.environments.iter().filter(|one| is_changed(one));
+    let history = history(shared.journal, changed.map(|one| one.name.clone()).collect()).await;
     let period = if snapshot.simulated { ANEW_SIMULATED } else { ANEW };
     let still = wanted.is_ok_and(|Query(wanted)| wanted.refresh.as_deref() == Some("off"));
     let refresh = (!still).then_some(period);
@@ -133,8 +131,13 @@ pub(super) async fn page(State(shared): State<Shared>, wanted: Result<Query<Want
     response
 }
 
+/// Whether there can be a last change: of those that are only watched none is looked for, unless we have changed them all the same.
+const fn is_changed(environment: &EnvironmentStatus) -> bool {
+    environment.steered || environment.lease_expires.is_some() || environment.accepted + environment.refused > 0
+}
+
 /// Reading a file may wait for a disk; by a connection of its own, since the loop reads the journal too.
-async fn history(journal: Option<Journal>, environments: Vec<String>) -> History {
+async fn history(journal: Option<Journal>, mut changed: BTreeSet<String>) -> History {
     let unknown = |why: String| History {
         decisions: Err(why),
         last: BTreeMap::new(),
@@ -144,26 +147,17 @@ async fn history(journal: Option<Journal>, environments: Vec<String>) -> History
     };
     let read = tokio::task::spawn_blocking(move || {
         let journal = journal.beside()?;
-        let ask = |environment, last| {
-            journal.decisions(&Asked {
-                environment,
-                last,
-                ..Asked::default()
-            })
-        };
-        let decisions = ask(None, DECISIONS)?;
+        let decisions = journal.decisions(&Asked {
+            last: DECISIONS,
+            ..Asked::default()
+        })?;
         let mut last = BTreeMap::new();
-        for name in environments {
-            let known = decisions
-                .iter()
-                .find(|decision| decision.intent.environment == name)
-                .cloned();
-            let found = match known {
-                Some(found) => Some(found),
-                None => ask(Some(name.clone()), 1)?.pop(),
-            };
-            last.extend(found.map(|found| (name, found)));
+        for decision in &decisions {
+            let name = &decision.intent.environment;
+            changed.remove(name);
+            last.entry(name.clone()).or_insert_with(|| decision.clone());
         }
+        last.extend(journal.latest(changed, LOOKED_THROUGH)?);
         Ok::<_, JournalError>(History {
             decisions: Ok(decisions),
             last,

@@ -51,7 +51,7 @@ fn read(page: &Page<'_>, age: Option<Span>) -> Markup {
 /// All queues, those with waiting jobs first.
 pub(super) fn queues(page: &Page<'_>) -> Markup {
     let mut queues: Vec<&QueueStatus> = page.snapshot.queues.iter().collect();
-    queues.sort_by_key(|queue| std::cmp::Reverse((queue.runnable_jobs > 0 || queue.age.is_none(), queue.oldest)));
+    queues.sort_by_key(|queue| std::cmp::Reverse((queue.waiting_jobs() > 0 || queue.age.is_none(), queue.oldest)));
     html! {
         section aria-labelledby="queues" {
             h2 #queues { "Job queues" }
@@ -93,7 +93,7 @@ fn queue_rows(page: &Page<'_>, queue: &QueueStatus) -> Markup {
     }
     lines.extend(reasons(&queue.reasons));
     html! {
-        tbody role="rowgroup" .waits[queue.runnable_jobs > 0] {
+        tbody role="rowgroup" .waits[queue.waiting_jobs() > 0] {
             tr role="row" {
                 th role="rowheader" scope="row" {
                     (name(&queue.name))
@@ -113,11 +113,11 @@ fn queue_cells(page: &Page<'_>, queue: &QueueStatus) -> Markup {
     let least = if queue.at_least { "≥ " } else { "" };
     let oldest = match queue.oldest {
         Some(oldest) => span(oldest + page.silence()),
-        None if queue.runnable_jobs == 0 => "–".to_owned(),
+        None if queue.waiting_jobs() == 0 => "–".to_owned(),
         None => UNKNOWN.to_owned(),
     };
     html! {
-        (cell("waiting", &format!("{least}{}", count(queue.runnable_jobs))))
+        (cell("waiting", &format!("{least}{}", count(queue.waiting_jobs()))))
         (cell("oldest", &oldest))
         (cell("running", &count(queue.placed_jobs)))
         (demand(page, queue))

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::control::Outcome;
 use crate::daemon::checking::{Checked, Found};
-use crate::daemon::snapshot::{Demand, QueueStatus, QuotaStatus, SqsStatus, Told, Waited};
+use crate::daemon::snapshot::{Demand, NoDemand, QueueStatus, QuotaStatus, SqsStatus, Told, Waited};
 use crate::explain::{self, hostile};
 use crate::journal::{Ended, Intent};
 use crate::overrides::{Order, Override};
@@ -41,7 +41,7 @@ fn decision(environment: &str, sentence: &str, message: &str) -> Decision {
     }
 }
 
-fn history(decisions: Vec<Decision>) -> History {
+fn decided(decisions: Vec<Decision>) -> History {
     let last = decisions
         .iter()
         .map(|decision| (decision.intent.environment.clone(), decision.clone()));
@@ -97,6 +97,7 @@ fn named_queue(name: &str) -> QueueStatus {
         name: name.to_owned(),
         runnable_jobs: 1_240,
         oldest: Some(Span::from_seconds(252)),
+        no_demand: Some(NoDemand::default()),
         blocked: Some((name.to_owned(), NOW - Span::from_minutes(3))),
         environments: vec![name.to_owned()],
         demand: Some(Demand::default()),
@@ -162,7 +163,7 @@ fn named(name: &str) -> (Snapshot, History, Twin) {
         alone: side(200),
         ..Twin::default()
     };
-    (snapshot, history(vec![decision(name, name, name)]), twin)
+    (snapshot, decided(vec![decision(name, name, name)]), twin)
 }
 
 fn written(snapshot: &Snapshot, history: &History, twin: Option<&Twin>, now: Time) -> String {
@@ -305,11 +306,93 @@ fn the_first_screen_says_whether_jobs_wait_how_long_and_since_when() {
         assert!(page.contains(words), "`{words}` is missing in\n{page}");
     }
     assert!(!page.contains("saved"), "nothing is known of a twin");
-    snapshot.queues[0].runnable_jobs = 0;
-    assert!(written(&snapshot, &history, None, NOW).contains("No job waits</h1>"));
     snapshot.queues[0].runnable_jobs = 1;
     snapshot.queues[0].at_least = true;
     assert!(written(&snapshot, &history, None, NOW).contains("At least 1 job waits</h1>"));
+    (snapshot.queues[0].runnable_jobs, snapshot.queues[0].blocked) = (0, None);
+    assert!(written(&snapshot, &history, None, NOW).contains("No job waits</h1>"));
+}
+
+#[test]
+fn jobs_that_no_capacity_cures_wait_too_and_it_is_said_why() {
+    let apart = |misconfigured_jobs, reserved_jobs, multi_node_jobs| {
+        Some(NoDemand {
+            misconfigured_jobs,
+            reserved_jobs,
+            multi_node_jobs,
+        })
+    };
+    let said: [(i64, bool, Option<NoDemand>, &[&str]); 7] = [
+        (0, true, None, &["At least 1 job waits, and it cannot start</h1>"]),
+        (0, true, apart(1, 0, 0), &[">1 job waits, and it cannot start</h1>"]),
+        (
+            0,
+            true,
+            apart(12, 0, 0),
+            &[
+                ">12 jobs wait, none of them can start</h1>",
+                "nightly: 12 jobs are blocked by MISCONFIGURATION",
+            ],
+        ),
+        // Batch may start these yet.
+        (
+            0,
+            false,
+            apart(0, 0, 2),
+            &[">2 jobs wait</h1>", "nightly: 2 jobs are multi-node"],
+        ),
+        (
+            0,
+            false,
+            apart(0, 3, 0),
+            &[">3 jobs wait</h1>", "nightly: 3 jobs are held by a fair-share"],
+        ),
+        (
+            5,
+            true,
+            apart(12, 0, 0),
+            &[">17 jobs wait</h1>", "data-heading=\"waiting\">17<"],
+        ),
+        (0, false, apart(0, 0, 0), &[">No job waits</h1>"]),
+    ];
+    for (runnable_jobs, blocked, no_demand, expected) in said {
+        let (mut snapshot, history, _) = named("nightly");
+        let queue = &mut snapshot.queues[0];
+        (queue.runnable_jobs, queue.no_demand) = (runnable_jobs, no_demand);
+        queue.blocked = queue.blocked.take().filter(|_| blocked);
+        let page = written(&snapshot, &history, None, NOW);
+        for words in expected {
+            assert!(page.contains(words), "`{words}` is missing in\n{page}");
+        }
+    }
+}
+
+#[test]
+fn figures_are_of_what_was_read_and_of_what_is_ours() {
+    let (mut snapshot, history, _) = named("nightly");
+    let whole = written(&snapshot, &history, None, NOW);
+    for words in [
+        "<p class=\"figure\">0<span class=\"unit\"> vCPUs coming",
+        "<p>64 vCPUs held above base",
+    ] {
+        assert!(whole.contains(words), "`{words}` is missing in\n{whole}");
+    }
+    let mut other = named_environment("other");
+    other.lease_expires = None;
+    other.instances_age = Some(Span::from_minutes(20));
+    snapshot.environments.extend([other, EnvironmentStatus::default()]);
+    let page = written(&snapshot, &history, None, NOW);
+    for words in [
+        "<p class=\"figure\"><span class=\"unit\">at least </span>0<span class=\"unit\"> vCPUs coming",
+        "<p>At least 64 vCPUs held above base",
+        "<span class=\"unit\">at least </span>$4.80",
+        "Without 1 environment of unknown price. Without 1 environment last read 20m ago.",
+    ] {
+        assert!(page.contains(words), "`{words}` is missing in\n{page}");
+    }
+    snapshot.environments = vec![snapshot.environments.remove(1)];
+    let page = written(&snapshot, &history, None, NOW);
+    assert!(page.contains("Instances were last read 20m ago."), "{page}");
 }
 
 #[test]
@@ -336,7 +419,7 @@ fn what_is_not_known_is_never_a_zero() {
         }],
         ..Snapshot::default()
     };
-    let page = written(&nothing, &history(vec![]), None, NOW);
+    let page = written(&nothing, &decided(vec![]), None, NOW);
     assert!(page.contains("Not known whether jobs wait</h1>"), "{page}");
     assert!(page.contains("never read yet"), "{page}");
     // Base is the policy's own; everything else was never seen.
@@ -366,6 +449,37 @@ fn ages_grow_while_nothing_is_told_and_a_loop_that_stands_still_is_said_first() 
         "readings of twenty minutes ago tell nothing of now"
     );
     assert!(later.contains("last read 20m 12s ago"), "{later}");
+}
+
+#[tokio::test]
+async fn the_last_change_of_what_is_only_watched_is_not_looked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(&folder.path().join("journal.db")).unwrap();
+    let mut all = vec!["a", "watched"];
+    all.extend(["b"; DECISIONS]);
+    for name in all {
+        let memory = crate::journal::Remembered::default();
+        journal.commit(&decision(name, "", "").intent, &memory).unwrap();
+    }
+    let watched = EnvironmentStatus::default();
+    let steered = EnvironmentStatus {
+        steered: true,
+        ..watched.clone()
+    };
+    let leased = EnvironmentStatus {
+        lease_expires: Some(NOW),
+        ..watched.clone()
+    };
+    let updated = EnvironmentStatus {
+        accepted: 1,
+        ..watched.clone()
+    };
+    assert_eq!(
+        [steered, leased, updated, watched].map(|one| is_changed(&one)),
+        [true, true, true, false]
+    );
+    let found = history(Some(journal), ["a", "never"].map(str::to_owned).into()).await;
+    assert_eq!(found.last.keys().collect::<Vec<_>>(), ["a", "b"]);
 }
 
 #[test]
