@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
-use series::{global_series, setup_series};
+use series::{global_series, limit_label, setup_series};
 
 pub use families::{ALL, Bounds, Family, Kind, Stability, metrics_page, metrics_table};
 
@@ -24,7 +24,7 @@ use crate::explain::{self, Coded as _};
 use crate::observation::{InstancesNow, Observation, Refusal, Seen, SqsNow};
 use crate::planner::plan::{Because, Part, Plan, Subject};
 use crate::setup::Setup;
-use crate::units::{Span, Time, Vcpus, i64_to_f64, usize_to_f64};
+use crate::units::{Span, Time, Vcpus, i64_to_f64};
 
 /// More operations and error codes than this are counted together, so that odd answers cannot fill a database.
 pub const MOST_REQUEST_SERIES: usize = 100;
@@ -288,7 +288,7 @@ impl Metrics {
                 *sums.entry((family.name, of)).or_default() += more;
             };
             match reason.because {
-                Because::Limit(_, denied) => sum(&families::LIMITED, detail, denied.get()),
+                Because::Limit(limit, denied) => sum(&families::LIMITED, limit_label(limit), denied.get()),
                 Because::Hold(..) => sum(&families::HELD, detail, 1),
                 Because::NotDemand(_, jobs) => sum(&families::ELSEWHERE, detail, jobs),
                 Because::Unfit(jobs) => sum(&families::ELSEWHERE, UNFIT, jobs),
@@ -426,11 +426,6 @@ impl Metrics {
         if self.is_in_force(&families::GUARDED, &[environment]) {
             self.set(&families::GUARDED, &[environment], flag(guarded));
         }
-    }
-
-    /// In so many environments limits that the policy enforces are only clamped to.
-    pub fn unenforced(&self, environments: usize) {
-        self.set(&families::UNENFORCED, &[], usize_to_f64(environments));
     }
 
     /// So many more requests to AWS: service, operation, code of the answer, count.

@@ -518,9 +518,6 @@ impl<C: Cloud> Driver<C> {
             metrics.lease(&environment.name, environment.lease_expires);
             metrics.guarded(&environment.name, environment.guarded);
         }
-        let environments = self.controller.setup().environments.iter();
-        let unenforced = environments.filter(|environment| environment.unenforced).count();
-        self.options.metrics.unenforced(unenforced);
         for queue in &snapshot.queues {
             let blocked = queue.blocked.as_ref().map(|(_, since)| *since);
             self.options.metrics.queue(&queue.name, queue.oldest, blocked);

@@ -121,7 +121,6 @@ families! {
     HELD = Gauge, "autotune_held_environments", "environments", ["kind"], Stable, "Environments that wait before they are changed, by what they wait for";
     ELSEWHERE = Gauge, "autotune_not_demand_jobs", "jobs", ["kind"], Stable, "Jobs that wait for something that capacity does not cure, all queues together";
     LEADER = Gauge, "autotune_leader", "0 or 1", [], Stable, "1 while this process may change the account";
-    UNENFORCED = Gauge, "autotune_unenforced_environments", "environments", [], Beta, "Environments whose limits the policy enforces and that are only clamped to, because no guard in the account would restore maxvCpus";
     DRY_RUN = Gauge, "autotune_dry_run", "0 or 1", [], Stable, "1 if nothing is changed because `apply = true` is missing";
     LAST_TICK = Gauge, "autotune_last_successful_tick_timestamp_seconds", "Unix time, seconds", [], Stable, "When a plan was last made, in seconds since 1970; 0: not yet";
     TICK = WORK, "autotune_tick_duration_seconds", "seconds", [], Stable, "How long making a plan took, in seconds";
@@ -144,7 +143,7 @@ const HEAD: &str = r#"# Metrics
 
 Made by `autotune schema metrics`; a test fails where this file is stale. The daemon serves them at `/metrics`, in the text format 0.0.4.
 
-**Series.** At most 65, 10 more per service quota, and 40 more per compute environment and per job queue; besides one for each answer
+**Series.** At most 60, 10 more per service quota, and 40 more per compute environment and per job queue; besides one for each answer
 that AWS gives to an operation, 100 at most, and one for each rule of `check` that has found something. All others exist at 0 from the
 moment a setup is in force, and go with what they are about. Labels have small closed
 sets of values; none is a job, and none is `job`, `instance` or `namespace`, which a scrape sets itself.

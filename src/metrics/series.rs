@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::families::{self, ALL, Family};
 use super::{HINTS, MESSAGES, OUTCOMES, Series, UNFIT, outcome_label};
 use crate::explain::{self, Coded as _};
-use crate::planner::plan::{Because, Part};
+use crate::planner::plan::{Because, Limit, Part, QuotaPlan};
 use crate::setup::Setup;
 
 /// Series that no setup adds or takes away.
@@ -21,7 +21,8 @@ pub(super) fn global_series() -> Vec<(&'static Family, Vec<&'static str>)> {
     let details = |family: &Family| -> Vec<&'static str> {
         let examples = explain::examples();
         let own = examples.iter().filter(|reason| {
-            (matches!(reason.because, Because::Limit(..)) && *family == families::LIMITED)
+            (matches!(reason.because, Because::Limit(limit, _) if limit_label(limit) == limit.code())
+                && *family == families::LIMITED)
                 || (matches!(reason.because, Because::Hold(..)) && *family == families::HELD)
                 || (matches!(reason.because, Because::NotDemand(..)) && *family == families::ELSEWHERE)
         });
@@ -32,6 +33,15 @@ pub(super) fn global_series() -> Vec<(&'static Family, Vec<&'static str>)> {
     }
     series.push((&families::ELSEWHERE, vec![UNFIT]));
     series
+}
+
+/// A quota that was not read yet denies as one that is used up does: for counting it is the same limit.
+pub(super) fn limit_label(limit: Limit) -> &'static str {
+    if let Limit::QuotaUnread(index) = limit {
+        Limit::Quota(index, QuotaPlan::default()).code()
+    } else {
+        limit.code()
+    }
 }
 
 /// The series of a setup's environments, queues, SQS sources and quotas.

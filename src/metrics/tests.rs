@@ -224,7 +224,7 @@ fn all_series_are_there_before_anything_happens_and_within_the_budget() {
         let setup = setup(environments, queues);
         metrics.reset(&setup);
         let before = parse(&metrics.render());
-        let most = 65 + 10 * setup.quotas.len() + 40 * environments + 40 * queues;
+        let most = 60 + 10 * setup.quotas.len() + 40 * environments + 40 * queues;
         assert!(before.len() <= most, "{} series, {most} allowed", before.len());
         live(&metrics, &setup);
         let after = parse(&metrics.render());

@@ -59,6 +59,31 @@ fn is_open(setup: &Setup, observation: &Observation, quota: usize, position: usi
         || (0..setup.quotas.len()).all(|other| smallest > limit_and_others(setup, observation, other).0)
 }
 
+/// What the maxima of the environments that may launch under a quota come to, what they may, and what their floors do, with an instance of
+/// overshoot each.
+fn maxima_of(
+    setup: &Setup,
+    observation: &Observation,
+    plan: &Plan,
+    quota: usize,
+    floor: &dyn Fn(usize) -> Vcpus,
+) -> (Vcpus, Vcpus, Vcpus) {
+    let (limit, others) = limit_and_others(setup, observation, quota);
+    let all = members(setup, quota).map(|(at, _)| at);
+    let open: Vec<usize> = all.filter(|at| is_open(setup, observation, quota, *at)).collect();
+    let count = i64::try_from(members(setup, quota).count()).unwrap();
+    let overshoot = |at: usize| {
+        setup.environments[at]
+            .largest
+            .min(limit.scaled_down(1, 2 * count.max(1)))
+    };
+    let sum = |of: &dyn Fn(usize) -> Vcpus| -> Vcpus { open.iter().map(|at| of(*at)).sum() };
+    let elsewhere = |at: usize| elsewhere(setup, observation, quota, at);
+    let maxima = sum(&|at| ordered_max(plan, observation, at) - elsewhere(at));
+    let floors = sum(&|at| floor(at) - elsewhere(at));
+    (maxima, limit.minus_or_zero(others + sum(&overshoot)), floors)
+}
+
 fn ordered_max(plan: &Plan, observation: &Observation, position: usize) -> Vcpus {
     let action = plan
         .actions
@@ -114,14 +139,7 @@ proptest! {
         }
         let (_, plan, _) = settled(&setup, &mut observation);
         for quota in 0..setup.quotas.len() {
-            let (limit, others) = limit_and_others(&setup, &observation, quota);
-            let open: Vec<usize> = members(&setup, quota).map(|(at, _)| at).filter(|at| is_open(&setup, &observation, quota, *at)).collect();
-            let count = i64::try_from(members(&setup, quota).count()).unwrap();
-            let overshoot = |at: &usize| setup.environments[*at].largest.min(limit.scaled_down(1, 2 * count.max(1)));
-            let sum = |of: &dyn Fn(&usize) -> Vcpus| -> Vcpus { open.iter().map(of).sum() };
-            let maxima = sum(&|at| ordered_max(&plan, &observation, *at) - elsewhere(&setup, &observation, quota, *at));
-            let floors = sum(&|at| plan.scratch.pools[*at].maximum.unwrap().floor - elsewhere(&setup, &observation, quota, *at));
-            let most = limit.minus_or_zero(others + sum(&overshoot));
+            let (maxima, most, floors) = maxima_of(&setup, &observation, &plan, quota, &|at| plan.scratch.pools[at].maximum.unwrap().floor);
             prop_assert!(maxima <= most.max(floors), "quota {quota}: {maxima} of {most}, floors {floors}");
         }
     }
@@ -150,16 +168,9 @@ proptest! {
         }
         let plan = decide(&setup, &observation, &memory, now);
         for quota in 0..setup.quotas.len() {
-            let (limit, others) = limit_and_others(&setup, &observation, quota);
-            let open: Vec<usize> = members(&setup, quota).map(|(at, _)| at).filter(|at| is_open(&setup, &observation, quota, *at)).collect();
-            let count = i64::try_from(members(&setup, quota).count()).unwrap();
-            let overshoot = |at: &usize| setup.environments[*at].largest.min(limit.scaled_down(1, 2 * count.max(1)));
-            let sum = |of: &dyn Fn(&usize) -> Vcpus| -> Vcpus { open.iter().map(of).sum() };
-            let elsewhere = |at: usize| elsewhere(&setup, &observation, quota, at);
-            let maxima = sum(&|at| ordered_max(&plan, &observation, *at) - elsewhere(*at));
             // Nothing is lower than its floor; what does not move is its own.
-            let floors = sum(&|at| plan.scratch.pools[*at].maximum.map_or_else(|| ordered_max(&plan, &observation, *at), |maximum| maximum.floor) - elsewhere(*at));
-            let most = limit.minus_or_zero(others + sum(&overshoot));
+            let floor = |at: usize| plan.scratch.pools[at].maximum.map_or_else(|| ordered_max(&plan, &observation, at), |maximum| maximum.floor);
+            let (maxima, most, floors) = maxima_of(&setup, &observation, &plan, quota, &floor);
             prop_assert!(maxima <= most.max(floors), "quota {quota}: {maxima} of {most}, floors {floors}");
         }
         for action in plan.actions.iter().filter(|action| is_fixed(action.environment().position())) {

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::words::{UNKNOWN, count, span};
+use super::words::{UNKNOWN, count, figure, span};
 use crate::daemon::snapshot::{EnvironmentStatus, QuotaStatus};
 use crate::server::twin::Twin;
 use crate::units::{Span, Vcpus, i64_to_f64, to_i64, to_usize};
@@ -80,16 +80,8 @@ pub(super) fn environment(environment: &EnvironmentStatus, ceiling: &Ceiling) ->
 
 /// The bar in words.
 fn alternative(environment: &EnvironmentStatus, ceiling: &Ceiling) -> String {
-    let levels = |vcpus: Vcpus| {
-        environment
-            .age
-            .map_or_else(|| UNKNOWN.to_owned(), |_| count(vcpus.get()))
-    };
-    let real = |vcpus: Vcpus| {
-        environment
-            .instances_age
-            .map_or_else(|| UNKNOWN.to_owned(), |_| count(vcpus.get()))
-    };
+    let levels = |vcpus| figure(environment.age, vcpus);
+    let real = |vcpus| figure(environment.instances_age, vcpus);
     let end = ceiling.vcpus.map_or_else(
         || UNKNOWN.to_owned(),
         |end| format!("{} by {}", count(end.get()), super::words::short(&ceiling.by)),

@@ -4,7 +4,7 @@
 use maud::{Markup, html};
 
 use super::answers::name;
-use super::words::{UNKNOWN, count, key, plain, short, span, span_or, time, vcpus};
+use super::words::{UNKNOWN, count, figure, key, plain, short, span, span_or, time, vcpus};
 use super::{Page, bar};
 use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus, QuotaStatus, SqsStatus, Told, Waited};
 use crate::units::{Span, Vcpus};
@@ -227,16 +227,8 @@ pub(super) fn environments(page: &Page<'_>) -> Markup {
 
 fn environment_rows(page: &Page<'_>, environment: &EnvironmentStatus) -> Markup {
     let ceiling = bar::ceiling(environment, &page.snapshot.quotas);
-    let levels = |vcpus: Vcpus| {
-        environment
-            .age
-            .map_or_else(|| UNKNOWN.to_owned(), |_| count(vcpus.get()))
-    };
-    let real = |vcpus: Vcpus| {
-        environment
-            .instances_age
-            .map_or_else(|| UNKNOWN.to_owned(), |_| count(vcpus.get()))
-    };
+    let levels = |vcpus| figure(environment.age, vcpus);
+    let real = |vcpus| figure(environment.instances_age, vcpus);
     let price = environment.per_hour.filter(|_| environment.instances_age.is_some());
     html! {
         tbody role="rowgroup" .watched[!environment.steered] {

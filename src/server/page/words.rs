@@ -44,6 +44,11 @@ pub(super) fn count(number: i64) -> String {
     text
 }
 
+/// vCPUs of a part that was read so long ago; never a zero for what was not.
+pub(super) fn figure(age: Option<Span>, vcpus: Vcpus) -> String {
+    age.map_or_else(|| UNKNOWN.to_owned(), |_| count(vcpus.get()))
+}
+
 /// `1 job`, `20,000 jobs`.
 pub(super) fn counted(number: i64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
