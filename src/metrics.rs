@@ -41,13 +41,7 @@ const HINTS: [&str; 8] = [
     "dropped",
     OTHER,
 ];
-const OUTCOMES: [Outcome; 5] = [
-    Outcome::Accepted,
-    Outcome::Raced,
-    Outcome::Overshoot,
-    Outcome::Throttled,
-    Outcome::Failed,
-];
+const OUTCOMES: [Outcome; 4] = [Outcome::Accepted, Outcome::Raced, Outcome::Throttled, Outcome::Failed];
 const MESSAGES: [&str; 3] = ["visible", "in_flight", "delayed"];
 /// Instances that were not read for so many seconds may not be there any more: twice the slowest cadence.
 const COUNTED_BLIND: f64 = 600.0;
@@ -359,7 +353,7 @@ impl Metrics {
 
     /// EC2 refused so many more launches of an environment for this reason.
     pub fn refused(&self, environment: &str, why: Refusal, count: u64) {
-        let labels = [environment, why.code()];
+        let labels = [environment, refusal_label(why)];
         if self.is_in_force(&families::REFUSED, &labels) {
             self.add(&families::REFUSED, &labels, count);
         }
@@ -535,11 +529,19 @@ fn about(
     }
 }
 
+/// Whether an environment is of Spot or not says which of its quotas it was.
+pub(super) fn refusal_label(why: Refusal) -> &'static str {
+    match why {
+        Refusal::VcpuLimit | Refusal::SpotLimit => "quota",
+        Refusal::Capacity | Refusal::Other => why.code(),
+    }
+}
+
 const fn outcome_label(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Accepted => "accepted",
-        Outcome::Raced => "raced",
-        Outcome::Overshoot => "overshoot",
+        // Desired above max is a race, too; as a hold it is counted while it lasts.
+        Outcome::Raced | Outcome::Overshoot => "raced",
         Outcome::Throttled => "throttled",
         Outcome::Failed => "failed",
     }

@@ -105,9 +105,9 @@ families! {
     GUARDED = Gauge, "autotune_environment_guarded", "0 or 1", ["environment"], Stable, "1 while a guard in the account restores the base should autotune be gone";
     OVERRIDE = Gauge, "autotune_environment_override_expires_timestamp_seconds", "Unix time, seconds", ["environment"], Stable, "When a person's override of the environment ends, in seconds since 1970; 0: there is none";
     AGE = Gauge, "autotune_environment_signal_age_seconds", "seconds", ["environment", "kind"], Stable, "How long ago this part was read, in seconds: the environment, or its container instances; +Inf: never";
-    UPDATES = Counter, "autotune_environment_updates_total", "updates", ["environment", "outcome"], Stable, "Updates sent, by how they ended";
+    UPDATES = Counter, "autotune_environment_updates_total", "updates", ["environment", "outcome"], Stable, "Updates sent, by how they ended; raced: AWS Batch had moved meanwhile, or desired stands above max";
     DECISIONS = Counter, "autotune_environment_decisions_total", "decisions", ["environment", "reason"], Stable, "Updates that plans called for, by their main reason; in a dry run, with every plan again";
-    REFUSED = Counter, "autotune_environment_refused_launches_total", "launches", ["environment", "reason"], Beta, "Launches that EC2 refused, as Auto Scaling or the Spot Fleet tells them: a vCPU quota, a Spot quota, no capacity, other";
+    REFUSED = Counter, "autotune_environment_refused_launches_total", "launches", ["environment", "reason"], Beta, "Launches that EC2 refused, as Auto Scaling or the Spot Fleet tells them: a quota, no capacity, other";
     SQS = Gauge, "autotune_sqs_messages", "messages", ["source", "kind"], Stable, "Messages of an SQS source, approximate counts of SQS: visible, in flight, delayed";
     SQS_AGE = Gauge, "autotune_sqs_signal_age_seconds", "seconds", ["source"], Stable, "How long ago the SQS source was read, in seconds; +Inf: never";
     QUOTA = Gauge, "autotune_quota_limit_vcpus", "vCPUs", ["code"], Stable, "A service quota, in vCPUs: as applied, or as the policy has it where that is lower or alone; 0: not known";

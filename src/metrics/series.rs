@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::families::{self, ALL, Family};
-use super::{HINTS, MESSAGES, OUTCOMES, Series, UNFIT, outcome_label};
+use super::{HINTS, MESSAGES, OUTCOMES, Series, UNFIT, outcome_label, refusal_label};
 use crate::explain::{self, Coded as _};
 use crate::planner::plan::{Because, Limit, Part, QuotaPlan};
 use crate::setup::Setup;
@@ -63,7 +63,7 @@ pub(super) fn setup_series(setup: &Setup) -> BTreeSet<Series> {
         let second: Vec<&str> = match family.name {
             name if name == families::AGE.name => vec![Part::Environment.code(), Part::Instances.code()],
             name if name == families::UPDATES.name => OUTCOMES.into_iter().map(outcome_label).collect(),
-            name if name == families::REFUSED.name => explain::refusals().map(|why| why.code()).collect(),
+            name if name == families::REFUSED.name => explain::refusals().map(refusal_label).collect(),
             name if name == families::DECISIONS.name => reasons.iter().copied().collect(),
             name if name == families::SQS.name => MESSAGES.to_vec(),
             _ => Vec::new(),

@@ -219,13 +219,21 @@ fn every_family_is_registered_and_has_a_row_in_the_table() {
 /// F21: no dashboard waits for the first event.
 #[test]
 fn all_series_are_there_before_anything_happens_and_within_the_budget() {
-    for (environments, queues) in [(0, 0), (1, 0), (0, 1), (10, 5)] {
+    for (environments, queues) in [(0, 0), (1, 0), (0, 1), (10, 5), (50, 50)] {
         let metrics = Metrics::new();
         let setup = setup(environments, queues);
         metrics.reset(&setup);
         let before = parse(&metrics.render());
         let most = 60 + 10 * setup.quotas.len() + 40 * environments + 40 * queues;
         assert!(before.len() <= most, "{} series, {most} allowed", before.len());
+        for (label, each, many) in [
+            ("environment", 40, environments),
+            ("queue", 40, queues),
+            ("code", 10, setup.quotas.len()),
+        ] {
+            let of_it = before.iter().filter(|sample| sample.labels.contains_key(label)).count();
+            assert!(of_it <= each * many, "{of_it} series of {many} {label}");
+        }
         live(&metrics, &setup);
         let after = parse(&metrics.render());
         let names = |samples: &[Sample]| -> Vec<String> {

@@ -51,7 +51,7 @@ async fn a_launch_that_ec2_refused_is_told_everywhere() {
         "{told:?}"
     );
     assert!(!told[1].sentence.contains('\u{1b}'), "{told:?}");
-    let counter = r#"refused_launches_total{environment="spot",reason="spot_limit"} 2"#;
+    let counter = r#"refused_launches_total{environment="spot",reason="quota"} 2"#;
     assert!(metrics.render().contains(counter), "{}", metrics.render());
     life.end().await.unwrap();
 }

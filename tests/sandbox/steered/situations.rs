@@ -104,8 +104,8 @@ fn launches_that_ec2_refuses_are_counted_and_told_by_what_was_short() {
     let of_spot = format!("{SPOT}{}", quota("L-34B43A08"));
     let on_demand = format!("{ON_DEMAND}{}", quota("L-1216C47A"));
     for (scenario, drought, reason, code) in [
-        (on_demand.as_str(), None, "vcpu_limit", "VcpuLimitExceeded"),
-        (of_spot.as_str(), None, "spot_limit", "MaxSpotInstanceCountExceeded"),
+        (on_demand.as_str(), None, "quota", "VcpuLimitExceeded"),
+        (of_spot.as_str(), None, "quota", "MaxSpotInstanceCountExceeded"),
         (SPOT, Some("spot"), "capacity", "UnfulfillableCapacity"),
         (ON_DEMAND, Some("on-demand"), "capacity", "InsufficientInstanceCapacity"),
     ] {
