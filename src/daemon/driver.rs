@@ -90,6 +90,8 @@ pub(super) struct Driver<C> {
     pub(super) latest: Time,
     /// Why the policies were last refused.
     pub(super) refused: Option<String>,
+    /// Why the account does not fit the policies in force any more.
+    pub(super) unfit: Option<String>,
     /// What the account was last found to suffer from.
     pub(super) checked: watch::Sender<Option<Checked>>,
     /// The operator's own levels where this process has changed them.
@@ -140,6 +142,7 @@ impl<C: Cloud> Driver<C> {
             hears: options.events,
             latest: now,
             refused: None,
+            unfit: None,
             checked: watch::Sender::new(None),
             bases: watch::Sender::new(Vec::new()),
             counted: BTreeMap::new(),
@@ -406,7 +409,7 @@ impl<C: Cloud> Driver<C> {
             Some(Found::Launches(launches)) => {
                 if let Part::Launches(name) = part {
                     let new = self.sight.launches(name, launches);
-                    super::telling::refused(name, &new, &self.options.metrics);
+                    self.teller.refused(name, &new, &self.options.metrics, now);
                 }
             }
             Some(Found::Topology(topology, guards)) => self.recompile(None, Some((*topology, guards, began))),

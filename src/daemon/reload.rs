@@ -192,12 +192,16 @@ impl<C: Cloud> Driver<C> {
             }
         }
         known.take_memory(self.controller.setup(), self.controller.memory(), began);
-        let topology = read.map_or_else(|| self.kit.topology.clone(), |(topology, ..)| topology);
+        if let Some((topology, ..)) = read {
+            self.kit.topology = topology;
+        }
         let new = policy.as_ref().unwrap_or(&self.kit.policy);
-        match prepare(new, &topology, &known, &self.kit.keys, now) {
+        match prepare(new, &self.kit.topology, &known, &self.kit.keys, now) {
             Ok(mut compiled) => {
                 compiled.setup.region = Some(self.kit.identity.region.clone());
-                self.kit.topology = topology;
+                if self.unfit.take().is_some() {
+                    tracing::info!("The account fits the policies again");
+                }
                 if let Some(policy) = policy {
                     self.kit.policy = policy;
                     tracing::info!("The policies are taken");
@@ -212,7 +216,16 @@ impl<C: Cloud> Driver<C> {
                     self.step(Input::Foreseen(Box::new(compiled.forecast)));
                 }
             }
-            Err(problems) => self.refuse(&render(&problems)),
+            Err(problems) if policy.is_some() => self.refuse(&render(&problems)),
+            Err(problems) => {
+                let problems = render(&problems);
+                if self.unfit.as_ref() != Some(&problems) {
+                    tracing::error!(
+                        "The account does not fit the policies any more, it is steered as it was:\n{problems}"
+                    );
+                    self.unfit = Some(problems);
+                }
+            }
         }
         if let Some(inherited) = inherited
             && self.inherits.is_some_and(|since| began >= since)

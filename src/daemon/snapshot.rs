@@ -40,7 +40,7 @@ pub struct Snapshot {
     /// Since when `today` of the queues is counted: midnight in UTC, or when the daemon began.
     #[serde(default)]
     pub waits_since: Option<Time>,
-    /// Why the policies were last refused; `None` if they were taken.
+    /// Why changed policies were refused, or why the account does not fit them any more; `None`: neither is so.
     pub reload_refused: Option<String>,
     /// Per compute environment.
     pub environments: Vec<EnvironmentStatus>,

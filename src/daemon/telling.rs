@@ -10,7 +10,7 @@ use super::sight::{Sight, kind};
 use super::snapshot::{Demand, EnvironmentStatus, NoDemand, QueueStatus, QuotaStatus, Snapshot, SqsStatus, Told};
 use crate::catalog::{Catalog, Purchase};
 use crate::control::{Controller, Outcome, Planner};
-use crate::explain::{self, printable};
+use crate::explain::{self, Coded as _, printable};
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
 use crate::journal::{Names, Said, Tick};
 use crate::metrics::Metrics;
@@ -22,6 +22,8 @@ use crate::units::{MicroUsd, Span, Time, Vcpus, to_u64};
 
 /// Ticks with the same reasons are noted this often at most: numbers move with every reading.
 const TICK_EVERY: Span = Span::from_seconds(30);
+/// Refused launches of one kind are logged this often at most.
+const REFUSED_EVERY: Span = Span::from_minutes(60);
 /// Reasons up to this precedence are worth a line when they begin: those after it only wait for a moment.
 const WORTH_A_LINE: u8 = 4;
 
@@ -43,6 +45,8 @@ pub(super) struct Teller {
     codes: Vec<(String, String)>,
     /// Per environment: the min of another hand that was last told of, and since when.
     yielded: BTreeMap<String, (Vcpus, Time)>,
+    /// Per environment and kind: when a refused launch was last logged.
+    launches: BTreeMap<(String, &'static str), Time>,
 }
 
 impl Teller {
@@ -91,9 +95,29 @@ impl Teller {
         }
     }
 
+    /// EC2 refused launches: all are counted, and one of each kind is logged, at most once an hour: in a drought they go on.
+    pub(super) fn refused(&mut self, environment: &str, launches: &[FailedLaunch], metrics: &Metrics, now: Time) {
+        for why in explain::refusals() {
+            let own: Vec<&FailedLaunch> = launches.iter().filter(|launch| kind(launch) == why).collect();
+            metrics.refused(environment, why, to_u64(own.len()));
+            let Some(last) = own.last() else { continue };
+            let logged = self.launches.entry((environment.to_owned(), why.code()));
+            let logged = logged.or_insert(Time::FAR_PAST);
+            if *logged == Time::FAR_PAST || now >= *logged + REFUSED_EVERY || now < *logged {
+                *logged = now;
+                let (environment, words) = (printable(environment), printable(&last.message));
+                let (at, code) = (last.at, printable(&last.code));
+                tracing::warn!(%environment, %at, %code, %words, "EC2 refused a launch");
+            }
+        }
+    }
+
     /// Logs changes of mind; gives the tick if it says something new.
     pub(super) fn changes(&mut self, controller: &Controller<Planner>, sight: &Sight, now: Time) -> Option<Tick> {
         let (setup, plan) = (controller.setup(), controller.plan());
+        if plan.at == Time::EPOCH {
+            return None; // nothing was decided yet, or not since a reload
+        }
         let mut minds = BTreeMap::new();
         for subject in subjects(setup) {
             let Some(reason) = explain::headline(plan, subject) else {
@@ -182,19 +206,6 @@ fn names(setup: &Setup) -> Names {
     }
 }
 
-/// EC2 refused launches: all are counted, and the last of each kind is logged.
-pub(super) fn refused(environment: &str, launches: &[FailedLaunch], metrics: &Metrics) {
-    for why in explain::refusals() {
-        let own: Vec<&FailedLaunch> = launches.iter().filter(|launch| kind(launch) == why).collect();
-        metrics.refused(environment, why, to_u64(own.len()));
-        if let Some(last) = own.last() {
-            let (environment, words) = (printable(environment), printable(&last.message));
-            let (at, code) = (last.at, printable(&last.code));
-            tracing::warn!(%environment, %at, %code, %words, "EC2 refused a launch");
-        }
-    }
-}
-
 fn subjects(setup: &Setup) -> impl Iterator<Item = Subject> {
     let environments = (0..setup.environments.len()).map(|at| Subject::Environment(EnvironmentIndex::at(at)));
     let queues = (0..setup.queues.len()).map(|at| Subject::Queue(QueueIndex::at(at)));
@@ -235,7 +246,7 @@ pub(super) fn snapshot<C: Cloud>(driver: &Driver<C>, now: Time) -> Snapshot {
         events: driver.options.events,
         calls_per_minute: driver.meter.per_minute(now),
         waits_since: Some(driver.waits.today_since(now)),
-        reload_refused: driver.refused.clone(),
+        reload_refused: driver.refused.clone().or_else(|| driver.unfit.clone()),
         environments: (0..setup.environments.len())
             .filter_map(|at| environment(driver, EnvironmentIndex::at(at), now))
             .collect(),
@@ -386,7 +397,12 @@ fn troubles<C: Cloud>(
         && levels.min_vcpus == min
     {
         let ago = now.since(since).max(Span::ZERO);
-        let sentence = format!("{name}: another hand set min to {min}, seen {ago} ago; it is left alone");
+        let then = if setup.base == min {
+            "it is left alone".to_owned()
+        } else {
+            format!("the policy wants {}, but not at once", setup.base)
+        };
+        let sentence = format!("{name}: another hand set min to {min}, seen {ago} ago; {then}");
         said.insert(0, Told::new("yielded", sentence));
     }
     if setup.unenforced {

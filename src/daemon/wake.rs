@@ -141,7 +141,21 @@ impl<C: Cloud> Driver<C> {
             metrics.hinted(kind(&hint), 1);
             let mine = mark(&hint, &self.sight, &mut self.cadence);
             ours |= mine;
-            if let (Hint::Job { queue, job, shape, at }, true) = (hint, mine) {
+            if let (
+                Hint::Job {
+                    queue,
+                    mut job,
+                    shape,
+                    at,
+                },
+                true,
+            ) = (hint, mine)
+            {
+                // Anybody who may send to the queue could date an event: none is of a day to come.
+                let at = at.min(now);
+                for told in [&mut job.created, &mut job.started, &mut job.stopped] {
+                    *told = told.map(|told| told.min(now));
+                }
                 let waits_for = !self.sizes.parents(&job.id).is_empty();
                 self.waits.event(&queue, &job, at, waits_for, metrics);
                 self.books

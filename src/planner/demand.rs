@@ -13,7 +13,7 @@ use crate::planner::plan::{Because, NotDemandKind, Note, Part, Plan, Subject};
 use crate::planner::scratch::{Row, Source};
 use crate::planner::sight;
 use crate::setup::{EnvironmentSetup, HandOff, QueueSetup, SqsSetup};
-use crate::units::{Span, Vcpus, to_i64};
+use crate::units::{Span, Time, Vcpus, to_i64};
 
 /// Whether what an environment launches holds the job: for waiting jobs AWS Batch picks a type that does, ahead of jobs it
 /// can only pick what is cheapest.
@@ -261,10 +261,19 @@ fn messages(
         rows.map_or(0, |rows| rows.map(|(_, jobs)| jobs).sum::<i64>())
     };
     let jobs_there = of_shape(&now.runnable).saturating_add(of_shape(&now.placed));
-    let believed = believed_percent(inputs, sqs, source, visible, jobs_there, plan);
+    // Jobs are listed more often than messages are counted: what has come since that count may still be among the messages.
+    let before = inputs.memory.sqs.get(source.position()).copied().unwrap_or_default();
+    let jobs_then = before
+        .read
+        .filter(|(at, _)| *at == seen.at())
+        .map_or(jobs_there, |(_, jobs)| jobs);
+    let come_since = jobs_there.saturating_sub(jobs_then).max(0);
+    let read = (visible > 0).then(|| (seen.at(), jobs_then));
+    let believed = believed_percent(inputs, sqs, source, (visible, jobs_there), read, plan);
     let jobs = match sqs.hand_off {
         HandOff::Dispatcher { jobs_per_kilo_message } => {
-            ceil_div(visible.saturating_mul(jobs_per_kilo_message.max(0)), 1000)
+            let all = ceil_div(visible.saturating_mul(jobs_per_kilo_message.max(0)), 1000);
+            all.saturating_sub(come_since).max(0)
         }
         HandOff::Workers { messages_per_worker } => ceil_div(visible, messages_per_worker.max(1))
             .saturating_sub(jobs_there)
@@ -286,8 +295,8 @@ fn believed_percent(
     inputs: &Inputs<'_>,
     sqs: &SqsSetup,
     source: SqsIndex,
-    visible: i64,
-    jobs: i64,
+    (visible, jobs): (i64, i64),
+    read: Option<(Time, i64)>,
     plan: &mut Plan,
 ) -> i64 {
     let before = inputs.memory.sqs.get(source.position()).copied().unwrap_or_default();
@@ -303,6 +312,7 @@ fn believed_percent(
     );
     let after = SqsMemory {
         progress: (visible > 0).then_some((messages_then, jobs, since)),
+        read,
     };
     if after != before {
         plan.notes.push(Note::Sqs(source, after));

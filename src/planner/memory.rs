@@ -135,6 +135,9 @@ pub struct QueueMemory {
 pub struct SqsMemory {
     /// The messages and jobs when progress was last seen, and when.
     pub progress: Option<(i64, i64, Time)>,
+    /// When the latest reading was made that a plan saw, and the jobs that were there then.
+    #[serde(default)]
+    pub read: Option<(Time, i64)>,
 }
 
 impl Memory {

@@ -100,7 +100,7 @@ fn head(snapshot: &Snapshot) -> String {
         writeln!(text, "no events: queues are polled, {calls} (`autotune init --events`)")
     };
     if let Some(why) = &snapshot.reload_refused {
-        text.push_str("the changed policies were refused, the old ones stay:\n");
+        text.push_str("what was changed is refused, what was in force stays:\n");
         for line in why.lines() {
             let _ = writeln!(text, "  {}", plain(line));
         }
@@ -405,7 +405,7 @@ mod tests {
         autotune 0.1.0 in 123456789012 eu-central-1, 2026-01-01T09:00:00Z
         last planned 2s ago
         no events: queues are polled, 42 API calls a minute (`autotune init --events`)
-        the changed policies were refused, the old ones stay:
+        what was changed is refused, what was in force stays:
           p.toml:1:1: x
           1 problem
         quota L-34B43A08, in vCPUs: limit 5, the use of others unknown, our environments hold 2, 2 kept for overshoot; 1 left (https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08)

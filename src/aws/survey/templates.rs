@@ -54,8 +54,8 @@ impl Aws {
         (templates, each(&images, told))
     }
 
-    /// The latest and the default version of every template of the account. Those of other services may be many, so not all pages
-    /// are read.
+    /// The latest and the default version of every template of the account; none if there are too many to read, because one of a
+    /// template's two versions could then be taken for the other.
     async fn newest_templates(&self) -> Read<Vec<sdk::LaunchTemplateVersion>> {
         let call = self.ec2.describe_launch_template_versions();
         let call = call
@@ -65,11 +65,13 @@ impl Aws {
         let mut pages = call.into_paginator().send();
         let mut all = Vec::new();
         for _ in 0..PAGES_MOST {
-            let Some(page) = pages.next().await else { break };
+            let Some(page) = pages.next().await else {
+                return Ok(all);
+            };
             let page = page.map_err(|e| unread("ec2:DescribeLaunchTemplateVersions", &e))?;
             all.extend(page.launch_template_versions.unwrap_or_default());
         }
-        Ok(all)
+        Ok(Vec::new())
     }
 
     async fn template(&self, named: &LaunchTemplateSpecification) -> Read<Option<LaunchTemplateVersion>> {

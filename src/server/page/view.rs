@@ -81,7 +81,7 @@ fn alarms(page: &Page<'_>) -> Markup {
                 }
                 @if let Some(why) = &snapshot.reload_refused {
                     div.alarm {
-                        p { strong { "The changed policies were refused, " } "the old ones stay:" }
+                        p { strong { "What was changed is refused, " } "what was in force stays:" }
                         ul { @for line in why.lines() { li { (plain(line)) } } }
                     }
                 }
