@@ -406,3 +406,64 @@ fn ceil_div(numerator: i64, denominator: i64) -> i64 {
         .div_euclid(denominator)
         .saturating_add(to_i64(numerator.rem_euclid(denominator).min(1)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forecast::Forecast;
+    use crate::observation::SqsNow;
+    use crate::planner::memory::Memory;
+    use crate::planner::worlds::{quiet, shape, spot_then_on_demand};
+
+    const NOW: Time = Time::from_seconds(1_767_258_000);
+
+    /// The vCPUs that messages need, decided twice or more over one count of ten messages while more and more jobs are listed.
+    fn of_messages(hand_off: HandOff, jobs_listed: &[i64]) -> Vec<i64> {
+        let mut setup = spot_then_on_demand();
+        setup.sqs_sources.push(SqsSetup {
+            name: "inbox".to_owned(),
+            queue: QueueIndex(0),
+            hand_off,
+            job: shape(4),
+            cap: None,
+            patience: Span::from_minutes(10),
+        });
+        setup.queues[0].sqs_sources.push(SqsIndex(0));
+        let counted = SqsNow {
+            visible: 10,
+            ..SqsNow::default()
+        };
+        let (mut memory, mut plan) = (Memory::new(&setup, NOW), Plan::default());
+        let decide = |(round, jobs): (usize, &i64)| {
+            let now = NOW + Span::from_seconds(5 * to_i64(round));
+            let mut observation = quiet(&setup, now);
+            let mut tally = Tally::default();
+            tally.add(shape(4), *jobs);
+            observation.queues[0].runnable = Seen::Exactly(now, tally);
+            observation.sqs = vec![Seen::Exactly(NOW, counted)];
+            crate::planner::plan(
+                &Inputs {
+                    setup: &setup,
+                    observation: &observation,
+                    memory: &memory,
+                    forecast: &Forecast::default(),
+                    now,
+                },
+                &mut plan,
+            );
+            memory.fold(&plan.notes);
+            plan.queues[0].messages.get()
+        };
+        jobs_listed.iter().enumerate().map(decide).collect()
+    }
+
+    #[test]
+    fn a_message_that_became_a_job_after_it_was_counted_is_not_asked_for_twice() {
+        let dispatcher = HandOff::Dispatcher {
+            jobs_per_kilo_message: 1_000,
+        };
+        assert_eq!(of_messages(dispatcher, &[3, 3, 7, 9, 20, 9]), [40, 40, 24, 16, 0, 16]);
+        let workers = HandOff::Workers { messages_per_worker: 1 };
+        assert_eq!(of_messages(workers, &[3, 3, 7, 9]), [28, 28, 12, 4]);
+    }
+}

@@ -242,3 +242,27 @@ async fn what_is_too_much_to_read_is_said_and_the_definitions_of_recent_jobs_are
     let pages = |part: &str| asked.iter().filter(|asked| asked.path.contains(part)).count();
     assert_eq!((pages("describejobdefinitions"), pages("/schedules?")), (12, 10));
 }
+
+/// Else the default version, which was read, would be taken for the latest, which was not.
+#[tokio::test]
+async fn where_there_are_too_many_templates_to_read_each_is_asked_for() {
+    let (aws, _) = Replay::answering(|asked| {
+        if !asked.text.contains("Action=DescribeLaunchTemplateVersions") {
+            return answer(asked);
+        }
+        let all = asked.text.split_once("NextToken=").map(|(_, token)| token.to_owned());
+        let (id, version, next) = match asked.text.split_once("LaunchTemplateId=") {
+            Some((_, id)) => (id.split('&').next().unwrap(), 2, String::new()),
+            None => ("lt-1", 1, format!("<nextToken>{}</nextToken>", after(all.as_deref()))),
+        };
+        Reply::Made(format!(
+            "<DescribeLaunchTemplateVersionsResponse><launchTemplateVersionSet><item><launchTemplateId>{id}</launchTemplateId>\
+             <versionNumber>{version}</versionNumber><defaultVersion>{}</defaultVersion></item></launchTemplateVersionSet>{next}\
+             </DescribeLaunchTemplateVersionsResponse>",
+            version == 1
+        ))
+    });
+    let survey = aws.survey(&[], Principal::Nobody).await.unwrap();
+    let latest = told(&survey.launch_templates, "lt-1:$Latest").unwrap().unwrap();
+    assert_eq!(latest.version_number, 2);
+}

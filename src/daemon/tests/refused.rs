@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::account::START;
+use super::told::{Lines, message};
 use super::{Life, account, minutes};
 use crate::daemon::cloud::{FailedLaunch, LaunchSource};
 use crate::metrics::Metrics;
@@ -53,5 +54,36 @@ async fn a_launch_that_ec2_refused_is_told_everywhere() {
     assert!(!told[1].sentence.contains('\u{1b}'), "{told:?}");
     let counter = r#"refused_launches_total{environment="spot",reason="quota"} 2"#;
     assert!(metrics.render().contains(counter), "{}", metrics.render());
+    life.end().await.unwrap();
+}
+
+/// In a drought a launch is refused every minute.
+#[tokio::test(start_paused = true)]
+async fn refused_launches_of_one_kind_have_one_line_an_hour_and_all_are_counted() {
+    let lines = Lines::default();
+    let _capturing = lines.capture();
+    let account = account();
+    account.set_runnable(8, 4);
+    let metrics = Arc::new(Metrics::default());
+    let counted = Arc::clone(&metrics);
+    let life = Life::begin(&account, |options| options.metrics = counted);
+    for minute in 0..45 {
+        let refused = FailedLaunch {
+            at: START + Span::from_minutes(minute),
+            code: "UnfulfillableCapacity".to_owned(),
+            message: "Could not launch Spot Instances.".to_owned(),
+            quota: None,
+            source: LaunchSource::AutoScaling,
+        };
+        account.with(|state| state.refused.insert("spot".to_owned(), vec![refused]));
+        minutes(1).await;
+    }
+    let logged = lines.taken();
+    let logged = logged.iter().filter(|line| message(line) == "EC2 refused a launch");
+    assert_eq!(logged.count(), 1);
+    let rendered = metrics.render();
+    let series = r#"refused_launches_total{environment="spot",reason="capacity"} "#;
+    let all = rendered.split_once(series).unwrap().1.lines().next().unwrap();
+    assert!(all.parse::<u32>().unwrap() >= 5, "{all}");
     life.end().await.unwrap();
 }

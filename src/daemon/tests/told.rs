@@ -4,11 +4,13 @@ use std::io;
 use std::sync::Mutex;
 
 use super::*;
+use crate::daemon::cloud::Hint;
+use crate::jobs::{JobSeen, JobStatus};
 use crate::journal::{Asked, Journal};
 
 /// Log lines as the daemon writes them where nobody looks on: JSON, one object a line.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -23,7 +25,7 @@ impl io::Write for Lines {
 
 impl Lines {
     /// Captures what this thread logs for as long as the guard lives.
-    fn capture(&self) -> tracing::subscriber::DefaultGuard {
+    pub(super) fn capture(&self) -> tracing::subscriber::DefaultGuard {
         // With a single subscriber in the process, a thread that has none decides for all what is worth logging.
         static ANOTHER: std::sync::OnceLock<tracing::Dispatch> = std::sync::OnceLock::new();
         ANOTHER.get_or_init(|| tracing::Dispatch::new(tracing_subscriber::registry()));
@@ -39,7 +41,7 @@ impl Lines {
     }
 
     /// What was logged since it was last asked.
-    fn taken(&self) -> Vec<serde_json::Value> {
+    pub(super) fn taken(&self) -> Vec<serde_json::Value> {
         let bytes = std::mem::take(&mut *self.0.lock().unwrap());
         let text = String::from_utf8(bytes).unwrap();
         assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
@@ -47,7 +49,7 @@ impl Lines {
     }
 }
 
-fn message(line: &serde_json::Value) -> &str {
+pub(super) fn message(line: &serde_json::Value) -> &str {
     line["message"].as_str().unwrap()
 }
 
@@ -199,7 +201,7 @@ async fn without_a_guard_enforce_is_clamp_and_says_so() {
 fn nothing_from_outside_forges_a_line_of_the_log_or_steers_a_terminal() {
     use crate::control::Outcome;
     use crate::daemon::cloud::{Answer, FailedLaunch, LaunchSource};
-    use crate::daemon::telling::{self, Teller};
+    use crate::daemon::telling::Teller;
     use crate::explain::hostile;
 
     let lines = Lines::default();
@@ -217,7 +219,7 @@ fn nothing_from_outside_forges_a_line_of_the_log_or_steers_a_terminal() {
             quota: Some(name.clone()),
             source: LaunchSource::AutoScaling,
         };
-        telling::refused(&name, &[launch], &Metrics::new());
+        teller.refused(&name, &[launch], &Metrics::new(), START);
         let told = lines.taken();
         assert_eq!(told.len(), 4, "{name:?}: {told:?}");
         for line in told {
@@ -228,4 +230,97 @@ fn nothing_from_outside_forges_a_line_of_the_log_or_steers_a_terminal() {
             assert!(texts.clone().all(clean), "{line}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_tells_no_mind_again_that_has_not_changed() {
+    let lines = Lines::default();
+    let _capturing = lines.capture();
+    let account = account();
+    boost(&account, Some(40));
+    let life = Life::begin(&account, |_| {});
+    minutes(30).await;
+    let before = lines.taken();
+    assert!(before.iter().any(|line| message(line).contains("boost")), "{before:?}");
+    life.reads(&format!("{POLICY}[environments.spot]\ncap = 128\n"));
+    minutes(5).await;
+    let after = lines.taken();
+    assert!(
+        after.iter().any(|line| message(line) == "The policies are taken"),
+        "{after:?}"
+    );
+    let again = after.iter().find(|line| before.contains(line));
+    assert_eq!(again, None);
+    life.end().await.unwrap();
+}
+
+/// Another hand raises min above what the policy allows: nothing can be decided for that, and it is said once, not with every look.
+#[tokio::test(start_paused = true)]
+async fn an_account_that_no_longer_fits_the_policies_is_told_once_and_so_is_its_end() {
+    let lines = Lines::default();
+    let _capturing = lines.capture();
+    let account = account();
+    let life = Life::begin(&account, |_| {});
+    life.reads(&format!("{POLICY}[environments.spot]\ncap = 32\n"));
+    minutes(30).await;
+    let other_hand = |min: i64| account.with(|state| state.min.insert("spot".to_owned(), min));
+    other_hand(64);
+    lines.taken();
+    let read = account.with(|state| state.reads["topology"]);
+    minutes(180).await;
+    let told = lines.taken();
+    let unfit = told.iter().filter(|line| message(line).contains("does not fit"));
+    assert_eq!(unfit.count(), 1, "{told:?}");
+    let again = account.with(|state| state.reads["topology"]) - read;
+    assert!(again <= 6, "the account was read {again} times in three hours");
+    let why = life.snapshot.borrow().reload_refused.clone();
+    assert!(why.is_some_and(|why| why.contains("cap")));
+    other_hand(0);
+    minutes(90).await;
+    assert_eq!(life.snapshot.borrow().reload_refused, None);
+    let told = lines.taken();
+    assert!(
+        told.iter()
+            .any(|line| message(line).contains("fits the policies again")),
+        "{told:?}"
+    );
+    life.end().await.unwrap();
+}
+
+/// Whoever may send to the queue of events can date one.
+#[tokio::test(start_paused = true)]
+async fn an_event_of_next_year_does_not_hide_how_long_jobs_wait_today() {
+    let account = account();
+    let life = Life::begin(&account, |options| options.events = true);
+    minutes(2).await;
+    let next_year = START + Span::from_minutes(400 * 24 * 60);
+    for (status, started, at) in [
+        (JobStatus::Runnable, None, account.clock.now()),
+        (JobStatus::Starting, None, next_year),
+        (JobStatus::Running, Some(next_year), next_year),
+    ] {
+        let job = JobSeen {
+            id: "j".to_owned(),
+            status,
+            started,
+            ..JobSeen::default()
+        };
+        let queue = "q".to_owned();
+        account.with(|state| {
+            state.hints = vec![Hint::Job {
+                queue,
+                job,
+                shape: None,
+                at,
+            }]
+        });
+        minutes(1).await;
+    }
+    let today = life.snapshot.borrow().queues[0].today;
+    assert_eq!(today.jobs, 1);
+    assert!(
+        today.longest.is_some_and(|longest| longest <= Span::from_minutes(5)),
+        "{today:?}"
+    );
+    life.end().await.unwrap();
 }
