@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::Report;
 use super::rule::{Finding, Severity, batch_guide, ec2_guide, rules};
 use super::view::{Environment, View};
-use crate::account::survey::told;
+use super::{CouldNotCheck, Inputs, Needs, Report};
+use crate::account::survey::{Survey, told};
 use crate::catalog::{InstanceType, Purchase, quota_code};
 
 /// From this share of a quota on, it is told.
@@ -61,6 +61,40 @@ pub struct QuotaLine {
     pub enforced: bool,
 }
 
+impl QuotaLine {
+    /// How far its environments may grow together.
+    pub fn may_grow_to(&self) -> i64 {
+        self.max.saturating_add(self.largest)
+    }
+
+    /// Whether that is beyond the limit.
+    pub fn is_over_committed(&self) -> bool {
+        self.may_grow_to() > self.limit
+    }
+}
+
+/// Service quotas that the environments of an account may together grow beyond, whatever a policy says (AT601), by code; and what
+/// that could not be said of.
+pub fn over_committed(survey: &Survey) -> (Vec<QuotaLine>, Vec<CouldNotCheck>) {
+    let mut report = Report::default();
+    let mut found = Vec::new();
+    match survey.compute_environments.read() {
+        Ok(environments) => {
+            let inputs = Inputs {
+                survey,
+                policy: None,
+                needs: Needs::default(),
+            };
+            found = lines(&View::of(&inputs, environments), &mut report);
+        }
+        Err(why) => report.unread(&[&ABOVE], "compute environments", why),
+    }
+    found.retain(QuotaLine::is_over_committed);
+    report.keep(&[ABOVE.code.to_owned()], &[]);
+    report.sort();
+    (found, report.could_not_check)
+}
+
 /// AT601 and AT602 of one quota.
 pub fn quota_findings(line: &QuotaLine) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -75,10 +109,10 @@ pub fn quota_findings(line: &QuotaLine) -> Vec<Finding> {
             .with("used by ours", known(line.ours))
             .fix(ask(&line.code))
     };
-    let may_grow_to = line.max.saturating_add(line.largest);
-    if may_grow_to > line.limit {
+    if line.is_over_committed() {
         let message = format!(
-            "environments may grow to {may_grow_to} vCPUs, the quota is {}",
+            "environments may grow to {} vCPUs, the quota is {}",
+            line.may_grow_to(),
             line.limit
         );
         let also = format!(

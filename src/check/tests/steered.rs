@@ -1,6 +1,6 @@
 //! An account that autotune steers while it is looked at, and what is not the account's own.
 
-use super::super::{Report, Severity};
+use super::super::{Report, Severity, over_committed};
 use super::base::{World, healthy};
 use crate::account::survey::{Base, Known, Route};
 
@@ -126,4 +126,24 @@ fn what_a_shared_subnet_reaches_could_not_be_checked() {
         "{:?}",
         report.could_not_check
     );
+}
+
+#[test]
+fn a_survey_alone_says_which_quotas_its_environments_may_outgrow() {
+    let mut world = healthy();
+    let of = |world: &World| {
+        let (found, unread) = over_committed(&world.survey);
+        let found: Vec<_> = found
+            .iter()
+            .map(|line| (line.code.clone(), line.may_grow_to()))
+            .collect();
+        (found, unread.len())
+    };
+    assert_eq!(of(&world), (vec![], 0));
+    world.quota("L-34B43A08").value = 71;
+    assert_eq!(of(&world), (vec![("L-34B43A08".to_owned(), 72)], 0));
+    world.survey.quotas.remove("L-1216C47A");
+    assert_eq!(of(&world).1, 1, "nobody knows of the other");
+    world.survey.compute_environments = Known::default();
+    assert_eq!(of(&world), (vec![], 1));
 }
