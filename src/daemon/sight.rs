@@ -1,7 +1,7 @@
 //! What was read becomes the [`Observation`]. A part that cannot be read keeps its last value with the old time (the planner
 //! judges its age), or stays a gap if it never had one; either way it is known here by name, with the reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cadence::Part;
 use super::cloud::{EnvironmentRead, FailedLaunch, Unread};
@@ -9,7 +9,9 @@ use super::listing::Listed;
 use crate::account::Platform;
 use crate::catalog;
 use crate::ids::{EnvironmentIndex, QueueIndex};
-use crate::observation::{Gap, InstancesNow, NotDemand, Observation, QuotaNow, Refusal, Refused, Seen, SqsNow, Tally};
+use crate::observation::{
+    Gap, GapReason, InstancesNow, NotDemand, Observation, QuotaNow, Refusal, Refused, Seen, SqsNow, Tally,
+};
 use crate::setup::{EnvironmentSetup, Setup};
 use crate::units::{Span, Time, Vcpus};
 
@@ -40,6 +42,8 @@ pub(super) struct Sight {
     in_vain: BTreeMap<String, u32>,
     /// Tags of queues, by name.
     pub(super) queue_tags: BTreeMap<String, BTreeMap<String, String>>,
+    /// Quotas that were read before all instances that count against them.
+    unsettled: BTreeSet<String>,
     /// Ages of oldest messages, by SQS source.
     pub(super) oldest: BTreeMap<String, Span>,
     /// What could not be read: since when, and why, in words.
@@ -88,6 +92,7 @@ impl Sight {
         self.in_vain.retain(|name, _| environments.contains(name));
         self.queues_read.retain(|name, _| queues.contains(name));
         self.queue_tags.retain(|name, _| queues.contains(name));
+        self.unsettled.retain(|code| quotas.contains(code));
         self.oldest.retain(|name, _| sqs.contains(name));
         (self.environments, self.queues, self.sqs, self.quotas) = (environments, queues, sqs, quotas);
         let parts = self.parts();
@@ -287,8 +292,14 @@ impl Sight {
         }
     }
 
-    /// A quota. The service counts all of the account's use: what runs in the environments we steer is taken off here.
+    /// A quota. The service counts all of the account's use: what runs in the environments we steer is taken off here. Before it is
+    /// known what that is, ours would pass for the use of others: what was known before stays.
     pub(super) fn quota(&mut self, code: &str, began: Time, read: QuotaNow, setup: &Setup) {
+        if !self.may_settle(code, setup) {
+            self.unsettled.insert(code.to_owned());
+            return;
+        }
+        self.unsettled.remove(code);
         let environments = setup.environments.iter().zip(&self.observation.instances);
         let ours: Vcpus = environments
             .filter_map(|(environment, seen)| Some(held_under(environment, seen.value()?, code, setup)))
@@ -301,6 +312,23 @@ impl Sight {
         if let Some(seen) = at(&self.quotas, &mut observation.quotas, code) {
             observation.generation += u64::from(put(seen, Seen::Exactly(began, read)));
         }
+    }
+
+    /// Quotas that could be made nothing of when they were read, and can now: to be read again.
+    pub(super) fn settled(&mut self, setup: &Setup) -> BTreeSet<String> {
+        let all = std::mem::take(&mut self.unsettled);
+        let (settled, unsettled) = all.into_iter().partition(|code| self.may_settle(code, setup));
+        self.unsettled = unsettled;
+        settled
+    }
+
+    /// Whether the instances of every environment that counts against a quota were read, or tried to.
+    fn may_settle(&self, code: &str, setup: &Setup) -> bool {
+        let mut environments = setup.environments.iter().zip(&self.observation.instances);
+        environments.all(|(environment, seen)| {
+            !counts_against(environment, code, setup)
+                || !matches!(seen, Seen::Missing(gap) if gap.why == GapReason::NotReadYet)
+        })
     }
 
     pub(super) fn jobs(&mut self, name: &str, listed: Listed) {
@@ -360,13 +388,7 @@ pub(super) fn kind(launch: &FailedLaunch) -> Refusal {
 
 /// What of an environment's instances a quota counts. Where it may be several, only what is told by type.
 fn held_under(environment: &EnvironmentSetup, instances: &InstancesNow, code: &str, setup: &Setup) -> Vcpus {
-    let codes = || {
-        environment
-            .quotas
-            .iter()
-            .filter_map(|share| setup.quotas.get(share.quota.position()))
-    };
-    if !codes().any(|quota| quota.code == code) {
+    if !counts_against(environment, code, setup) {
         return Vcpus::ZERO;
     }
     if environment.quotas.len() == 1 {
@@ -375,6 +397,13 @@ fn held_under(environment: &EnvironmentSetup, instances: &InstancesNow, code: &s
     let counted = |name: &str| catalog::quota_code(name, environment.purchase) == Some(code);
     let types = instances.types.iter().filter(|(name, _)| counted(name));
     types.map(|(_, vcpus)| *vcpus).sum()
+}
+
+/// Whether any of an environment's types counts against a quota.
+fn counts_against(environment: &EnvironmentSetup, code: &str, setup: &Setup) -> bool {
+    let quotas = environment.quotas.iter();
+    let mut quotas = quotas.filter_map(|share| setup.quotas.get(share.quota.position()));
+    quotas.any(|quota| quota.code == code)
 }
 
 /// Replaces a part; says whether a plan could see a difference other than its age.
@@ -512,29 +541,70 @@ mod tests {
         assert_eq!(errors, [Some(START), None]);
     }
 
-    #[test]
-    fn our_own_instances_are_not_the_use_of_others() {
+    /// Quota `L-1` of 256 vCPUs, against which the first environment counts, or both.
+    fn with_quota(environments: usize) -> Setup {
         let mut setup = spot_then_on_demand();
-        setup.environments[0].quotas = vec![crate::planner::worlds::share(0, 4, 64)];
+        for environment in setup.environments.iter_mut().take(environments) {
+            environment.quotas = vec![crate::planner::worlds::share(0, 4, 64)];
+        }
         setup.quotas = vec![crate::setup::QuotaSetup {
             code: "L-1".to_owned(),
             limit: None,
             reserve: Vcpus::ZERO,
         }];
-        let mut sight = Sight::new(&setup);
-        let instances = InstancesNow {
-            there: Vcpus::new(60),
-            ..InstancesNow::default()
-        };
-        sight.instances("spot", START, instances);
-        let quota = QuotaNow {
+        setup
+    }
+
+    const fn used(vcpus: i64) -> QuotaNow {
+        QuotaNow {
             limit: Vcpus::new(256),
-            used_by_others: Vcpus::new(100),
-        };
-        sight.quota("L-1", START, quota, &setup);
-        assert_eq!(
-            sight.observation.quotas[0].value().unwrap().used_by_others,
-            Vcpus::new(40)
-        );
+            used_by_others: Vcpus::new(vcpus),
+        }
+    }
+
+    fn others(sight: &Sight) -> Option<i64> {
+        Some(sight.observation.quotas[0].value()?.used_by_others.get())
+    }
+
+    fn there(vcpus: i64) -> InstancesNow {
+        InstancesNow {
+            there: Vcpus::new(vcpus),
+            ..InstancesNow::default()
+        }
+    }
+
+    #[test]
+    fn our_own_instances_are_not_the_use_of_others() {
+        let setup = with_quota(1);
+        let mut sight = Sight::new(&setup);
+        sight.instances("spot", START, there(60));
+        sight.quota("L-1", START, used(100), &setup);
+        assert_eq!(others(&sight), Some(40));
+    }
+
+    #[test]
+    fn a_quota_is_made_nothing_of_before_our_own_instances_are_known() {
+        let setup = with_quota(2);
+        let mut sight = Sight::new(&setup);
+        sight.instances("spot", START, there(60));
+        sight.quota("L-1", START, used(100), &setup);
+        assert_eq!(others(&sight), None);
+        assert!(sight.settled(&setup).is_empty());
+        // They cannot be read: what others use is then at most this.
+        sight.could_not(&Part::Instances("ondemand".to_owned()), START, &failed());
+        assert!(sight.settled(&setup).contains("L-1"), "to be read again");
+        assert!(sight.settled(&setup).is_empty(), "once");
+        sight.quota("L-1", START, used(100), &setup);
+        assert_eq!(others(&sight), Some(40));
+        // Another environment comes in: what was known stays until it was looked at.
+        let mut more = setup;
+        let mut first = environment("first", crate::catalog::Purchase::Spot, None);
+        first.quotas = vec![crate::planner::worlds::share(0, 4, 64)];
+        more.environments.insert(0, first);
+        sight.renumber(&more);
+        sight.quota("L-1", START, used(200), &more);
+        assert_eq!(others(&sight), Some(40));
+        sight.instances("first", START, there(100));
+        assert!(sight.settled(&more).contains("L-1"));
     }
 }
