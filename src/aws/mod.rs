@@ -8,6 +8,7 @@ mod calls;
 mod environments;
 mod errors;
 mod events;
+mod fleets;
 mod guard;
 mod hints;
 mod instances;
@@ -18,6 +19,7 @@ mod quota;
 #[cfg(test)]
 mod replay;
 mod send;
+mod shared;
 mod size;
 mod sqs;
 mod survey;
@@ -26,7 +28,7 @@ mod tests;
 mod topology;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -45,8 +47,8 @@ use crate::account::Topology;
 use crate::account::survey::Survey;
 use crate::clock::Clock;
 use crate::daemon::cloud::{
-    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, Principal, QueueRead, Read,
-    Tagged, Unread,
+    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, Principal, QueueRead,
+    Read, Tagged, Unread,
 };
 use crate::jobs::{JobSize, JobStatus};
 use crate::observation::{GapReason, InstancesNow, QuotaNow, SqsNow};
@@ -55,6 +57,8 @@ use crate::units::{Span, Time};
 
 use calls::Calls;
 use errors::{failed, unread};
+use fleets::Fleet;
+use shared::Shared;
 
 /// Long enough for any connection that will come about, short enough for three attempts.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -124,8 +128,10 @@ pub struct Aws {
     pages: Semaphore,
     /// URLs of SQS queues by name.
     sqs_urls: Mutex<BTreeMap<String, String>>,
-    /// Auto Scaling groups that AWS Batch made, as they were last listed; `None`: they are to be listed.
-    groups: tokio::sync::Mutex<Option<Vec<String>>>,
+    /// Auto Scaling groups that AWS Batch made, as they were last listed.
+    groups: Shared<Arc<Vec<String>>>,
+    /// Spot fleets.
+    fleets: Shared<Arc<Vec<Fleet>>>,
 }
 
 /// A client of one service whose attempts are counted.
@@ -194,7 +200,8 @@ impl Aws {
             clock: Clock::Wall,
             pages: Semaphore::new(PAGES_AT_ONCE),
             sqs_urls: Mutex::default(),
-            groups: tokio::sync::Mutex::default(),
+            groups: Shared::default(),
+            fleets: Shared::default(),
         })
     }
 
@@ -249,7 +256,7 @@ impl Cloud for Aws {
     }
 
     async fn topology(&self) -> Read<Topology> {
-        self.forget_groups().await;
+        self.forget_groups();
         self.read_topology().await
     }
 

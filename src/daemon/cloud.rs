@@ -65,6 +65,8 @@ pub struct EnvironmentRead {
     pub tags: BTreeMap<String, String>,
     /// Its ECS cluster, by ARN.
     pub cluster: Option<String>,
+    /// A Spot Fleet launches its instances: Spot with `BEST_FIT`. Elsewhere Auto Scaling does.
+    pub spot_fleet: bool,
 }
 
 /// A launch that EC2 refused. AWS Batch says nothing of it: the activities of the Auto Scaling group behind an environment do, and

@@ -338,6 +338,7 @@ impl State {
             status_reason: String::new(),
             tags: self.tags_of(&self.names.environment_arn(name)),
             cluster: Some(self.names.cluster_arn(name)),
+            spot_fleet: false,
             name: name.to_owned(),
             now: self.world.environment(environment),
         }
