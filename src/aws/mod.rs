@@ -26,6 +26,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod uses;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -48,10 +49,10 @@ use crate::account::survey::Survey;
 use crate::clock::Clock;
 use crate::daemon::cloud::{
     Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, Principal, QueueRead,
-    Read, Tagged, Unread,
+    QuotaRead, Read, Tagged, Unread,
 };
 use crate::jobs::{JobSize, JobStatus};
-use crate::observation::{GapReason, InstancesNow, QuotaNow, SqsNow};
+use crate::observation::{GapReason, InstancesNow, SqsNow};
 use crate::planner::plan::Change;
 use crate::units::{Span, Time};
 
@@ -59,6 +60,7 @@ use calls::Calls;
 use errors::{failed, unread};
 use fleets::Fleet;
 use shared::Shared;
+use uses::InUse;
 
 /// Long enough for any connection that will come about, short enough for three attempts.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -132,6 +134,8 @@ pub struct Aws {
     groups: Shared<Arc<Vec<String>>>,
     /// Spot fleets.
     fleets: Shared<Arc<Vec<Fleet>>>,
+    /// What instances use of service quotas.
+    in_use: Shared<Arc<InUse>>,
 }
 
 /// A client of one service whose attempts are counted.
@@ -202,6 +206,7 @@ impl Aws {
             sqs_urls: Mutex::default(),
             groups: Shared::default(),
             fleets: Shared::default(),
+            in_use: Shared::default(),
         })
     }
 
@@ -304,7 +309,7 @@ impl Cloud for Aws {
         self.read_oldest(sqs).await
     }
 
-    async fn quota(&self, code: &str) -> Read<QuotaNow> {
+    async fn quota(&self, code: &str) -> Read<QuotaRead> {
         self.read_quota(code).await
     }
 

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cadence::Part;
-use super::cloud::{EnvironmentRead, FailedLaunch, Unread};
+use super::cloud::{EnvironmentRead, FailedLaunch, QuotaRead, Unread};
 use super::listing::Listed;
 use crate::account::Platform;
+use crate::account::survey::Counted;
 use crate::catalog;
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::observation::{
@@ -15,6 +16,8 @@ use crate::observation::{
 use crate::setup::{EnvironmentSetup, Setup};
 use crate::units::{Span, Time, Vcpus};
 
+/// A count of instances of before that says nothing of which of them are ours now.
+const COUNT_MATCHES: Span = Span::from_minutes(1);
 /// So many refused launches are kept per environment: enough to show what goes on, and to know those that are told twice.
 const REFUSED_MOST: usize = 20;
 /// Refused launches of before that are history.
@@ -44,6 +47,8 @@ pub(super) struct Sight {
     pub(super) queue_tags: BTreeMap<String, BTreeMap<String, String>>,
     /// Quotas that were read before all instances that count against them.
     unsettled: BTreeSet<String>,
+    /// How and when the use of a quota was counted last, by its code.
+    pub(super) counted: BTreeMap<String, (Counted, Time)>,
     /// Ages of oldest messages, by SQS source.
     pub(super) oldest: BTreeMap<String, Span>,
     /// What could not be read: since when, and why, in words.
@@ -93,6 +98,7 @@ impl Sight {
         self.queues_read.retain(|name, _| queues.contains(name));
         self.queue_tags.retain(|name, _| queues.contains(name));
         self.unsettled.retain(|code| quotas.contains(code));
+        self.counted.retain(|code, _| quotas.contains(code));
         self.oldest.retain(|name, _| sqs.contains(name));
         (self.environments, self.queues, self.sqs, self.quotas) = (environments, queues, sqs, quotas);
         let parts = self.parts();
@@ -293,8 +299,10 @@ impl Sight {
     }
 
     /// A quota. The service counts all of the account's use: what runs in the environments we steer is taken off here. Before it is
-    /// known what that is, ours would pass for the use of others: what was known before stays.
-    pub(super) fn quota(&mut self, code: &str, began: Time, read: QuotaNow, setup: &Setup) {
+    /// known what that is, ours would pass for the use of others: what was known before stays. A count of instances stands for
+    /// several readings: of one that was known, what is ours was taken off as it was then; of one that was not, nothing can be. A count that
+    /// was cut off says of no use that it ended.
+    pub(super) fn quota(&mut self, code: &str, began: Time, read: QuotaRead, setup: &Setup) {
         if !self.may_settle(code, setup) {
             self.unsettled.insert(code.to_owned());
             return;
@@ -304,13 +312,28 @@ impl Sight {
         let ours: Vcpus = environments
             .filter_map(|(environment, seen)| Some(held_under(environment, seen.value()?, code, setup)))
             .sum();
-        let read = QuotaNow {
-            used_by_others: read.used_by_others.minus_or_zero(ours),
-            ..read
-        };
+        let count = (read.counted, read.counted_at);
+        let known = self.counted.insert(code.to_owned(), count);
         let observation = &mut self.observation;
         if let Some(seen) = at(&self.quotas, &mut observation.quotas, code) {
-            observation.generation += u64::from(put(seen, Seen::Exactly(began, read)));
+            let before = seen.value().map(|before| before.used_by_others);
+            let used_by_others = match (read.counted, before) {
+                (Counted::Metric, _) => read.used.minus_or_zero(ours),
+                (_, Some(before)) if known == Some(count) => before,
+                (..) if began.since(read.counted_at) > COUNT_MATCHES => read.used,
+                (..) => read.used.minus_or_zero(ours),
+            };
+            let mut now = QuotaNow {
+                limit: read.limit,
+                used_by_others,
+            };
+            let new = if read.counted.is_exact() {
+                Seen::Exactly(began, now)
+            } else {
+                now.used_by_others = used_by_others.max(before.unwrap_or_default());
+                Seen::AtLeast(began, now)
+            };
+            observation.generation += u64::from(put(seen, new));
         }
     }
 
@@ -444,167 +467,4 @@ fn carried<T: Clone + Default>(old_names: &[String], old: &[T], names: &[String]
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::observation::{EnvironmentNow, GapReason};
-    use crate::planner::worlds::{environment, spot_then_on_demand};
-
-    const START: Time = Time::from_seconds(1_000_000);
-
-    fn read(name: &str, min: i64) -> EnvironmentRead {
-        EnvironmentRead {
-            name: name.to_owned(),
-            now: EnvironmentNow {
-                min_vcpus: Vcpus::new(min),
-                ..EnvironmentNow::default()
-            },
-            ..EnvironmentRead::default()
-        }
-    }
-
-    fn failed() -> Unread {
-        Unread {
-            why: GapReason::Denied,
-            message: "ecs:ListContainerInstances is denied".to_owned(),
-        }
-    }
-
-    #[test]
-    fn the_generation_rises_with_what_a_plan_could_see_and_not_with_age() {
-        let mut sight = Sight::new(&spot_then_on_demand());
-        let before = sight.observation.generation;
-        sight.environments(START, vec![read("spot", 0)]);
-        let after = sight.observation.generation;
-        assert!(after > before);
-        sight.environments(START + Span::from_seconds(30), vec![read("spot", 0)]);
-        assert_eq!(sight.observation.generation, after);
-        assert_eq!(sight.observation.environments[0].at(), START + Span::from_seconds(30));
-        sight.environments(START + Span::from_seconds(60), vec![read("spot", 8)]);
-        assert!(sight.observation.generation > after);
-    }
-
-    #[test]
-    fn what_cannot_be_read_any_more_keeps_its_value_with_its_old_time() {
-        let mut sight = Sight::new(&spot_then_on_demand());
-        let part = Part::Instances("spot".to_owned());
-        let later = START + Span::from_seconds(60);
-        assert!(sight.could_not(&part, START, &failed()), "news");
-        let gap = Gap {
-            since: START,
-            why: GapReason::Denied,
-        };
-        assert_eq!(sight.observation.instances[0], Seen::Missing(gap), "never read");
-        sight.instances("spot", START, InstancesNow::default());
-        assert!(sight.could(&part));
-        assert!(sight.could_not(&part, later, &failed()));
-        assert!(
-            !sight.could_not(&part, later + Span::from_seconds(9), &failed()),
-            "no news"
-        );
-        assert_eq!(sight.observation.instances[0].at(), START);
-        assert!(sight.observation.instances[0].is_exact());
-        assert_eq!(sight.gaps[&part].0, later);
-    }
-
-    #[test]
-    fn what_keeps_its_name_keeps_what_was_seen_of_it() {
-        let mut setup = spot_then_on_demand();
-        let mut sight = Sight::new(&setup);
-        sight.environments(START, vec![read("ondemand", 4)]);
-        let first = environment("first", crate::catalog::Purchase::Spot, None);
-        setup.environments.insert(0, first);
-        sight.renumber(&setup);
-        let seen = sight.observation.environments.iter();
-        let mins: Vec<_> = seen.map(|seen| seen.value().map(|now| now.min_vcpus.get())).collect();
-        assert_eq!(mins, [None, None, Some(4)]);
-        setup.environments.retain(|environment| environment.name != "ondemand");
-        sight.renumber(&setup);
-        assert!(sight.read.is_empty());
-    }
-
-    /// Only where something is on its way, and for as long as nothing newer is known.
-    #[test]
-    fn a_lack_of_capacity_is_noted_where_a_raise_is_open_and_outlives_the_next_reading() {
-        let mut sight = Sight::new(&spot_then_on_demand());
-        sight.environments(START, vec![read("spot", 64), read("ondemand", 0)]);
-        for name in ["spot", "ondemand"] {
-            sight.instances(name, START, InstancesNow::default());
-        }
-        let generation = sight.observation.generation;
-        sight.short_of_capacity(&[EnvironmentIndex(0), EnvironmentIndex(1)], START);
-        assert!(sight.observation.generation > generation);
-        sight.instances("spot", START + Span::from_seconds(30), InstancesNow::default());
-        let seen = sight.observation.instances.iter();
-        let errors: Vec<_> = seen
-            .map(|seen| seen.value().and_then(|now| now.capacity_error))
-            .collect();
-        assert_eq!(errors, [Some(START), None]);
-    }
-
-    /// Quota `L-1` of 256 vCPUs, against which the first environment counts, or both.
-    fn with_quota(environments: usize) -> Setup {
-        let mut setup = spot_then_on_demand();
-        for environment in setup.environments.iter_mut().take(environments) {
-            environment.quotas = vec![crate::planner::worlds::share(0, 4, 64)];
-        }
-        setup.quotas = vec![crate::setup::QuotaSetup {
-            code: "L-1".to_owned(),
-            limit: None,
-            reserve: Vcpus::ZERO,
-        }];
-        setup
-    }
-
-    const fn used(vcpus: i64) -> QuotaNow {
-        QuotaNow {
-            limit: Vcpus::new(256),
-            used_by_others: Vcpus::new(vcpus),
-        }
-    }
-
-    fn others(sight: &Sight) -> Option<i64> {
-        Some(sight.observation.quotas[0].value()?.used_by_others.get())
-    }
-
-    fn there(vcpus: i64) -> InstancesNow {
-        InstancesNow {
-            there: Vcpus::new(vcpus),
-            ..InstancesNow::default()
-        }
-    }
-
-    #[test]
-    fn our_own_instances_are_not_the_use_of_others() {
-        let setup = with_quota(1);
-        let mut sight = Sight::new(&setup);
-        sight.instances("spot", START, there(60));
-        sight.quota("L-1", START, used(100), &setup);
-        assert_eq!(others(&sight), Some(40));
-    }
-
-    #[test]
-    fn a_quota_is_made_nothing_of_before_our_own_instances_are_known() {
-        let setup = with_quota(2);
-        let mut sight = Sight::new(&setup);
-        sight.instances("spot", START, there(60));
-        sight.quota("L-1", START, used(100), &setup);
-        assert_eq!(others(&sight), None);
-        assert!(sight.settled(&setup).is_empty());
-        // They cannot be read: what others use is then at most this.
-        sight.could_not(&Part::Instances("ondemand".to_owned()), START, &failed());
-        assert!(sight.settled(&setup).contains("L-1"), "to be read again");
-        assert!(sight.settled(&setup).is_empty(), "once");
-        sight.quota("L-1", START, used(100), &setup);
-        assert_eq!(others(&sight), Some(40));
-        // Another environment comes in: what was known stays until it was looked at.
-        let mut more = setup;
-        let mut first = environment("first", crate::catalog::Purchase::Spot, None);
-        first.quotas = vec![crate::planner::worlds::share(0, 4, 64)];
-        more.environments.insert(0, first);
-        sight.renumber(&more);
-        sight.quota("L-1", START, used(200), &more);
-        assert_eq!(others(&sight), Some(40));
-        sight.instances("first", START, there(100));
-        assert!(sight.settled(&more).contains("L-1"));
-    }
-}
+mod tests;

@@ -123,6 +123,21 @@ fn a_quota_that_the_environments_may_outgrow_is_found() {
     assert_eq!(checked.exit, Some(1));
 }
 
+/// What the metric does not tell, instances do.
+#[test]
+fn without_the_metric_of_a_quota_instances_are_counted() {
+    let folder = folder(SCENARIO);
+    let sandbox = account(folder.path());
+    let fault = json!({"trouble": "denied", "service": "cloudwatch", "operation": "GetMetricStatistics"});
+    post(&sandbox, "faults", &fault);
+    let without = check(&sandbox, folder.path());
+    assert!(!without.open.iter().any(|one| one.0 == "AT602"), "{:?}", without.open);
+    let fault = json!({"trouble": "denied", "service": "ec2", "operation": "DescribeInstances"});
+    post(&sandbox, "faults", &fault);
+    let blind = check(&sandbox, folder.path());
+    assert!(blind.open.iter().any(|one| one.0 == "AT602"), "{:?}", blind.open);
+}
+
 /// Neither a pass nor an alarm.
 #[test]
 fn what_is_denied_is_told_as_not_looked_at_and_as_denied() {

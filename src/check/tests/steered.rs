@@ -147,3 +147,37 @@ fn a_survey_alone_says_which_quotas_its_environments_may_outgrow() {
     world.survey.compute_environments = Known::default();
     assert_eq!(of(&world), (vec![], 1));
 }
+
+#[test]
+fn a_use_that_was_counted_by_instances_says_so_and_is_at_least_that_where_the_count_was_cut_off() {
+    use crate::account::survey::Counted;
+    let mut world = healthy();
+    let of = |world: &World, used: i64, counted: Counted| {
+        let mut world = world.clone();
+        let quota = world.quota("L-34B43A08");
+        (quota.used, quota.counted) = (Known::Known(used), counted);
+        let report = world.check();
+        let mut all = report.findings.iter();
+        let found = all.find(|finding| finding.rule.code == "AT602");
+        let unread = is_unread(&report, "AT602", "L-34B43A08", "not all instances were counted");
+        (found.map(|found| found.evidence["counted by"].clone()), unread)
+    };
+    let text = |counted: Counted| Some(counted.text().to_owned());
+    for (used, counted, expected) in [
+        (205, Counted::Metric, (text(Counted::Metric), false)),
+        (205, Counted::Instances, (text(Counted::Instances), false)),
+        (204, Counted::Instances, (None, false)),
+        (205, Counted::SomeInstances, (text(Counted::SomeInstances), false)),
+        (204, Counted::SomeInstances, (None, true)),
+    ] {
+        assert_eq!(of(&world, used, counted), expected, "{used} {counted:?}");
+    }
+    // The fallback may have no room left.
+    world.quota("L-1216C47A").counted = Counted::SomeInstances;
+    assert!(is_unread(
+        &world.check(),
+        "AT603",
+        "jobs",
+        "not all instances were counted"
+    ));
+}
