@@ -113,6 +113,7 @@ pub struct Aws {
     batch: aws_sdk_batch::Client,
     /// For updates: one attempt, because an answer that was lost may have been a yes.
     batch_once: aws_sdk_batch::Client,
+    cloudtrail: aws_sdk_cloudtrail::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
     dynamodb: aws_sdk_dynamodb::Client,
     ec2: aws_sdk_ec2::Client,
@@ -190,6 +191,7 @@ impl Aws {
             autoscaling: client!(aws_sdk_autoscaling, &sdk, calls),
             batch: client!(aws_sdk_batch, &sdk, calls),
             batch_once: client!(aws_sdk_batch, &once, calls),
+            cloudtrail: client!(aws_sdk_cloudtrail, &sdk, calls),
             cloudwatch: client!(aws_sdk_cloudwatch, &sdk, calls),
             dynamodb: client!(aws_sdk_dynamodb, &sdk, calls),
             ec2: client!(aws_sdk_ec2, &sdk, calls),

@@ -181,3 +181,28 @@ fn a_use_that_was_counted_by_instances_says_so_and_is_at_least_that_where_the_co
         "not all instances were counted"
     ));
 }
+
+#[test]
+fn a_principal_that_writes_too_is_told_and_a_trail_that_was_cut_off_says_so() {
+    use crate::account::survey::Writer;
+    let mut world = healthy();
+    world.survey.writers = Known::Known(vec![Writer {
+        compute_environment: "spot".to_owned(),
+        who: "arn:aws:sts::111122223333:assumed-role/nightly/x".to_owned(),
+        what: "UpdateComputeEnvironment of vCPUs 3 times in 7 days, last at 2026-06-01T00:00:00Z".to_owned(),
+    }]);
+    let report = world.check();
+    let finding = &report.findings[0];
+    assert_eq!((finding.rule.code, finding.subject.as_str()), ("AT704", "spot"));
+    assert!(
+        finding.evidence["who"].ends_with("assumed-role/nightly/x") && finding.evidence["what"].contains("2026-06-01")
+    );
+    assert_eq!(report.could_not_check, []);
+    world
+        .survey
+        .cut
+        .insert("writers".to_owned(), "the latest since noon".to_owned());
+    let report = world.check();
+    assert_eq!(report.findings.len(), 1);
+    assert!(is_unread(&report, "AT704", "other writers", "since noon"));
+}
