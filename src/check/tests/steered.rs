@@ -206,3 +206,51 @@ fn a_principal_that_writes_too_is_told_and_a_trail_that_was_cut_off_says_so() {
     assert_eq!(report.findings.len(), 1);
     assert!(is_unread(&report, "AT704", "other writers", "since noon"));
 }
+
+/// Thirty jobs of an hour with an image each, eight at a time on an instance that nothing or the policy holds.
+#[test]
+fn images_pile_up_where_the_policy_holds_instances() {
+    use super::base::{definition, list};
+    use crate::check::Need;
+    let mut world = healthy();
+    let names: Vec<String> = (0..30).map(|at| format!("job{at}")).collect();
+    *list(&mut world.survey.job_definitions) = names.iter().map(|name| definition(name, "1", "2048")).collect();
+    world.queue().recent_job_definitions = Known::Known(names.iter().map(|name| format!("{name}:1")).collect());
+    world.needs.image_gib = Need::stated(3);
+    let of = |policy: &str| {
+        let mut world = world.clone();
+        world.policy = policy.to_owned();
+        let report = world.check();
+        let mut found = report.findings.iter().filter(|finding| finding.rule.code == "AT106");
+        found.next().map(|finding| {
+            (
+                finding.evidence["held"].clone(),
+                finding.evidence["images that stay"].clone(),
+            )
+        })
+    };
+    let by = |key: &str, images: &str| Some((format!("by the policy's {key}"), images.to_owned()));
+    // 4 GiB, 8 images, 8 jobs and 24 that stopped: 60 of 100 GiB.
+    assert_eq!(of("version = 1\n"), None);
+    assert_eq!(of("version = 1\n[queues.jobs]\n"), None, "steered, and nothing is held");
+    let always = "version = 1\n[queues.jobs]\n[environments.spot]\nmin_vcpus = 8\n";
+    assert_eq!(of(always), by("min_vcpus", "30"));
+    let idle = "version = 1\n[queues.jobs]\nidle_time = \"60m\"\n";
+    assert_eq!(of(idle), by("idle_time, 60 min", "24"));
+    assert_eq!(of(&idle.replace("60m", "5m")), by("idle_time, 5 min", "24"));
+}
+
+#[test]
+fn what_a_volume_of_another_kind_sustains_could_not_be_checked() {
+    let mut world = healthy();
+    world.root().volume_type = Some("st1".to_owned());
+    let report = world.check();
+    assert!(
+        is_unread(&report, "AT108", "spot", "st1"),
+        "{:?}",
+        report.could_not_check
+    );
+    world.root().volume_type = Some("io2".to_owned());
+    world.root().iops = Some(3_000);
+    assert_eq!(world.check().could_not_check, []);
+}
