@@ -44,7 +44,7 @@ def main():
             print(f"{what}: {'too many' if action in found else 'missing'}: {action}")
             wrong = 1
     for action in sorted(reads):
-        if not re.match(r"\w+:(Describe|List|Get|Simulate)", action):
+        if not re.match(r"\w+:(Describe|List|Get|Lookup|Simulate)", action):
             print(f"read-only.json: {action} does not only read")
             wrong = 1
     print(f"{len(reads)} actions that read, {len(writes - reads)} more that write")

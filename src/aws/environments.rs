@@ -1,6 +1,8 @@
 //! Compute environments and job queues as they stand.
 
-use aws_sdk_batch::types::{CeState, CeStatus, ComputeEnvironmentDetail, JobQueueDetail};
+use aws_sdk_batch::types::{
+    CeState, CeStatus, ComputeEnvironmentDetail, ComputeResource, CrAllocationStrategy, CrType, JobQueueDetail,
+};
 
 use crate::aws::Aws;
 use crate::aws::errors::unread;
@@ -88,8 +90,15 @@ fn environment_read(detail: ComputeEnvironmentDetail) -> EnvironmentRead {
             Some(reason) if !valid => reason,
             _ => String::new(),
         },
+        spot_fleet: resources.as_ref().is_some_and(has_spot_fleet),
         name: detail.compute_environment_name.unwrap_or_default(),
         tags: detail.tags.unwrap_or_default().into_iter().collect(),
         cluster: detail.ecs_cluster_arn.filter(|arn| !arn.is_empty()),
     }
+}
+
+/// `BEST_FIT`, which is what no strategy means on ECS, launches Spot instances by a Spot fleet.
+fn has_spot_fleet(resources: &ComputeResource) -> bool {
+    let strategy = resources.allocation_strategy.as_ref();
+    resources.r#type == Some(CrType::Spot) && strategy.is_none_or(|strategy| *strategy == CrAllocationStrategy::BestFit)
 }

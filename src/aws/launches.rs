@@ -1,11 +1,16 @@
 //! Launches that EC2 refused, as Auto Scaling tells them: AWS Batch itself says nothing of a service quota that is used up.
 
+use std::sync::Arc;
+
 use aws_sdk_autoscaling::types::{Activity, Filter, ScalingActivityStatusCode};
 
 use crate::aws::Aws;
 use crate::aws::errors::unread;
 use crate::daemon::cloud::{EnvironmentRead, FailedLaunch, LaunchSource, Read};
-use crate::units::Time;
+use crate::units::{Span, Time};
+
+/// Until the topology is read again, which forgets them.
+pub(super) const LISTED_FOR: Span = Span::from_minutes(24 * 60);
 
 /// AWS Batch tags what it makes.
 const MADE_BY_BATCH: &str = "AWSBatchServiceTag";
@@ -16,14 +21,16 @@ const KNOWN: [(&str, &str); 2] = [
 ];
 
 impl Aws {
-    /// Of the newest hundred activities of each group. A Spot fleet of BEST_FIT cannot be told from those of others, and is not
-    /// read.
+    /// Of the newest hundred activities of each group, and of the history of a Spot fleet.
     pub(super) async fn read_failed_launches(
         &self,
         environment: &EnvironmentRead,
         since: Time,
     ) -> Read<Vec<FailedLaunch>> {
         let mut failed = Vec::new();
+        if environment.spot_fleet {
+            failed.extend(self.failed_in_fleets(environment, since).await?);
+        }
         for group in self.groups_of(&environment.name).await? {
             let filter = |name: &str, value: String| Filter::builder().name(name).values(value).build();
             let call = self
@@ -36,7 +43,7 @@ impl Aws {
                 .send()
                 .await;
             if answer.is_err() {
-                self.forget_groups().await; // one may be gone
+                self.forget_groups(); // one may be gone
             }
             let answer = answer.map_err(|e| unread("autoscaling:DescribeScalingActivities", &e))?;
             let activities = answer.activities.unwrap_or_default();
@@ -51,21 +58,17 @@ impl Aws {
     }
 
     /// The next reading lists the groups anew: Batch makes them with the environment, and others with an infrastructure update.
-    pub(super) async fn forget_groups(&self) {
-        *self.groups.lock().await = None;
+    pub(super) fn forget_groups(&self) {
+        self.groups.forget();
+        self.fleets.forget();
     }
 
     /// The Auto Scaling groups that AWS Batch made for an environment. All are listed by whoever asks first.
     async fn groups_of(&self, environment: &str) -> Read<Vec<String>> {
-        let mut known = self.groups.lock().await;
-        let all = match known.take() {
-            Some(all) => all,
-            None => self.list_groups().await?,
-        };
+        let listing = async { self.list_groups().await.map(Arc::new) };
+        let all = self.groups.get(self.clock.now(), |_| LISTED_FOR, listing).await?;
         let own = all.iter().filter(|group| is_of(group, environment));
-        let own = own.cloned().collect();
-        *known = Some(all);
-        Ok(own)
+        Ok(own.cloned().collect())
     }
 
     async fn list_groups(&self) -> Read<Vec<String>> {

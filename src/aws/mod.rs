@@ -8,6 +8,7 @@ mod calls;
 mod environments;
 mod errors;
 mod events;
+mod fleets;
 mod guard;
 mod hints;
 mod instances;
@@ -18,15 +19,17 @@ mod quota;
 #[cfg(test)]
 mod replay;
 mod send;
+mod shared;
 mod size;
 mod sqs;
 mod survey;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod uses;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -45,16 +48,19 @@ use crate::account::Topology;
 use crate::account::survey::Survey;
 use crate::clock::Clock;
 use crate::daemon::cloud::{
-    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, Principal, QueueRead, Read,
-    Tagged, Unread,
+    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, Principal, QueueRead,
+    QuotaRead, Read, Tagged, Unread,
 };
 use crate::jobs::{JobSize, JobStatus};
-use crate::observation::{GapReason, InstancesNow, QuotaNow, SqsNow};
+use crate::observation::{GapReason, InstancesNow, SqsNow};
 use crate::planner::plan::Change;
 use crate::units::{Span, Time};
 
 use calls::Calls;
 use errors::{failed, unread};
+use fleets::Fleet;
+use shared::Shared;
+use uses::InUse;
 
 /// Long enough for any connection that will come about, short enough for three attempts.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -107,6 +113,7 @@ pub struct Aws {
     batch: aws_sdk_batch::Client,
     /// For updates: one attempt, because an answer that was lost may have been a yes.
     batch_once: aws_sdk_batch::Client,
+    cloudtrail: aws_sdk_cloudtrail::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
     dynamodb: aws_sdk_dynamodb::Client,
     ec2: aws_sdk_ec2::Client,
@@ -124,8 +131,12 @@ pub struct Aws {
     pages: Semaphore,
     /// URLs of SQS queues by name.
     sqs_urls: Mutex<BTreeMap<String, String>>,
-    /// Auto Scaling groups that AWS Batch made, as they were last listed; `None`: they are to be listed.
-    groups: tokio::sync::Mutex<Option<Vec<String>>>,
+    /// Auto Scaling groups that AWS Batch made, as they were last listed.
+    groups: Shared<Arc<Vec<String>>>,
+    /// Spot fleets.
+    fleets: Shared<Arc<Vec<Fleet>>>,
+    /// What instances use of service quotas.
+    in_use: Shared<Arc<InUse>>,
 }
 
 /// A client of one service whose attempts are counted.
@@ -180,6 +191,7 @@ impl Aws {
             autoscaling: client!(aws_sdk_autoscaling, &sdk, calls),
             batch: client!(aws_sdk_batch, &sdk, calls),
             batch_once: client!(aws_sdk_batch, &once, calls),
+            cloudtrail: client!(aws_sdk_cloudtrail, &sdk, calls),
             cloudwatch: client!(aws_sdk_cloudwatch, &sdk, calls),
             dynamodb: client!(aws_sdk_dynamodb, &sdk, calls),
             ec2: client!(aws_sdk_ec2, &sdk, calls),
@@ -194,7 +206,9 @@ impl Aws {
             clock: Clock::Wall,
             pages: Semaphore::new(PAGES_AT_ONCE),
             sqs_urls: Mutex::default(),
-            groups: tokio::sync::Mutex::default(),
+            groups: Shared::default(),
+            fleets: Shared::default(),
+            in_use: Shared::default(),
         })
     }
 
@@ -249,7 +263,7 @@ impl Cloud for Aws {
     }
 
     async fn topology(&self) -> Read<Topology> {
-        self.forget_groups().await;
+        self.forget_groups();
         self.read_topology().await
     }
 
@@ -297,7 +311,7 @@ impl Cloud for Aws {
         self.read_oldest(sqs).await
     }
 
-    async fn quota(&self, code: &str) -> Read<QuotaNow> {
+    async fn quota(&self, code: &str) -> Read<QuotaRead> {
         self.read_quota(code).await
     }
 

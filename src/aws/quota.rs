@@ -3,12 +3,13 @@
 use aws_sdk_cloudwatch::types::Statistic;
 use aws_sdk_servicequotas::types::ServiceQuota;
 
+use crate::account::survey::Counted;
 use crate::aws::Aws;
 use crate::aws::errors::{code, failed, unread};
 use crate::aws::sqs::Metric;
-use crate::daemon::cloud::Read;
-use crate::observation::QuotaNow;
-use crate::units::{Vcpus, f64_to_i64};
+use crate::daemon::cloud::{QuotaRead, Read};
+use crate::observation::GapReason;
+use crate::units::{Time, Vcpus, f64_to_i64};
 
 /// EC2's name among the services that have quotas.
 const EC2: &str = "ec2";
@@ -26,13 +27,14 @@ pub(super) struct Limit {
 }
 
 impl Aws {
-    /// `used_by_others` is what the whole account uses, ours included: who knows what is ours subtracts it.
-    pub(super) async fn read_quota(&self, quota: &str) -> Read<QuotaNow> {
+    pub(super) async fn read_quota(&self, quota: &str) -> Read<QuotaRead> {
         let limit = self.limit_of(quota).await?;
-        let used = self.use_of(&limit.found, quota).await?;
-        Ok(QuotaNow {
+        let (used, counted, counted_at) = self.use_of(&limit.found, quota).await?;
+        Ok(QuotaRead {
             limit: Vcpus::new(limit.value),
-            used_by_others: used,
+            used,
+            counted,
+            counted_at,
         })
     }
 
@@ -61,27 +63,35 @@ impl Aws {
         })
     }
 
-    /// The quota itself names the metric that counts its use. A metric without a value says that nothing runs.
-    pub(super) async fn use_of(&self, found: &ServiceQuota, quota: &str) -> Read<Vcpus> {
-        let usage = found.usage_metric.as_ref();
-        let Some((usage, namespace, name)) =
-            usage.and_then(|u| Some((u, u.metric_namespace.as_deref()?, u.metric_name.as_deref()?)))
-        else {
-            return Err(failed(format!(
-                "service quota `{quota}` names no metric of its use, so what is left of it is not known"
-            )));
+    /// The quota itself names the metric that counts its use. Where that tells nothing (nothing runs, the account is new, the quota
+    /// has none), instances are counted.
+    pub(super) async fn use_of(&self, found: &ServiceQuota, quota: &str) -> Read<(Vcpus, Counted, Time)> {
+        let told = match metric_of(found) {
+            Some(metric) => self.latest(metric).await,
+            None => Ok(None),
         };
-        let dimensions = usage.metric_dimensions.iter().flatten();
-        let mut dimensions: Vec<(&str, &str)> = dimensions.map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        dimensions.sort_unstable();
-        let statistic = usage.metric_statistic_recommendation.as_deref();
-        let metric = Metric {
-            namespace,
-            name,
-            dimensions,
-            statistic: statistic.map_or(Statistic::Maximum, Statistic::from),
-        };
-        let used = self.latest(metric).await?.filter(|used| used.is_finite());
-        Ok(Vcpus::new(f64_to_i64(used.unwrap_or_default().ceil())))
+        match told {
+            Ok(Some(used)) if used.is_finite() => {
+                Ok((Vcpus::new(f64_to_i64(used.ceil())), Counted::Metric, self.clock.now()))
+            }
+            Ok(_) => self.used_by_instances(quota).await,
+            // A moment later it tells.
+            Err(unread) if unread.why == GapReason::Throttled => Err(unread),
+            Err(unread) => self.used_by_instances(quota).await.map_err(|_| unread),
+        }
     }
+}
+
+fn metric_of(found: &ServiceQuota) -> Option<Metric<'_>> {
+    let usage = found.usage_metric.as_ref()?;
+    let dimensions = usage.metric_dimensions.iter().flatten();
+    let mut dimensions: Vec<(&str, &str)> = dimensions.map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    dimensions.sort_unstable();
+    let statistic = usage.metric_statistic_recommendation.as_deref();
+    Some(Metric {
+        namespace: usage.metric_namespace.as_deref()?,
+        name: usage.metric_name.as_deref()?,
+        dimensions,
+        statistic: statistic.map_or(Statistic::Maximum, Statistic::from),
+    })
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::account::Platform;
+use crate::account::survey::Counted;
 use crate::aws::Aws;
 use crate::aws::replay::{Replay, Reply, file};
 use crate::catalog::Purchase;
@@ -313,16 +314,54 @@ async fn a_quota_is_the_applied_one_else_the_default_and_its_use_that_of_its_own
         Reply::Error(400, "NoSuchResourceException", "The request failed"),
         Reply::File("get-aws-default-service-quota"),
         Reply::File("get-metric-statistics-empty"),
+        Reply::Text("<DescribeInstancesResponse/>"),
         Reply::File("get-service-quota-no-metric"),
+        Reply::File("get-service-quota-no-metric"),
+        Reply::Error(403, "UnauthorizedOperation", "not authorized"),
     ]);
     let quota = aws.quota("L-34B43A08").await.unwrap();
-    assert_eq!((quota.limit.get(), quota.used_by_others.get()), (640, 321));
-    let quota = aws.quota("L-34B43A08").await.unwrap();
-    assert_eq!((quota.limit.get(), quota.used_by_others.get()), (5, 0));
-    assert!(
-        aws.quota("L-34B43A08").await.is_err(),
-        "use that is not known is no zero"
+    assert_eq!(
+        (quota.limit.get(), quota.used.get(), quota.counted),
+        (640, 321, Counted::Metric)
     );
+    // No datum: instances are counted, and none runs.
+    let quota = aws.quota("L-34B43A08").await.unwrap();
+    assert_eq!(
+        (quota.limit.get(), quota.used.get(), quota.counted),
+        (5, 0, Counted::Instances)
+    );
+    // No metric; the count is of the same minute.
+    let quota = aws.quota("L-34B43A08").await.unwrap();
+    assert_eq!(quota.counted, Counted::Instances);
+    aws.in_use.forget();
+    let unread = aws.quota("L-34B43A08").await.unwrap_err();
+    assert!(
+        unread.message.contains("ec2:DescribeInstances"),
+        "use that is not known is no zero: {unread}"
+    );
+}
+
+#[tokio::test]
+async fn a_metric_that_cannot_be_read_is_replaced_by_a_count_unless_it_is_throttled() {
+    let denied = || Reply::Error(403, "AccessDeniedException", "not authorized");
+    let (aws, _) = Replay::account(&[
+        Reply::File("get-service-quota"),
+        Reply::Error(429, "ThrottlingException", "Rate exceeded"),
+        Reply::File("get-service-quota"),
+        denied(),
+        denied(),
+        Reply::File("get-service-quota"),
+        denied(),
+        Reply::Text("<DescribeInstancesResponse/>"),
+    ]);
+    assert_eq!(aws.quota("L-34B43A08").await.unwrap_err().why, GapReason::Throttled);
+    let unread = aws.quota("L-34B43A08").await.unwrap_err();
+    assert!(
+        unread.message.contains("cloudwatch:GetMetricStatistics"),
+        "what would tell exactly: {unread}"
+    );
+    let quota = aws.quota("L-34B43A08").await.unwrap();
+    assert_eq!((quota.limit.get(), quota.counted), (640, Counted::Instances));
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ mod view;
 pub use explain::{explanation, page};
 pub use fix::{Format, NotFixed, fixed_template};
 pub use needs::{Need, Needs};
-pub use quotas::{QuotaLine, quota_findings};
+pub use quotas::{QuotaLine, over_committed, quota_findings};
 pub use rule::{CouldNotCheck, Finding, Report, Rule, Severity};
 
 use crate::account::survey::Survey;

@@ -35,11 +35,16 @@ rules! {
         sources: [batch_api!("ComputeResource"), batch_guide!("ecs-managed-instances-compute-environments")],
     }
     TWO_WRITERS = "AT704" "another-writer" Warning {
-        finds: "A schedule, a principal or a stack that writes to an environment which the policy steers.",
+        finds: "A schedule that writes to an environment which the policy steers, or a principal (also of a stack) other than autotune and its \
+                guard that CloudTrail saw write its vCPUs in the last 7 days.",
         why: "UpdateComputeEnvironment knows no owner: the last writer wins. autotune yields to a foreign change, so it holds back while \
               both go on.",
         fix: "Take the environment out of one of them. Schedules can be written in the policy instead (`schedules`).",
-        sources: [README, batch_api!("UpdateComputeEnvironment")],
+        sources: [
+            README,
+            batch_api!("UpdateComputeEnvironment"),
+            "https://docs.aws.amazon.com/awscloudtrail/latest/userguide/view-cloudtrail-events.html",
+        ],
     }
     NO_GUARD = "AT705" "no-working-guard" Error {
         finds: "No guard, or one that cannot work: no schedule group, a role that does not exist or that does not trust scheduler.amazonaws.com. \
@@ -138,9 +143,10 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
         report.unread(&all, "policy", "it does not hold together");
     }
     let cut = view.survey.cut.get("schedules").map(String::as_str);
+    let unread = view.survey.cut.get("writers").map(String::as_str);
     for (why, what) in [
         (view.survey.schedules.read().err().or(cut), "schedules"),
-        (view.survey.writers.read().err(), "other writers"),
+        (view.survey.writers.read().err().or(unread), "other writers"),
     ] {
         if let Some(why) = why {
             report.unread(&[&TWO_WRITERS], what, why);

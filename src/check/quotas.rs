@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::Report;
 use super::rule::{Finding, Severity, batch_guide, ec2_guide, rules};
 use super::view::{Environment, View};
-use crate::account::survey::told;
+use super::{CouldNotCheck, Inputs, Needs, Report};
+use crate::account::survey::{Counted, Survey, told};
 use crate::catalog::{InstanceType, Purchase, quota_code};
 
 /// From this share of a quota on, it is told.
 const MOSTLY_USED_PERCENT: i64 = 80;
+/// Why there may be more.
+const UNCOUNTED: &str = "not all instances were counted";
 
 rules! {
     ABOVE = "AT601" "max-above-quota" Error {
@@ -22,7 +24,8 @@ rules! {
         sources: [ec2_guide!("ec2-on-demand-instances"), ec2_guide!("using-spot-limits"), batch_guide!("job_stuck_in_runnable")],
     }
     MOSTLY_USED = "AT602" "quota-mostly-used" Warning {
-        finds: "A service quota of which 80 % or more is used by the whole account.",
+        finds: "A service quota of which 80 % or more is used by the whole account: as its metric in AWS/Usage has it, else by pending and running \
+                instances.",
         why: "The next scale-up ends at the limit, and a request for more takes hours to days.",
         fix: "Ask for a higher quota now.",
         sources: [ec2_guide!("ec2-on-demand-instances"), ec2_guide!("using-spot-limits")],
@@ -51,6 +54,8 @@ pub struct QuotaLine {
     pub limit: i64,
     /// What the whole account uses of it; `None`: not known.
     pub used: Option<i64>,
+    /// How that was counted.
+    pub counted: Counted,
     /// What our own environments use of it; `None`: not known.
     pub ours: Option<i64>,
     /// The sum of maxvCpus of the environments that count against it.
@@ -59,6 +64,40 @@ pub struct QuotaLine {
     pub largest: i64,
     /// Whether all of these environments are kept within it (`limits = "enforce"`).
     pub enforced: bool,
+}
+
+impl QuotaLine {
+    /// How far its environments may grow together.
+    pub fn may_grow_to(&self) -> i64 {
+        self.max.saturating_add(self.largest)
+    }
+
+    /// Whether that is beyond the limit.
+    pub fn is_over_committed(&self) -> bool {
+        self.may_grow_to() > self.limit
+    }
+}
+
+/// Service quotas that the environments of an account may together grow beyond, whatever a policy says (AT601), by code; and what
+/// that could not be said of.
+pub fn over_committed(survey: &Survey) -> (Vec<QuotaLine>, Vec<CouldNotCheck>) {
+    let mut report = Report::default();
+    let mut found = Vec::new();
+    match survey.compute_environments.read() {
+        Ok(environments) => {
+            let inputs = Inputs {
+                survey,
+                policy: None,
+                needs: Needs::default(),
+            };
+            found = lines(&View::of(&inputs, environments), &mut report);
+        }
+        Err(why) => report.unread(&[&ABOVE], "compute environments", why),
+    }
+    found.retain(QuotaLine::is_over_committed);
+    report.keep(&[ABOVE.code.to_owned()], &[]);
+    report.sort();
+    (found, report.could_not_check)
 }
 
 /// AT601 and AT602 of one quota.
@@ -72,13 +111,14 @@ pub fn quota_findings(line: &QuotaLine) -> Vec<Finding> {
         let known = |amount: Option<i64>| amount.map_or_else(|| "unknown".to_owned(), |amount| amount.to_string());
         finding
             .with("used in the account", known(line.used))
+            .with("counted by", line.counted.text())
             .with("used by ours", known(line.ours))
             .fix(ask(&line.code))
     };
-    let may_grow_to = line.max.saturating_add(line.largest);
-    if may_grow_to > line.limit {
+    if line.is_over_committed() {
         let message = format!(
-            "environments may grow to {may_grow_to} vCPUs, the quota is {}",
+            "environments may grow to {} vCPUs, the quota is {}",
+            line.may_grow_to(),
             line.limit
         );
         let also = format!(
@@ -93,10 +133,7 @@ pub fn quota_findings(line: &QuotaLine) -> Vec<Finding> {
             finding.fix(also)
         });
     }
-    if let Some(used) = line.used
-        && used.saturating_mul(100) >= line.limit.saturating_mul(MOSTLY_USED_PERCENT)
-        && used > 0
-    {
+    if let Some(used) = line.used.filter(|_| is_mostly_used(line)) {
         findings.push(evidence(Finding::of(
             &MOSTLY_USED,
             &line.code,
@@ -104,6 +141,11 @@ pub fn quota_findings(line: &QuotaLine) -> Vec<Finding> {
         )));
     }
     findings
+}
+
+fn is_mostly_used(line: &QuotaLine) -> bool {
+    let is_mostly = |used: i64| used.saturating_mul(100) >= line.limit.saturating_mul(MOSTLY_USED_PERCENT);
+    line.used.is_some_and(|used| used > 0 && is_mostly(used))
 }
 
 /// Where to ask for more.
@@ -118,6 +160,8 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
         }
         if line.used.is_none() {
             report.unread(&[&MOSTLY_USED], &line.code, "how much of it is used is not known");
+        } else if !line.counted.is_exact() && !is_mostly_used(&line) {
+            report.unread(&[&MOSTLY_USED], &line.code, UNCOUNTED);
         }
     }
     for (environment, _) in view.with_instances() {
@@ -197,6 +241,7 @@ fn lines(view: &View<'_>, report: &mut Report) -> Vec<QuotaLine> {
             Ok(Some(quota)) => lines.push(QuotaLine {
                 limit: quota.value,
                 used: quota.used.read().ok().copied(),
+                counted: quota.counted,
                 ..sum
             }),
             Ok(None) => report.unread(&[&ABOVE, &MOSTLY_USED], code, "the account has no such quota"),
@@ -253,11 +298,15 @@ fn fallbacks(view: &View<'_>, report: &mut Report) {
                     let finding = Finding::of(&NO_FALLBACK, &queue.job_queue_name, message).with("limit", quota.value);
                     let finding = finding
                         .with("used by others", others)
+                        .with("counted by", quota.counted.text())
                         .with("smallest instance", smallest)
                         .with("code", code);
                     lacking.push(finding.with("compute environment", fallback.name()).fix(ask(code)));
                 } else if let Err(why) = used {
                     report.unread(&[&NO_FALLBACK], &queue.job_queue_name, format!("use of {code}: {why}"));
+                } else if !quota.counted.is_exact() {
+                    let why = format!("use of {code}: {UNCOUNTED}");
+                    report.unread(&[&NO_FALLBACK], &queue.job_queue_name, why);
                 }
             }
             // One quota with room is a fallback.

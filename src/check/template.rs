@@ -31,7 +31,8 @@ rules! {
         sources: [batch_guide!("launch-templates")],
     }
     NEWER = "AT203" "template-newer-than-taken" Warning {
-        finds: "The version that `$Latest` or `$Default` stands for was published after the environment last took its template over.",
+        finds: "The version that `$Latest` or `$Default` stands for was published after the environment last took its template over: after its \
+                creation or last infrastructure update, which CloudTrail tells for 90 days.",
         why: "AWS Batch looks at such a version only when the environment is created and at an infrastructure update. Instances still start \
               with the old one, whatever was fixed in the new one.",
         fix: "Make an infrastructure update, for example with a tag that names the version.",

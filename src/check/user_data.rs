@@ -8,6 +8,10 @@ pub(super) const BASESIZE: &str = "dm.basesize";
 /// What the ECS agent does when nothing is set: a stopped container stays for 3 hours.
 const CLEANUP_DEFAULT_MINUTES: i64 = 180;
 
+/// Before the agent removes an image that nothing uses any more: it is kept for an hour, and looked at every half an hour.
+const IMAGE_AGE_DEFAULT_MINUTES: i64 = 60;
+const IMAGE_INTERVAL_DEFAULT_MINUTES: i64 = 30;
+
 /// The text of user data, read once.
 pub(super) struct UserData<'a> {
     text: &'a str,
@@ -77,6 +81,21 @@ impl<'a> UserData<'a> {
         }
     }
 
+    /// How long an image stays that nothing uses any more, in minutes: for ever if the agent does not remove any, `None` if it is set to
+    /// something that cannot be read.
+    pub(super) fn image_minutes(&self) -> Option<i64> {
+        if self.value_of("ECS_DISABLE_IMAGE_CLEANUP") == Some("true") {
+            return Some(i64::MAX);
+        }
+        let of = |name: &str, default: i64| match self.value_of(name) {
+            Some(text) => go_duration_minutes(text),
+            None => Some(default),
+        };
+        let age = of("ECS_IMAGE_MINIMUM_CLEANUP_AGE", IMAGE_AGE_DEFAULT_MINUTES)?;
+        let interval = of("ECS_IMAGE_CLEANUP_INTERVAL", IMAGE_INTERVAL_DEFAULT_MINUTES)?;
+        Some(age.saturating_add(interval))
+    }
+
     /// What follows `NAME=`, up to a blank or a quote. Comments do not count, nor does a longer name that ends in this one.
     fn value_of(&self, name: &str) -> Option<&'a str> {
         let mut found = None;
@@ -97,9 +116,11 @@ impl<'a> UserData<'a> {
     }
 }
 
-/// Without user data everything is as the image has it.
-pub(super) fn cleanup_minutes(user_data: Option<&UserData<'_>>) -> Option<i64> {
-    user_data.map_or(Some(CLEANUP_DEFAULT_MINUTES), UserData::cleanup_minutes)
+/// How long a stopped container and an image that nothing uses stay. Without user data everything is as the image has it.
+pub(super) fn cleanup_minutes(user_data: Option<&UserData<'_>>) -> Option<(i64, i64)> {
+    let nothing = UserData::of("");
+    let user_data = user_data.unwrap_or(&nothing);
+    Some((user_data.cleanup_minutes()?, user_data.image_minutes()?))
 }
 
 /// `1h30m`, `10m`, `45s` in minutes, rounded up.
@@ -142,6 +163,18 @@ mod tests {
             ("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION=$X", None),
         ] {
             assert_eq!(UserData::of(text).cleanup_minutes(), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("", Some(90)),
+            ("ECS_IMAGE_MINIMUM_CLEANUP_AGE=10m", Some(40)),
+            ("ECS_IMAGE_CLEANUP_INTERVAL=10m", Some(70)),
+            ("ECS_DISABLE_IMAGE_CLEANUP=false", Some(90)),
+            ("ECS_DISABLE_IMAGE_CLEANUP=true", Some(i64::MAX)),
+            ("ECS_IMAGE_CLEANUP_INTERVAL=$X", None),
+        ] {
+            assert_eq!(UserData::of(text).image_minutes(), expected, "{text}");
+            let shared = crate::account::survey::ec2::shareable(text);
+            assert_eq!(UserData::of(&shared).image_minutes(), expected, "{text}: {shared}");
         }
     }
 

@@ -10,7 +10,7 @@ use crate::account::{self, OfferedType, Platform, Topology};
 use crate::catalog::{self, Architecture, Catalog, InstanceType, Purchase, Resources};
 use crate::input::Problem;
 use crate::policy::Policy;
-use crate::setup::{Setup, compile};
+use crate::setup::{QueueSetup, Setup, compile};
 use crate::units::{Mebibytes, MicroUsd, Time, Vcpus};
 
 /// More than any maxvCpus.
@@ -172,6 +172,39 @@ impl<'a> View<'a> {
         let mut environments = setup.environments.iter();
         guarded
             && environments.any(|environment| environment.name == name && environment.covered && environment.enforces())
+    }
+
+    /// How long the policy may hold instances of an environment without jobs, in minutes, and by which of its keys. `None`: not at all,
+    /// as far as that is known.
+    pub(super) fn held(&self, name: &str) -> Option<(i64, String)> {
+        let setup = self.setup.as_ref()?.as_ref().ok()?;
+        let mut environments = setup.environments.iter();
+        let at = environments.position(|one| one.name == name && one.covered)?;
+        let steered = setup.environments.get(at)?;
+        let queues = setup.queues.iter();
+        let queues: Vec<&QueueSetup> = queues
+            .filter(|queue| queue.environments.iter().any(|one| one.position() == at))
+            .collect();
+        let entries = self.policy.iter().flat_map(|policy| &policy.files);
+        let mut entries = entries.flat_map(|document| document.value.queues.values());
+        let always = [
+            ("min_vcpus", steered.base > Vcpus::ZERO),
+            ("headroom_slots", queues.iter().any(|queue| queue.headroom_slots > 0)),
+            (
+                "schedules",
+                !queues.is_empty() && entries.any(|queue| !queue.schedules.is_empty()),
+            ),
+        ];
+        if let Some((key, _)) = always.into_iter().find(|(_, holds)| *holds) {
+            return Some((i64::MAX, key.to_owned()));
+        }
+        let idle = queues.iter().map(|queue| ("idle_time", queue.idle_time));
+        let sources = queues.iter().flat_map(|queue| &queue.sqs_sources);
+        let sources = sources.filter_map(|source| setup.sqs_sources.get(source.position()));
+        let awaited = sources.map(|source| ("patience with messages", source.patience));
+        let (key, longest) = idle.chain(awaited).max_by_key(|(_, span)| *span)?;
+        let minutes = longest.millis() / 60_000;
+        (minutes > 0).then(|| (minutes, format!("{key}, {minutes} min")))
     }
 
     /// The job definitions whose jobs may come to an environment, and whether jobs were really seen there. Job definitions are

@@ -47,7 +47,7 @@ impl Part {
     pub const fn cost(&self) -> u32 {
         match self {
             Self::Environments | Self::Queues | Self::Launches(_) | Self::Messages(_) | Self::Oldest(_) => 1,
-            // The list, and the details.
+            // The list, and the details; the limit, and its use. Where no metric tells that, all quotas share five calls an hour besides.
             Self::Instances(_) | Self::Quota(_) => 2,
             // Four statuses, and the head of the queue.
             Self::Jobs(_) => 5,

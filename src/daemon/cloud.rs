@@ -6,9 +6,9 @@ use std::fmt;
 use std::future::Future;
 
 use crate::account::Topology;
-use crate::account::survey::Survey;
+use crate::account::survey::{Counted, Survey};
 use crate::jobs::{JobSeen, JobSize, JobStatus};
-use crate::observation::{EnvironmentNow, GapReason, InstancesNow, QuotaNow, Shape, SqsNow};
+use crate::observation::{EnvironmentNow, GapReason, InstancesNow, Shape, SqsNow};
 use crate::planner::plan::Change;
 use crate::units::{Span, Time, Vcpus};
 
@@ -65,6 +65,21 @@ pub struct EnvironmentRead {
     pub tags: BTreeMap<String, String>,
     /// Its ECS cluster, by ARN.
     pub cluster: Option<String>,
+    /// A Spot Fleet launches its instances: Spot with `BEST_FIT`. Elsewhere Auto Scaling does.
+    pub spot_fleet: bool,
+}
+
+/// A service quota of EC2 as it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuotaRead {
+    /// The applied limit.
+    pub limit: Vcpus,
+    /// What all of the account uses of it, ours included.
+    pub used: Vcpus,
+    /// How that was counted.
+    pub counted: Counted,
+    /// When: a count of instances stands for several readings.
+    pub counted_at: Time,
 }
 
 /// A launch that EC2 refused. AWS Batch says nothing of it: the activities of the Auto Scaling group behind an environment do, and
@@ -220,8 +235,8 @@ pub trait Cloud: Send + Sync + 'static {
     fn messages(&self, sqs: &str) -> impl Future<Output = Read<SqsNow>> + Send;
     /// The age of an SQS queue's oldest message, from CloudWatch; `None` if it tells none.
     fn oldest_message(&self, sqs: &str) -> impl Future<Output = Read<Option<Span>>> + Send;
-    /// A service quota of EC2 by its code: the applied limit, and what all of the account uses of it (`used_by_others`).
-    fn quota(&self, code: &str) -> impl Future<Output = Read<QuotaNow>> + Send;
+    /// A service quota of EC2 by its code.
+    fn quota(&self, code: &str) -> impl Future<Output = Read<QuotaRead>> + Send;
     /// One scaling update.
     fn send(&self, environment: &str, change: &Change) -> impl Future<Output = Answer> + Send;
     /// Creates or moves the guard of an environment.

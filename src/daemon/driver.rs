@@ -383,6 +383,7 @@ impl<C: Cloud> Driver<C> {
                     let error = printable(&unread.message);
                     tracing::warn!(part = ?part, %error, "Could not be read");
                 }
+                self.read_settled();
                 return true;
             }
         };
@@ -422,7 +423,15 @@ impl<C: Cloud> Driver<C> {
             self.take_orders();
             self.watch_bases();
         }
+        self.read_settled();
         true
+    }
+
+    /// Quotas that had to wait for our own instances.
+    fn read_settled(&mut self) {
+        for code in self.sight.settled(self.controller.setup()) {
+            self.cadence.forget(&Part::Quota(code));
+        }
     }
 
     pub(super) fn take_jobs(&mut self, name: &str, began: Time, mut listed: Listed) {

@@ -137,7 +137,7 @@ enum Found {
     Launches(Vec<cloud::FailedLaunch>),
     Messages(crate::observation::SqsNow),
     Oldest(Option<crate::units::Span>),
-    Quota(crate::observation::QuotaNow),
+    Quota(cloud::QuotaRead),
     Topology(Box<Topology>, Vec<NamedGuard>),
     Jobs(Box<listing::Listed>),
 }

@@ -1,18 +1,23 @@
 //! What was read becomes the [`Observation`]. A part that cannot be read keeps its last value with the old time (the planner
 //! judges its age), or stays a gap if it never had one; either way it is known here by name, with the reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cadence::Part;
-use super::cloud::{EnvironmentRead, FailedLaunch, Unread};
+use super::cloud::{EnvironmentRead, FailedLaunch, QuotaRead, Unread};
 use super::listing::Listed;
 use crate::account::Platform;
+use crate::account::survey::Counted;
 use crate::catalog;
 use crate::ids::{EnvironmentIndex, QueueIndex};
-use crate::observation::{Gap, InstancesNow, NotDemand, Observation, QuotaNow, Refusal, Refused, Seen, SqsNow, Tally};
+use crate::observation::{
+    Gap, GapReason, InstancesNow, NotDemand, Observation, QuotaNow, Refusal, Refused, Seen, SqsNow, Tally,
+};
 use crate::setup::{EnvironmentSetup, Setup};
 use crate::units::{Span, Time, Vcpus};
 
+/// A count of instances of before that says nothing of which of them are ours now.
+const COUNT_MATCHES: Span = Span::from_minutes(1);
 /// So many refused launches are kept per environment: enough to show what goes on, and to know those that are told twice.
 const REFUSED_MOST: usize = 20;
 /// Refused launches of before that are history.
@@ -40,6 +45,10 @@ pub(super) struct Sight {
     in_vain: BTreeMap<String, u32>,
     /// Tags of queues, by name.
     pub(super) queue_tags: BTreeMap<String, BTreeMap<String, String>>,
+    /// Quotas that were read before all instances that count against them.
+    unsettled: BTreeSet<String>,
+    /// How and when the use of a quota was counted last, by its code.
+    pub(super) counted: BTreeMap<String, (Counted, Time)>,
     /// Ages of oldest messages, by SQS source.
     pub(super) oldest: BTreeMap<String, Span>,
     /// What could not be read: since when, and why, in words.
@@ -88,6 +97,8 @@ impl Sight {
         self.in_vain.retain(|name, _| environments.contains(name));
         self.queues_read.retain(|name, _| queues.contains(name));
         self.queue_tags.retain(|name, _| queues.contains(name));
+        self.unsettled.retain(|code| quotas.contains(code));
+        self.counted.retain(|code, _| quotas.contains(code));
         self.oldest.retain(|name, _| sqs.contains(name));
         (self.environments, self.queues, self.sqs, self.quotas) = (environments, queues, sqs, quotas);
         let parts = self.parts();
@@ -287,20 +298,60 @@ impl Sight {
         }
     }
 
-    /// A quota. The service counts all of the account's use: what runs in the environments we steer is taken off here.
-    pub(super) fn quota(&mut self, code: &str, began: Time, read: QuotaNow, setup: &Setup) {
+    /// A quota. The service counts all of the account's use: what runs in the environments we steer is taken off here. Before it is
+    /// known what that is, ours would pass for the use of others: what was known before stays. A count of instances stands for
+    /// several readings: of one that was known, what is ours was taken off as it was then; of one that was not, nothing can be. A count that
+    /// was cut off says of no use that it ended.
+    pub(super) fn quota(&mut self, code: &str, began: Time, read: QuotaRead, setup: &Setup) {
+        if !self.may_settle(code, setup) {
+            self.unsettled.insert(code.to_owned());
+            return;
+        }
+        self.unsettled.remove(code);
         let environments = setup.environments.iter().zip(&self.observation.instances);
         let ours: Vcpus = environments
             .filter_map(|(environment, seen)| Some(held_under(environment, seen.value()?, code, setup)))
             .sum();
-        let read = QuotaNow {
-            used_by_others: read.used_by_others.minus_or_zero(ours),
-            ..read
-        };
+        let count = (read.counted, read.counted_at);
+        let known = self.counted.insert(code.to_owned(), count);
         let observation = &mut self.observation;
         if let Some(seen) = at(&self.quotas, &mut observation.quotas, code) {
-            observation.generation += u64::from(put(seen, Seen::Exactly(began, read)));
+            let before = seen.value().map(|before| before.used_by_others);
+            let used_by_others = match (read.counted, before) {
+                (Counted::Metric, _) => read.used.minus_or_zero(ours),
+                (_, Some(before)) if known == Some(count) => before,
+                (..) if began.since(read.counted_at) > COUNT_MATCHES => read.used,
+                (..) => read.used.minus_or_zero(ours),
+            };
+            let mut now = QuotaNow {
+                limit: read.limit,
+                used_by_others,
+            };
+            let new = if read.counted.is_exact() {
+                Seen::Exactly(began, now)
+            } else {
+                now.used_by_others = used_by_others.max(before.unwrap_or_default());
+                Seen::AtLeast(began, now)
+            };
+            observation.generation += u64::from(put(seen, new));
         }
+    }
+
+    /// Quotas that could be made nothing of when they were read, and can now: to be read again.
+    pub(super) fn settled(&mut self, setup: &Setup) -> BTreeSet<String> {
+        let all = std::mem::take(&mut self.unsettled);
+        let (settled, unsettled) = all.into_iter().partition(|code| self.may_settle(code, setup));
+        self.unsettled = unsettled;
+        settled
+    }
+
+    /// Whether the instances of every environment that counts against a quota were read, or tried to.
+    fn may_settle(&self, code: &str, setup: &Setup) -> bool {
+        let mut environments = setup.environments.iter().zip(&self.observation.instances);
+        environments.all(|(environment, seen)| {
+            !counts_against(environment, code, setup)
+                || !matches!(seen, Seen::Missing(gap) if gap.why == GapReason::NotReadYet)
+        })
     }
 
     pub(super) fn jobs(&mut self, name: &str, listed: Listed) {
@@ -360,13 +411,7 @@ pub(super) fn kind(launch: &FailedLaunch) -> Refusal {
 
 /// What of an environment's instances a quota counts. Where it may be several, only what is told by type.
 fn held_under(environment: &EnvironmentSetup, instances: &InstancesNow, code: &str, setup: &Setup) -> Vcpus {
-    let codes = || {
-        environment
-            .quotas
-            .iter()
-            .filter_map(|share| setup.quotas.get(share.quota.position()))
-    };
-    if !codes().any(|quota| quota.code == code) {
+    if !counts_against(environment, code, setup) {
         return Vcpus::ZERO;
     }
     if environment.quotas.len() == 1 {
@@ -375,6 +420,13 @@ fn held_under(environment: &EnvironmentSetup, instances: &InstancesNow, code: &s
     let counted = |name: &str| catalog::quota_code(name, environment.purchase) == Some(code);
     let types = instances.types.iter().filter(|(name, _)| counted(name));
     types.map(|(_, vcpus)| *vcpus).sum()
+}
+
+/// Whether any of an environment's types counts against a quota.
+fn counts_against(environment: &EnvironmentSetup, code: &str, setup: &Setup) -> bool {
+    let quotas = environment.quotas.iter();
+    let mut quotas = quotas.filter_map(|share| setup.quotas.get(share.quota.position()));
+    quotas.any(|quota| quota.code == code)
 }
 
 /// Replaces a part; says whether a plan could see a difference other than its age.
@@ -415,126 +467,4 @@ fn carried<T: Clone + Default>(old_names: &[String], old: &[T], names: &[String]
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::observation::{EnvironmentNow, GapReason};
-    use crate::planner::worlds::{environment, spot_then_on_demand};
-
-    const START: Time = Time::from_seconds(1_000_000);
-
-    fn read(name: &str, min: i64) -> EnvironmentRead {
-        EnvironmentRead {
-            name: name.to_owned(),
-            now: EnvironmentNow {
-                min_vcpus: Vcpus::new(min),
-                ..EnvironmentNow::default()
-            },
-            ..EnvironmentRead::default()
-        }
-    }
-
-    fn failed() -> Unread {
-        Unread {
-            why: GapReason::Denied,
-            message: "ecs:ListContainerInstances is denied".to_owned(),
-        }
-    }
-
-    #[test]
-    fn the_generation_rises_with_what_a_plan_could_see_and_not_with_age() {
-        let mut sight = Sight::new(&spot_then_on_demand());
-        let before = sight.observation.generation;
-        sight.environments(START, vec![read("spot", 0)]);
-        let after = sight.observation.generation;
-        assert!(after > before);
-        sight.environments(START + Span::from_seconds(30), vec![read("spot", 0)]);
-        assert_eq!(sight.observation.generation, after);
-        assert_eq!(sight.observation.environments[0].at(), START + Span::from_seconds(30));
-        sight.environments(START + Span::from_seconds(60), vec![read("spot", 8)]);
-        assert!(sight.observation.generation > after);
-    }
-
-    #[test]
-    fn what_cannot_be_read_any_more_keeps_its_value_with_its_old_time() {
-        let mut sight = Sight::new(&spot_then_on_demand());
-        let part = Part::Instances("spot".to_owned());
-        let later = START + Span::from_seconds(60);
-        assert!(sight.could_not(&part, START, &failed()), "news");
-        let gap = Gap {
-            since: START,
-            why: GapReason::Denied,
-        };
-        assert_eq!(sight.observation.instances[0], Seen::Missing(gap), "never read");
-        sight.instances("spot", START, InstancesNow::default());
-        assert!(sight.could(&part));
-        assert!(sight.could_not(&part, later, &failed()));
-        assert!(
-            !sight.could_not(&part, later + Span::from_seconds(9), &failed()),
-            "no news"
-        );
-        assert_eq!(sight.observation.instances[0].at(), START);
-        assert!(sight.observation.instances[0].is_exact());
-        assert_eq!(sight.gaps[&part].0, later);
-    }
-
-    #[test]
-    fn what_keeps_its_name_keeps_what_was_seen_of_it() {
-        let mut setup = spot_then_on_demand();
-        let mut sight = Sight::new(&setup);
-        sight.environments(START, vec![read("ondemand", 4)]);
-        let first = environment("first", crate::catalog::Purchase::Spot, None);
-        setup.environments.insert(0, first);
-        sight.renumber(&setup);
-        let seen = sight.observation.environments.iter();
-        let mins: Vec<_> = seen.map(|seen| seen.value().map(|now| now.min_vcpus.get())).collect();
-        assert_eq!(mins, [None, None, Some(4)]);
-        setup.environments.retain(|environment| environment.name != "ondemand");
-        sight.renumber(&setup);
-        assert!(sight.read.is_empty());
-    }
-
-    /// Only where something is on its way, and for as long as nothing newer is known.
-    #[test]
-    fn a_lack_of_capacity_is_noted_where_a_raise_is_open_and_outlives_the_next_reading() {
-        let mut sight = Sight::new(&spot_then_on_demand());
-        sight.environments(START, vec![read("spot", 64), read("ondemand", 0)]);
-        for name in ["spot", "ondemand"] {
-            sight.instances(name, START, InstancesNow::default());
-        }
-        let generation = sight.observation.generation;
-        sight.short_of_capacity(&[EnvironmentIndex(0), EnvironmentIndex(1)], START);
-        assert!(sight.observation.generation > generation);
-        sight.instances("spot", START + Span::from_seconds(30), InstancesNow::default());
-        let seen = sight.observation.instances.iter();
-        let errors: Vec<_> = seen
-            .map(|seen| seen.value().and_then(|now| now.capacity_error))
-            .collect();
-        assert_eq!(errors, [Some(START), None]);
-    }
-
-    #[test]
-    fn our_own_instances_are_not_the_use_of_others() {
-        let mut setup = spot_then_on_demand();
-        setup.environments[0].quotas = vec![crate::planner::worlds::share(0, 4, 64)];
-        setup.quotas = vec![crate::setup::QuotaSetup {
-            code: "L-1".to_owned(),
-            limit: None,
-            reserve: Vcpus::ZERO,
-        }];
-        let mut sight = Sight::new(&setup);
-        let instances = InstancesNow {
-            there: Vcpus::new(60),
-            ..InstancesNow::default()
-        };
-        sight.instances("spot", START, instances);
-        let quota = QuotaNow {
-            limit: Vcpus::new(256),
-            used_by_others: Vcpus::new(100),
-        };
-        sight.quota("L-1", START, quota, &setup);
-        assert_eq!(
-            sight.observation.quotas[0].value().unwrap().used_by_others,
-            Vcpus::new(40)
-        );
-    }
-}
+mod tests;

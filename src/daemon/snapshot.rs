@@ -282,6 +282,9 @@ pub struct QuotaStatus {
     pub limit_vcpus: Option<Vcpus>,
     /// What runs in the account outside our environments, if known.
     pub used_by_others_vcpus: Option<Vcpus>,
+    /// How the use of the account was counted, where its metric in AWS/Usage tells nothing.
+    #[serde(default)]
+    pub counted: Option<String>,
     /// ACTIVE instances of our environments.
     #[serde(default)]
     pub held_vcpus: Vcpus,
@@ -316,6 +319,7 @@ impl QuotaStatus {
             code: quota.map(|quota| quota.code.clone()).unwrap_or_default(),
             limit_vcpus: row.limit,
             used_by_others_vcpus: row.used_by_others,
+            counted: None,
             held_vcpus: row.held,
             on_its_way_vcpus: row.on_its_way,
             reserve_vcpus: row.reserve,

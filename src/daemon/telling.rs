@@ -8,6 +8,7 @@ use super::driver::Driver;
 use super::listing::{jobs_in, vcpus_in};
 use super::sight::{Sight, kind};
 use super::snapshot::{Demand, EnvironmentStatus, NoDemand, QueueStatus, QuotaStatus, Snapshot, SqsStatus, Told};
+use crate::account::survey::Counted;
 use crate::catalog::{Catalog, Purchase};
 use crate::control::{Controller, Outcome, Planner};
 use crate::explain::{self, Coded as _, printable};
@@ -537,7 +538,13 @@ fn quotas<C: Cloud>(driver: &Driver<C>) -> Vec<QuotaStatus> {
     let rows = &driver.controller.plan().quotas;
     let status = |(at, quota): (usize, &crate::setup::QuotaSetup)| {
         let row = rows.get(at).copied().unwrap_or_else(|| unplanned(driver, at, quota));
-        QuotaStatus::of(setup, QuotaIndex::at(at), &row)
+        let counted = driver.sight.counted.get(&quota.code).map(|(by, _)| *by);
+        QuotaStatus {
+            counted: counted
+                .filter(|by| *by != Counted::Metric)
+                .map(|by| by.text().to_owned()),
+            ..QuotaStatus::of(setup, QuotaIndex::at(at), &row)
+        }
     };
     setup.quotas.iter().enumerate().map(status).collect()
 }

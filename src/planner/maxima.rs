@@ -15,11 +15,12 @@ use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::observation::{Seen, Shape, Tally};
 use crate::planner::demand::{fits, size_on};
 use crate::planner::limits::{draws, may_launch, members, standing, unread};
+use crate::planner::placement::fill;
 use crate::planner::plan::Plan;
 use crate::planner::scratch::{Maximum, QuotaRoom, Row, Source};
 use crate::planner::sight::{is_awaited, may_ask};
 use crate::planner::{Inputs, SHOWN_AFTER};
-use crate::setup::{EnvironmentSetup, QueueSetup};
+use crate::setup::EnvironmentSetup;
 use crate::units::{Time, Vcpus};
 
 /// Fills every pool's `maximum`, where quotas are enforced and known.
@@ -164,12 +165,18 @@ fn largest_waiting(inputs: &Inputs<'_>, environment: EnvironmentIndex, setup: &E
 }
 
 /// Counts what Batch launches for unasked: RUNNABLE jobs of queues that are not followed or that a person stopped, and multi-node
-/// jobs. They count where Batch would launch for them: in the first environment of their queue that holds them as far as the
-/// operator's max goes, then in the next.
+/// jobs. Idle room and what is on its way, as far as nothing else takes it, is theirs; what remains counts where Batch would launch
+/// for it: in the first environment of their queue that holds them as far as the operator's max goes, then in the next.
 fn count_unasked(inputs: &Inputs<'_>, plan: &mut Plan) {
-    let count = inputs.setup.environments.len();
     plan.scratch.unasked.clear();
-    plan.scratch.unasked.resize(count, Vcpus::ZERO);
+    plan.scratch.unclaimed.clear();
+    for (sums, pool) in plan.environments.iter().zip(&plan.scratch.pools) {
+        // Also what is not believed to come soon: Batch has asked for it, and holds on.
+        let coming = pool.committed.minus_or_zero(sums.there);
+        let claimed = sums.claimed_on_its_way + sums.idle_wanted.minus_or_zero(sums.idle_kept);
+        plan.scratch.unclaimed.push(coming.minus_or_zero(claimed));
+        plan.scratch.unasked.push(Vcpus::ZERO);
+    }
     for (position, now) in inputs.observation.queues.iter().enumerate() {
         let Some(queue) = inputs.setup.queues.get(position) else {
             continue;
@@ -177,29 +184,53 @@ fn count_unasked(inputs: &Inputs<'_>, plan: &mut Plan) {
         let asked = queue.follows_runnable && may_ask(inputs, QueueIndex::at(position));
         let others = now.runnable.value().filter(|_| !asked);
         for (shape, jobs) in others.into_iter().chain([&now.multi_node]).flat_map(Tally::rows) {
-            put_unasked(inputs, queue, *shape, jobs, plan);
+            let mut row = Row::new(Source::Waiting, *shape, jobs);
+            for step in [from_idle, from_on_its_way, launch_unasked] {
+                for environment in &queue.environments {
+                    step(inputs, environment.position(), &mut row, plan);
+                }
+            }
         }
     }
 }
 
-fn put_unasked(inputs: &Inputs<'_>, queue: &QueueSetup, shape: Shape, mut jobs: i64, plan: &mut Plan) {
-    for environment in &queue.environments {
-        let at = environment.position();
-        let (Some(setup), Some(now)) = (
-            inputs.setup.environments.get(at),
-            inputs.observation.environments.get(at).and_then(Seen::value),
-        ) else {
-            continue;
-        };
-        let Some(each) = takes(setup, shape, jobs).filter(|_| may_launch(inputs, at)) else {
-            continue;
-        };
-        let operators = plan.scratch.environments[at].max_before.unwrap_or(now.max_vcpus);
-        let counted = plan.scratch.pools[at].committed + plan.environments[at].wanted + plan.scratch.unasked[at];
-        let here = jobs.min(operators.minus_or_zero(counted).get() / each.get().max(1));
-        plan.scratch.unasked[at] += each.times(here);
-        jobs -= here;
+/// What a job takes up there, where Batch would serve it.
+fn served(inputs: &Inputs<'_>, position: usize, row: &Row) -> Option<Vcpus> {
+    let setup = inputs.setup.environments.get(position)?;
+    takes(setup, row.shape, row.jobs).filter(|each| !each.is_zero() && may_launch(inputs, position))
+}
+
+/// A multi-node job gets instances of its own.
+fn from_idle(inputs: &Inputs<'_>, position: usize, row: &mut Row, plan: &mut Plan) {
+    let is_placed = plan.scratch.environments[position].not_placed_until.is_none();
+    if row.shape.nodes > 1 || !is_placed || served(inputs, position, row).is_none() {
+        return;
     }
+    let pool = plan.scratch.pools[position];
+    for room in &mut plan.scratch.rooms[pool.first_room..pool.end_room] {
+        fill(room, row);
+    }
+}
+
+fn from_on_its_way(inputs: &Inputs<'_>, position: usize, row: &mut Row, plan: &mut Plan) {
+    if let Some(each) = served(inputs, position, row) {
+        let jobs = row.jobs.min(plan.scratch.unclaimed[position].get() / each.get());
+        plan.scratch.unclaimed[position] -= each.times(jobs);
+        row.jobs -= jobs;
+    }
+}
+
+fn launch_unasked(inputs: &Inputs<'_>, position: usize, row: &mut Row, plan: &mut Plan) {
+    let now = inputs.observation.environments.get(position).and_then(Seen::value);
+    let (Some(now), Some(each)) = (now, served(inputs, position, row)) else {
+        return;
+    };
+    let operators = plan.scratch.environments[position].max_before.unwrap_or(now.max_vcpus);
+    let wanted = plan.environments[position].wanted + plan.scratch.unasked[position];
+    let counted = plan.scratch.pools[position].committed + wanted;
+    let jobs = row.jobs.min(operators.minus_or_zero(counted).get() / each.get());
+    plan.scratch.unasked[position] += each.times(jobs);
+    row.jobs -= jobs;
 }
 
 /// What each quota has for the maxima of its enforced environments: all but what others use or hold, the reserve, and an

@@ -12,7 +12,7 @@ use crate::planner::demand::{fits, size_on, wastes_room};
 use crate::planner::limits;
 use crate::planner::memory::{PATIENCE_PAIRS, QueueMemory, Supply};
 use crate::planner::plan::{Because, EnvironmentPlan, Plan, Subject};
-use crate::planner::scratch::{Row, Source, WHOLE};
+use crate::planner::scratch::{RoomLeft, Row, Source, WHOLE};
 use crate::setup::QueueSetup;
 use crate::units::{Time, Vcpus};
 
@@ -64,17 +64,7 @@ fn from_idle(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentInd
     let (mut for_waiting, mut for_others, mut for_queue) = (Vcpus::ZERO, Vcpus::ZERO, Vcpus::ZERO);
     for row in plan.scratch.rows.iter_mut().filter(|row| row.jobs > 0) {
         for room in &mut plan.scratch.rooms[pool.first_room..pool.end_room] {
-            if room.left <= 0 || row.jobs == 0 || !room.free.hold(&row.shape.resources) {
-                continue;
-            }
-            let share = (WHOLE / room.free.slots(&row.shape.resources).max(1)).max(1);
-            let jobs = row.jobs.min(room.left / share);
-            if jobs == 0 {
-                continue;
-            }
-            room.left -= jobs.saturating_mul(share);
-            row.jobs -= jobs;
-            let taken = room.free.vcpus.scaled_up(jobs.saturating_mul(share), WHOLE);
+            let taken = fill(room, row);
             // Batch takes idle room back unless it sees jobs for it: what is not RUNNABLE yet has to be kept by min.
             if row.source == Source::Waiting {
                 for_waiting += taken;
@@ -90,6 +80,18 @@ fn from_idle(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentInd
     plan.environments[position].idle_wanted += for_others;
     plan.environments[position].idle_kept += for_others;
     plan.queues[queue.position()].from_idle += for_queue;
+}
+
+/// Puts as many jobs of a row as it holds into idle room of one kind. Says what they take up.
+pub(crate) fn fill(room: &mut RoomLeft, row: &mut Row) -> Vcpus {
+    if room.left <= 0 || row.jobs == 0 || !room.free.hold(&row.shape.resources) {
+        return Vcpus::ZERO;
+    }
+    let share = (WHOLE / room.free.slots(&row.shape.resources).max(1)).max(1);
+    let jobs = row.jobs.min(room.left / share);
+    room.left -= jobs.saturating_mul(share);
+    row.jobs -= jobs;
+    room.free.vcpus.scaled_up(jobs.saturating_mul(share), WHOLE)
 }
 
 /// Takes what is on its way. Its instances are not known yet; they are taken to be of a fitting type.

@@ -489,6 +489,32 @@ fn what_batch_launches_for_unasked_is_needed_too() {
     assert_eq!(multi_node, [30, 141]);
 }
 
+/// 30 jobs of 4 vCPUs need 120, however far Batch has got with them: neither less nor twice that.
+#[test]
+fn what_batch_launches_for_unasked_is_counted_once_while_it_boots() {
+    for (there, idle) in [(0, 0), (32, 8), (64, 16), (120, 30)] {
+        let (mut setup, mut observation) = two_of_one_quota();
+        setup.queues[0].follows_runnable = false;
+        worlds::add_runnable(&mut observation, 0, worlds::shape(4), 30);
+        let memory = memory(&setup);
+        observation.environments[0].value_mut().unwrap().desired_vcpus = Vcpus::new(120);
+        let instances = observation.instances[0].value_mut().unwrap();
+        instances.there = Vcpus::new(there);
+        instances.rooms = vec![crate::observation::Room {
+            free: worlds::shape(4).resources,
+            instances: idle,
+        }];
+        let plan = decide(&setup, &observation, &memory, NOW);
+        // The smallest instance more, for replacements.
+        assert_eq!(
+            plan.scratch.pools[0].maximum.unwrap().need,
+            Vcpus::new(124),
+            "{there} are there"
+        );
+        assert_eq!(maxima(&plan, &observation), [139, 32]);
+    }
+}
+
 /// Not even in vain: a moment later it is known what it allows.
 #[test]
 fn before_a_quota_was_read_nothing_is_raised_where_it_binds() {

@@ -160,6 +160,8 @@ pub(crate) struct Scratch {
     pub(crate) quota_room: Vec<QuotaRoom>,
     /// Per environment: what Batch launches there for jobs that nothing is asked for.
     pub(crate) unasked: Vec<Vcpus>,
+    /// Per environment: what is on its way and meant for none of what is asked for.
+    pub(crate) unclaimed: Vec<Vcpus>,
     /// Environments in the order in which they are served.
     pub(crate) served: Vec<EnvironmentIndex>,
     /// Per environment: what jobs hold there that are not counted as placed.

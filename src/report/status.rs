@@ -143,8 +143,10 @@ pub fn quota_line(quota: &QuotaStatus) -> String {
         Some(left) => format!("; {} left", left.get()),
         None => String::new(),
     };
+    let counted = quota.counted.as_deref();
+    let counted = counted.map_or_else(String::new, |by| format!("; use counted by {}", plain(by)));
     let (code, sentence, link) = (plain(&quota.code), plain(&quota.sentence), plain(&quota.link));
-    format!("quota {code}, in vCPUs: {sentence}{left} ({link})\n")
+    format!("quota {code}, in vCPUs: {sentence}{left}{counted} ({link})\n")
 }
 
 /// What people ordered, and for how much longer.
@@ -389,6 +391,7 @@ mod tests {
                 code: "L-34B43A08".to_owned(),
                 limit_vcpus: Some(Vcpus::new(5)),
                 left_vcpus: Some(Vcpus::new(1)),
+                counted: Some("DescribeInstances".to_owned()),
                 sentence: "limit 5, the use of others unknown, our environments hold 2, 2 kept for overshoot"
                     .to_owned(),
                 link: "https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08".to_owned(),
@@ -408,7 +411,7 @@ mod tests {
         what was changed is refused, what was in force stays:
           p.toml:1:1: x
           1 problem
-        quota L-34B43A08, in vCPUs: limit 5, the use of others unknown, our environments hold 2, 2 kept for overshoot; 1 left (https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08)
+        quota L-34B43A08, in vCPUs: limit 5, the use of others unknown, our environments hold 2, 2 kept for overshoot; 1 left; use counted by DescribeInstances (https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08)
         override of genomics-spot: boost to 64 vCPUs until 2026-01-01T10:50:00Z, for another 110m
 
         environment       base min desired   max there used coming wanted lease read

@@ -13,15 +13,15 @@ use super::schedules::GUARD_GROUP;
 use super::sqs::EVENTS_QUEUE;
 use super::state::State;
 use crate::account::Topology;
-use crate::account::survey::{self, Known, Survey};
+use crate::account::survey::{self, Counted, Known, Survey};
 use crate::control::Outcome;
 use crate::daemon::cloud::{
-    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, Principal, QueueRead, Read,
-    Tagged, Unread,
+    Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, Principal, QueueRead,
+    QuotaRead, Read, Tagged, Unread,
 };
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::jobs::{ArraySeen, JobSeen, JobSize, JobStatus};
-use crate::observation::{GapReason, InstancesNow, QuotaNow, Room, SqsNow};
+use crate::observation::{GapReason, InstancesNow, Room, SqsNow};
 use crate::planner::plan::Change;
 use crate::simulate::world;
 use crate::units::{Span, Time, Vcpus, to_usize};
@@ -163,12 +163,14 @@ impl Cloud for Account {
         self.look(move |state| Ok(state.oldest_message(&name))).await
     }
 
-    async fn quota(&self, code: &str) -> Read<QuotaNow> {
+    async fn quota(&self, code: &str) -> Read<QuotaRead> {
         let code = code.to_owned();
         let told = self.look(move |state| {
-            Ok(QuotaNow {
+            Ok(QuotaRead {
                 limit: state.world.quota(&code).map_or(UNLIMITED, |quota| quota.limit),
-                used_by_others: state.world.quota_used(&code),
+                used: state.world.quota_used(&code),
+                counted: Counted::Metric,
+                counted_at: Time::EPOCH,
             })
         });
         told.await
@@ -338,6 +340,7 @@ impl State {
             status_reason: String::new(),
             tags: self.tags_of(&self.names.environment_arn(name)),
             cluster: Some(self.names.cluster_arn(name)),
+            spot_fleet: false,
             name: name.to_owned(),
             now: self.world.environment(environment),
         }

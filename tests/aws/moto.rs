@@ -4,6 +4,7 @@
 //! CBOR: those are proved with recorded replies inside the library.
 
 use autotune::account::Platform;
+use autotune::account::survey::Counted;
 use autotune::aws::{Aws, AwsSettings, GuardSettings};
 use autotune::catalog::Purchase;
 use autotune::control::Outcome;
@@ -146,6 +147,19 @@ async fn messages_are_counted_by_name_and_by_url() {
             .message
             .starts_with("sqs:GetQueueUrl failed")
     );
+}
+
+#[tokio::test]
+#[ignore = "needs moto: tests/run provides it"]
+async fn instances_that_run_count_against_the_quota_of_their_class_and_purchase() {
+    let aws = moto().await;
+    for (code, expected) in [("L-1216C47A", 2 * 2), ("L-34B43A08", 4), ("L-DB2E81BA", 0)] {
+        let (used, counted, _) = aws.used_by_instances(code).await.unwrap();
+        assert_eq!((used.get(), counted), (expected, Counted::Instances), "{code}");
+    }
+    let calls = aws.calls();
+    let listings = calls.iter().filter(|row| row.1 == "DescribeInstances").map(|row| row.3);
+    assert_eq!(listings.sum::<u64>(), 1);
 }
 
 #[tokio::test]

@@ -51,6 +51,12 @@ def main(url):
             "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 100}}],
         },
     )
+    # What others run: two On-Demand instances, one that is stopped, one Spot instance.
+    run = dict(ImageId=image, SubnetId=subnet, MinCount=1, MaxCount=1)
+    ec2.run_instances(**run | {"MinCount": 2, "MaxCount": 2}, InstanceType="m5.large")
+    stopped = ec2.run_instances(**run, InstanceType="m5.4xlarge")["Instances"][0]["InstanceId"]
+    ec2.stop_instances(InstanceIds=[stopped])
+    ec2.run_instances(**run, InstanceType="c5.xlarge", InstanceMarketOptions={"MarketType": "spot"})
     assume = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
     trust = json.dumps({"Version": "2012-10-17", "Statement": [assume]})
     role = iam.create_role(RoleName="batch", AssumeRolePolicyDocument=trust)["Role"]["Arn"]

@@ -78,9 +78,9 @@ fn post(sandbox: &Sandbox, page: &str, body: &Value) {
     asked.send(body.to_string()).unwrap();
 }
 
-/// What CloudTrail alone would tell, which nobody reads.
+/// What CloudTrail alone would tell, which the simulated account does not have.
 fn is_of_cloudtrail((_, why): &(String, String)) -> bool {
-    why == "CloudTrail is not read"
+    why.starts_with("cloudtrail:LookupEvents")
 }
 
 #[test]
@@ -121,6 +121,21 @@ fn a_quota_that_the_environments_may_outgrow_is_found() {
     let checked = check(&sandbox, folder.path());
     assert_eq!(checked.bad, BTreeSet::from(["AT601".to_owned()]), "{:#}", checked.told);
     assert_eq!(checked.exit, Some(1));
+}
+
+/// What the metric does not tell, instances do.
+#[test]
+fn without_the_metric_of_a_quota_instances_are_counted() {
+    let folder = folder(SCENARIO);
+    let sandbox = account(folder.path());
+    let fault = json!({"trouble": "denied", "service": "cloudwatch", "operation": "GetMetricStatistics"});
+    post(&sandbox, "faults", &fault);
+    let without = check(&sandbox, folder.path());
+    assert!(!without.open.iter().any(|one| one.0 == "AT602"), "{:?}", without.open);
+    let fault = json!({"trouble": "denied", "service": "ec2", "operation": "DescribeInstances"});
+    post(&sandbox, "faults", &fault);
+    let blind = check(&sandbox, folder.path());
+    assert!(blind.open.iter().any(|one| one.0 == "AT602"), "{:?}", blind.open);
 }
 
 /// Neither a pass nor an alarm.

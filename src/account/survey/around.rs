@@ -38,6 +38,38 @@ pub struct Quota {
     pub applied: bool,
     /// What the whole account uses of it, in the same unit, rounded up.
     pub used: Known<i64>,
+    /// How that was counted.
+    pub counted: Counted,
+}
+
+/// How the use of a quota was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counted {
+    /// By the metric that the quota itself names.
+    #[default]
+    Metric,
+    /// By instances, where that metric tells nothing. Open Spot requests and unused Capacity Reservations, which count too, are
+    /// not seen.
+    Instances,
+    /// By the instances of the first pages: there are at least these.
+    SomeInstances,
+}
+
+impl Counted {
+    /// As evidence.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Metric => "AWS/Usage",
+            Self::Instances => "DescribeInstances: pending and running, without open Spot requests",
+            Self::SomeInstances => "DescribeInstances: of too many instances the first; at least this",
+        }
+    }
+
+    /// Whether there is no more than was counted.
+    pub const fn is_exact(self) -> bool {
+        !matches!(self, Self::SomeInstances)
+    }
 }
 
 /// The guard: what puts base back should the daemon be gone.

@@ -189,10 +189,13 @@ pub enum Route {
 }
 
 /// Settings that rules read with their values.
-const SETTINGS: [&str; 4] = [
+const SETTINGS: [&str; 7] = [
     "ecs_cluster=",
     "ecs_instance_attributes=",
     "ecs_engine_task_cleanup_wait_duration=",
+    "ecs_disable_image_cleanup=",
+    "ecs_image_minimum_cleanup_age=",
+    "ecs_image_cleanup_interval=",
     "dm.basesize=",
 ];
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::known;
 use crate::account::survey::{
-    Asked, Base, EventRule, Guard, Known, Quota, ScheduleTarget, Schedules, SqsQueue, name_of,
+    Asked, Base, Counted, EventRule, Guard, Known, Quota, ScheduleTarget, Schedules, SqsQueue, name_of,
 };
 use crate::aws::Aws;
 use crate::aws::errors::{code, unread};
@@ -41,16 +41,18 @@ impl Aws {
 
     async fn survey_quota(&self, code: &str) -> Read<Option<Quota>> {
         let limit = self.limit_of(code).await?;
-        let used = if STORAGE.contains(&code) {
-            Known::unread("no rule asks for it")
-        } else {
-            known(self.use_of(&limit.found, code).await.map(crate::units::Vcpus::get))
-        };
-        Ok(Some(Quota {
+        let mut quota = Quota {
             value: limit.value,
             applied: limit.applied,
-            used,
-        }))
+            used: Known::unread("no rule asks for it"),
+            counted: Counted::default(),
+        };
+        if !STORAGE.contains(&code) {
+            let used = self.use_of(&limit.found, code).await;
+            quota.counted = used.as_ref().map_or(quota.counted, |(_, counted, _)| *counted);
+            quota.used = known(used.map(|(used, ..)| used.get()));
+        }
+        Ok(Some(quota))
     }
 
     pub(super) async fn survey_guard(&self) -> Known<Option<Guard>> {

@@ -8,7 +8,7 @@ use aws_sdk_iam::types::{
 use serde_json::Value;
 
 use super::{FEW, Named, PAGES_MOST, known};
-use crate::account::survey::{Asked, InstanceProfile, Known, Permission, Role};
+use crate::account::survey::{Asked, ComputeEnvironment, InstanceProfile, JobQueue, Known, Permission, Role};
 use crate::aws::Aws;
 use crate::aws::errors::{code, failed, unread};
 use crate::daemon::cloud::{Principal, Read};
@@ -197,23 +197,30 @@ impl Aws {
     }
 
     /// What autotune's role may do, and which of these environments it may update. IAM evaluates the policies; nothing is called.
-    pub(super) async fn survey_permissions(
-        &self,
-        principal: Principal,
-        environments: Vec<String>,
-        queues: Vec<String>,
-    ) -> (Known<Vec<Permission>>, Known<Vec<String>>) {
-        let caller = match principal {
+    /// The ARN of autotune's own role or user.
+    pub(super) async fn principal(&self, principal: Principal) -> Read<String> {
+        match principal {
             Principal::Caller => self.caller().await,
             Principal::Role(arn) => Ok(arn),
             Principal::Nobody => Err(failed(
                 "whose to look at was not said: --role ARN names autotune's own role",
             )),
-        };
+        }
+    }
+
+    pub(super) async fn survey_permissions(
+        &self,
+        caller: Read<String>,
+        environments: &[ComputeEnvironment],
+        queues: &[JobQueue],
+    ) -> (Known<Vec<Permission>>, Known<Vec<String>>) {
         let caller = match caller {
             Ok(caller) => caller,
             Err(error) => return (Known::unread(error.message.clone()), Known::unread(error.message)),
         };
+        let environments = environments.iter().map(|one| one.compute_environment_arn.clone());
+        let environments = environments.collect();
+        let queues = queues.iter().map(|one| one.job_queue_arn.clone()).collect();
         let (granted, updatable) = tokio::join!(
             self.granted(&caller, queues),
             self.decisions(&caller, &[UPDATE], environments)

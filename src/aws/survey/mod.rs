@@ -10,6 +10,7 @@ mod places;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod trail;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,16 +36,14 @@ impl Aws {
     /// its place.
     pub(super) async fn read_survey(&self, sqs_queues: &[String], principal: Principal) -> Read<Survey> {
         let identity = self.who().await?;
-        let (compute_environments, job_queues) = tokio::join!(self.survey_environments(), self.survey_queues());
+        let (mut compute_environments, job_queues) = tokio::join!(self.survey_environments(), self.survey_queues());
+        let (now, caller) = (clock::now(), self.principal(principal).await);
+        let trail = self.survey_trail(&mut compute_environments, &caller, now).await;
         let environments = compute_environments.read().map_or(&[][..], Vec::as_slice);
         let queues = job_queues.read().map_or(&[][..], Vec::as_slice);
-        let guard_role = self.settings.guard.as_ref().map(|guard| guard.role_arn.as_str());
-        let named = Named::of(environments, guard_role);
+        let named = Named::of(environments, self.guard_role());
         let policies = queues.iter().filter_map(|queue| queue.scheduling_policy_arn.clone());
         let policies = policies.collect();
-        let environment_arns = environments.iter().map(|one| one.compute_environment_arn.clone());
-        let environment_arns = environment_arns.collect();
-        let queue_arns = queues.iter().map(|one| one.job_queue_arn.clone()).collect();
         let (definitions, scheduling_policies, (launch_templates, images), instance_types, offerings) = tokio::join!(
             self.survey_definitions(queues),
             self.survey_scheduling_policies(policies),
@@ -63,14 +62,17 @@ impl Aws {
             self.survey_schedules(),
         );
         let ((permissions, may_update), sqs_queues) = tokio::join!(
-            self.survey_permissions(principal, environment_arns, queue_arns),
+            self.survey_permissions(caller, environments, queues),
             self.survey_sqs(sqs_queues),
         );
         let cut = [("job_definitions", cut_definitions), ("schedules", written.cut)];
-        let cut = cut.into_iter().filter_map(|(part, cut)| Some((part.to_owned(), cut?)));
+        let cut = cut
+            .into_iter()
+            .chain([("writers", trail.cut)])
+            .filter_map(|(part, cut)| Some((part.to_owned(), cut?)));
         Ok(Survey {
             version: VERSION,
-            taken_at: Some(Timestamp(clock::now())),
+            taken_at: Some(Timestamp(now)),
             account: identity.account,
             region: identity.region,
             compute_environments,
@@ -91,7 +93,7 @@ impl Aws {
             guard,
             event_rules,
             schedules: written.schedules,
-            writers: Known::unread("CloudTrail is not read"),
+            writers: trail.writers,
             permissions,
             may_update,
             sqs_queues,

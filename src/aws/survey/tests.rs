@@ -131,6 +131,9 @@ fn answer(asked: &Asked) -> Reply {
         return Reply::File("get-service-quota");
     } else if is("GetMetricStatistics") {
         return Reply::File("get-metric-statistics-empty");
+    } else if is("LookupEvents") {
+        // Every page has a next one.
+        json!({ "Events": [], "NextToken": "more" })
     } else if is("GetQueueUrl") {
         return Reply::File("get-queue-url");
     } else if is("GetQueueAttributes") {

@@ -71,7 +71,8 @@ rules! {
         finds: "The volume holds the jobs that run at one time, but not the stopped containers that wait for the ECS agent's clean-up besides.",
         why: "A stopped container keeps what it wrote until ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION is over, 3 hours by default; images \
               are looked at every 30 minutes, kept for an hour at least, and removed 5 at a time. Short jobs on an instance that is held \
-              (a raised minvCpus, a longer scale-down delay, a busy queue) pile up.",
+              (a raised minvCpus, a longer scale-down delay, a busy queue) pile up. Where the policy holds instances, the images of all the \
+              jobs that come meanwhile are counted too, not only those of the jobs that run together.",
         fix: "In the user data: echo ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION=10m >> /etc/ecs/ecs.config; or grow the volume.",
         sources: [ECS_CLEANUP, "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-agent-config.html"],
     }
@@ -84,11 +85,11 @@ rules! {
     }
     SLOW = "AT108" "volume-slow-per-job" Info {
         finds: "Divided by the jobs that fit on the largest type, the volume sustains little: less than 2 MiB or 25 operations per second each \
-                (rules of thumb).",
+                (rules of thumb). gp2, gp3, io1 and io2 are judged, of others nobody knows.",
         why: "After a scale-up all jobs of an instance pull, unpack and write at once, on one volume. Jobs then start late although the \
               instance is there.",
         fix: "Buy Throughput and Iops for the gp3 volume, use instance stores, or allow only smaller types.",
-        sources: [EBS_TYPES],
+        sources: [EBS_TYPES, "https://docs.aws.amazon.com/ebs/latest/userguide/provisioned-iops.html"],
     }
     KEPT = "AT109" "volume-outlives-instance" Warning {
         finds: "A volume with DeleteOnTermination false.",
@@ -168,6 +169,8 @@ struct Load<'a> {
     definition: &'a JobDefinition,
     slots: i64,
     images: i64,
+    /// Of all jobs that may come there.
+    all_images: i64,
     /// Whether jobs of these definitions were seen there.
     seen: bool,
 }
@@ -209,6 +212,7 @@ impl Place<'_, '_> {
                         definition,
                         slots,
                         images: 0,
+                        all_images: 0,
                         seen,
                     });
                 }
@@ -220,6 +224,7 @@ impl Place<'_, '_> {
         let images = i64::try_from(images.len()).unwrap_or(i64::MAX);
         fullest.map(|load| Load {
             images: images.min(load.slots).max(1),
+            all_images: images.max(1),
             ..load
         })
     }
@@ -317,33 +322,50 @@ impl Place<'_, '_> {
             report.add(finding.rated(severity).fix(self.grow(&volume.device, need)));
             return;
         }
-        let Some(minutes) = cleanup_minutes(user_data) else {
+        let Some((minutes, image_minutes)) = cleanup_minutes(user_data) else {
             report.unread(
                 &[&CLEANUP],
                 self.environment.name(),
-                "how long stopped containers stay is set to something unreadable",
+                "how long stopped containers or images stay is set to something unreadable",
             );
             return;
         };
         // Containers that stopped within the time of the clean-up, beside those that run.
         let rounds = minutes.saturating_add(needs.job_minutes.amount.max(1) - 1) / needs.job_minutes.amount.max(1);
         let stopped = load.slots.saturating_mul(rounds);
-        let in_all = need.saturating_add(needs.scratch_gib.amount.saturating_mul(stopped));
+        let held = self.view.held(self.environment.name());
+        let more_images = held.as_ref().map_or(0, |(held, _)| {
+            self.images_kept(load, minutes.saturating_add(image_minutes), *held) - load.images
+        });
+        let in_all = need
+            .saturating_add(needs.scratch_gib.amount.saturating_mul(stopped))
+            .saturating_add(needs.image_gib.amount.saturating_mul(more_images));
         if in_all > size {
             let message = format!(
                 "{size} GiB at {} hold {} jobs at a time, but with the {stopped} that stopped within {minutes} min {in_all} GiB are needed",
                 volume.device, load.slots
             );
-            let held = match self.view.steered(self.environment.name()) {
-                Some(true) => "the policy may hold instances longer",
-                Some(false) | None => "no policy holds instances",
-            };
+            let held = held.map_or_else(
+                || "no policy holds instances".to_owned(),
+                |(_, key)| format!("by the policy's {key}"),
+            );
             let finding = evidence(self.find(&CLEANUP, message))
                 .with("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION", format!("{minutes} min"))
                 .with("a job runs", needs.job_minutes.show("min"))
+                .with("images that stay", load.images.saturating_add(more_images))
                 .with("held", held);
             report.add(finding);
         }
+    }
+
+    /// Images on an instance that is held for so many minutes after its jobs: of the jobs that come until the agent removes the first. An
+    /// image is in use for as long as a container of it, stopped ones too.
+    fn images_kept(&self, load: &Load<'_>, until_removed: i64, held_minutes: i64) -> i64 {
+        let run = self.view.needs.job_minutes.amount.max(1);
+        let stays = until_removed.min(held_minutes.saturating_add(run));
+        let rounds = stays.saturating_add(run - 1) / run;
+        let came = load.slots.saturating_mul(rounds.saturating_add(1));
+        load.all_images.min(came).max(load.images)
     }
 
     /// The command that prints the template to use instead.
@@ -365,6 +387,15 @@ impl Place<'_, '_> {
     fn speed(&self, volume: &Volume, load: &Load<'_>, report: &mut Report) {
         let each = |sustained: Option<i64>| sustained.map(|amount| amount / load.slots.max(1));
         let (throughput, iops) = (each(volume.sustained_throughput()), each(volume.sustained_iops()));
+        if throughput.is_none() || iops.is_none() {
+            let kind = if volume.kind.is_empty() {
+                "whose type is not told"
+            } else {
+                volume.kind.as_str()
+            };
+            let why = format!("what the volume at {}, {kind}, sustains is not known", volume.device);
+            report.unread(&[&SLOW], self.environment.name(), why);
+        }
         let slow = throughput.is_some_and(|each| each < SLOT_MIBPS) || iops.is_some_and(|each| each < SLOT_IOPS);
         if slow {
             let message = format!(

@@ -298,22 +298,68 @@ fn lay_over(volume: &mut Volume, ebs: &EbsBlockDevice) {
 impl Volume {
     /// MiB per second that it sustains; `None`: not known for its kind.
     ///
-    /// gp3: 125 unless more is bought. gp2: 128 up to 170 GiB, at most 250 above (Amazon EBS user guide, "General Purpose SSD volumes").
+    /// gp3: 125 unless more is bought. gp2: what its operations per second move, at most 128 up to 170 GiB and 250 above (Amazon EBS user
+    /// guide, "General Purpose SSD volumes"). io1: the same, at most 500, and above 32,000 a second 16 KiB for each; io2: at most 4,000 ("Provisioned
+    /// IOPS SSD volumes"). An operation moves 256 KiB.
     pub(super) fn sustained_throughput(&self) -> Option<i64> {
-        match (self.kind.as_str(), self.throughput) {
-            ("gp3", bought) => Some(bought.unwrap_or(125)),
-            ("gp2", _) => self.size.map(|size| if size <= 170 { 128 } else { 250 }),
-            (_, _) => None,
+        let moved = || self.sustained_iops().map(|iops| iops / 4);
+        match self.kind.as_str() {
+            "gp3" => Some(self.throughput.unwrap_or(125)),
+            "gp2" => moved().map(|moved| {
+                moved.min(if self.size.is_some_and(|size| size <= 170) {
+                    128
+                } else {
+                    250
+                })
+            }),
+            "io1" => self.iops.map(|iops| (iops / 4).min(500).max((iops / 64).min(1_000))),
+            "io2" => moved().map(|moved| moved.min(4_000)),
+            _ => None,
         }
     }
 
-    /// Operations per second that it sustains: gp3 3,000 unless more are bought; gp2 3 per GiB, 100 to 16,000 (same page).
+    /// Operations per second that it sustains: gp3 3,000 unless more are bought; gp2 3 per GiB, 100 to 16,000; io1 and io2 those that are bought
+    /// (same pages).
     pub(super) fn sustained_iops(&self) -> Option<i64> {
         match (self.kind.as_str(), self.iops) {
             ("gp3", bought) => Some(bought.unwrap_or(3000)),
             ("gp2", _) => self.size.map(|size| size.saturating_mul(3).clamp(100, 16_000)),
             ("io1" | "io2", bought) => bought,
             (_, _) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Volume;
+
+    #[test]
+    fn a_volume_sustains_what_its_kind_size_and_what_was_bought_say() {
+        for (kind, size, iops, throughput, expected) in [
+            ("gp3", 30, None, None, (Some(125), Some(3_000))),
+            ("gp3", 30, Some(6_000), Some(500), (Some(500), Some(6_000))),
+            // 100 operations of 256 KiB, whatever the burst does.
+            ("gp2", 30, None, None, (Some(25), Some(100))),
+            ("gp2", 170, None, None, (Some(127), Some(510))),
+            ("gp2", 1_000, None, None, (Some(250), Some(3_000))),
+            ("io1", 100, Some(1_000), None, (Some(250), Some(1_000))),
+            ("io1", 100, Some(32_000), None, (Some(500), Some(32_000))),
+            ("io1", 100, Some(64_000), None, (Some(1_000), Some(64_000))),
+            ("io2", 100, Some(16_000), None, (Some(4_000), Some(16_000))),
+            ("io2", 100, None, None, (None, None)),
+            ("st1", 500, None, None, (None, None)),
+            ("", 500, None, None, (None, None)),
+        ] {
+            let volume = Volume {
+                kind: kind.to_owned(),
+                size: Some(size),
+                iops,
+                throughput,
+                ..Volume::default()
+            };
+            let sustained = (volume.sustained_throughput(), volume.sustained_iops());
+            assert_eq!(sustained, expected, "{kind} {size} {iops:?}");
         }
     }
 }

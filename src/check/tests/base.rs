@@ -167,6 +167,7 @@ fn quota(value: i64, used: i64) -> Known<Option<Quota>> {
         value,
         applied: true,
         used: Known::Known(used),
+        ..Quota::default()
     })
 }
 

@@ -383,3 +383,29 @@ async fn one_look_reads_everything_once_and_says_what_it_could_not() {
     });
     assert_eq!(twice, None);
 }
+
+/// Not five minutes later.
+#[tokio::test(start_paused = true)]
+async fn a_quota_that_had_to_wait_for_our_own_instances_is_read_again_once_they_are_known() {
+    let account = account();
+    account.with(|state| state.hang.insert("instances spot".to_owned()));
+    let life = Life::begin(&account, |_| {});
+    minutes(1).await;
+    let reads = |code: &str| account.with(|state| state.reads.get(&format!("quota {code}")).copied());
+    assert_eq!((reads("L-34B43A08"), reads("L-1216C47A")), (Some(1), Some(1)));
+    let limit = || {
+        life.snapshot
+            .borrow()
+            .quotas
+            .iter()
+            .find(|one| one.code == "L-34B43A08")
+            .unwrap()
+            .limit_vcpus
+    };
+    assert_eq!(limit(), None, "what is ours of it is not known");
+    // The reading of instances is given up after two minutes.
+    minutes(2).await;
+    assert_eq!((reads("L-34B43A08"), reads("L-1216C47A")), (Some(2), Some(1)));
+    assert!(limit().is_some());
+    life.end().await.unwrap();
+}

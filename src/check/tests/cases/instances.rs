@@ -73,7 +73,7 @@ pub(super) const DISK: &[Case] = &[
         &[
             ("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION", "180 min"),
             ("a job runs", "5 min"),
-            ("held", "the policy may hold instances longer"),
+            ("held", "by the policy's patience with messages, 10 min"),
         ],
         |world| world.needs.job_minutes = Need::stated(5),
         |world| {
