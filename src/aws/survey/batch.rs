@@ -41,6 +41,13 @@ impl Aws {
         known(self.read_survey_queues().await)
     }
 
+    /// Without their jobs.
+    pub(super) async fn survey_plain_queues(&self) -> Known<Vec<JobQueue>> {
+        let unlooked = || Known::unread("jobs were not listed");
+        let details = self.describe_queues(&[]).await;
+        known(details.map(|all| all.into_iter().map(|detail| queue(detail, unlooked())).collect()))
+    }
+
     async fn read_survey_queues(&self) -> Read<Vec<JobQueue>> {
         let mut queues = Vec::new();
         let details = self.describe_queues(&[]).await?;

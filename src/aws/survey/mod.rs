@@ -5,6 +5,7 @@
 
 mod around;
 mod batch;
+mod discovery;
 mod identities;
 mod places;
 mod templates;
