@@ -30,6 +30,8 @@ pub struct FirstPolicy<'a> {
     pub wake_ups: Option<&'a str>,
     /// Only these job queues and their environments; none: all.
     pub queues: &'a [String],
+    /// What names the account to other commands, such as `--region`.
+    pub flags: &'a [String],
 }
 
 /// Why there is none.
@@ -112,6 +114,8 @@ type Feeds<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 
 /// Fifty waiting jobs are worth a minute less than one; both are longer than an ordinary launch.
 const PATIENCE: &str = r#"patience = [{ jobs = 1, after = "4m" }, { jobs = 50, after = "3m" }]"#;
+/// Room for a command, before what it is for.
+const COMMAND: usize = 34;
 /// Types that are named of an environment.
 const TYPES_SHOWN: usize = 6;
 
@@ -141,7 +145,7 @@ impl Writer<'_> {
             .partition(|queue| order(queue).iter().any(|name| steered_names.contains(name)));
 
         self.head(&steered);
-        self.quotas();
+        self.quotas(&steered);
         let feeds = sources::feeds(self.asked, &covered);
         for queue in &covered {
             self.queue(queue, feeds.get(queue.job_queue_name.as_str()));
@@ -166,19 +170,31 @@ impl Writer<'_> {
         ));
         self.comment(format_args!(""));
         self.comment(format_args!("Save it, keep what you mean, and go on with"));
-        for line in [
-            "autotune validate policy.toml           every problem at once",
-            "autotune plan --policy policy.toml      one look: what would be done, and why; changes nothing",
-            "autotune check --policy policy.toml     what will go wrong in the account, before it does",
-            "autotune run                            with policies = [\"policy.toml\"] in its settings; dry until `apply = true` there",
+        let flags = self.asked.flags.iter().flat_map(|flag| [" ".to_owned(), shell(flag)]);
+        let flags: String = flags.collect();
+        for (command, what) in [
+            ("validate policy.toml".to_owned(), "every problem at once"),
+            (
+                format!("plan --policy policy.toml{flags}"),
+                "one look: what would be done, and why; changes nothing",
+            ),
+            (
+                format!("check --policy policy.toml{flags}"),
+                "what will go wrong in the account, before it does",
+            ),
+            (
+                "run".to_owned(),
+                "with policies = [\"policy.toml\"] in its settings; dry until `apply = true` there",
+            ),
         ] {
-            self.comment(format_args!("  {line}"));
+            let command = printable(&command).to_string();
+            self.comment(format_args!("  autotune {command:<COMMAND$}  # {what}"));
         }
         if let Some(tag) = &survey.tag {
             let pair = format!("{}={}", tag.key, tag.value);
             let untagged: Vec<&&Environment<'_>> = steered
                 .iter()
-                .filter(|environment| environment.detail.tags.get(&tag.key) != Some(&tag.value))
+                .filter(|environment| !self.is_tagged(environment))
                 .collect();
             self.comment(format_args!(
                 "Besides, nothing is written to an environment without the tag {}.{}",
@@ -205,7 +221,7 @@ impl Writer<'_> {
         }
     }
 
-    fn quotas(&mut self) {
+    fn quotas(&mut self, steered: &[&Environment<'_>]) {
         let mut told = Vec::new();
         for line in &self.lines {
             let used = line
@@ -226,12 +242,12 @@ impl Writer<'_> {
                 ));
             }
         }
-        if self.lines.iter().any(QuotaLine::is_over_committed) && !matches!(self.asked.survey.guard.read(), Ok(Some(_)))
-        {
-            told.push(
-                "  Without a guard (`autotune init --events`, then `guard` in the settings) \"enforce\" only clamps."
-                    .to_owned(),
-            );
+        let guarded = matches!(self.asked.survey.guard.read(), Ok(Some(_)));
+        let ready = guarded && steered.iter().all(|environment| self.is_tagged(environment));
+        if self.lines.iter().any(QuotaLine::is_over_committed) && !ready {
+            let when = "\"enforce\" takes effect with the tag and with a guard (`autotune init --events`, then `guard` in the settings); \
+                        until then asks are clamped only, and `check` says AT601";
+            told.push(format!("  {when}"));
         }
         for open in &self.report.could_not_check {
             let (about, why) = (printable(&open.subject), printable(&open.because));
@@ -359,6 +375,12 @@ impl Writer<'_> {
             told.insert(0, "Not steered:".to_owned());
         }
         self.paragraph(&told);
+    }
+
+    /// Whether its owner has opted it in.
+    fn is_tagged(&self, environment: &Environment<'_>) -> bool {
+        let tag = self.asked.survey.tag.as_ref();
+        tag.is_none_or(|tag| environment.detail.tags.get(&tag.key) == Some(&tag.value))
     }
 
     /// Environments in use that draw from a quota.

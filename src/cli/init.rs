@@ -83,11 +83,13 @@ fn policy(arguments: &Arguments) -> Result<String, Failed> {
         key: settings.tag.key,
         value: settings.tag.value,
     });
+    let flags = arguments.account.flags();
     let asked = check::FirstPolicy {
         survey: &survey,
         sqs: &sqs,
         wake_ups: settings.events_queue_url.as_deref(),
         queues: &arguments.queues,
+        flags: &flags,
     };
     check::first_policy(&asked).map_err(|why| match why {
         check::NotWritten::Unread { .. } => account::failure(why.to_string()),

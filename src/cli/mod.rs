@@ -131,7 +131,7 @@ pub fn run() -> ExitCode {
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
-        Command::Completions(arguments) => shipping::completions(&arguments),
+        Command::Completions(arguments) => Ok(shipping::completions(&arguments)),
         Command::Man(arguments) => shipping::manual(&arguments),
     };
     match result {

@@ -35,11 +35,11 @@ pub(super) struct Manual {
     folder: PathBuf,
 }
 
-pub(super) fn completions(arguments: &Completions) -> Result<ExitStatus, Failed> {
+pub(super) fn completions(arguments: &Completions) -> ExitStatus {
     let mut text = Vec::new();
     clap_complete::generate(arguments.shell, &mut super::Arguments::command(), "autotune", &mut text);
     print(&String::from_utf8_lossy(&text));
-    Ok(ExitStatus::Done)
+    ExitStatus::Done
 }
 
 pub(super) fn manual(arguments: &Manual) -> Result<ExitStatus, Failed> {

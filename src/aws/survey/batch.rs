@@ -15,7 +15,6 @@ use crate::account::survey::{
 };
 use crate::aws::Aws;
 use crate::aws::errors::unread;
-use crate::clock;
 use crate::daemon::cloud::Read;
 use crate::units::Span;
 
@@ -63,7 +62,7 @@ impl Aws {
 
     /// Of the newest jobs: with a filter a page has a hundred.
     async fn recent_definitions(&self, queue: Option<&str>, most: usize) -> Read<Vec<String>> {
-        let since = (clock::now() - RECENT).millis().to_string();
+        let since = (self.clock.now() - RECENT).millis().to_string();
         let filter = KeyValuesPair::builder().name("AFTER_CREATED_AT").values(since).build();
         let call = self
             .batch

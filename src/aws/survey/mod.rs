@@ -22,7 +22,6 @@ use crate::account::survey::{
 use crate::aws::Aws;
 use crate::aws::quota::STORAGE;
 use crate::catalog::{Catalog, Purchase, quota_code};
-use crate::clock;
 use crate::daemon::cloud::{Principal, Read, Unread};
 use crate::units::Time;
 
@@ -71,7 +70,7 @@ impl Aws {
         let cut = cut.into_iter().filter_map(|(part, cut)| Some((part.to_owned(), cut?)));
         Ok(Survey {
             version: VERSION,
-            taken_at: Some(Timestamp(clock::now())),
+            taken_at: Some(Timestamp(self.clock.now())),
             account: identity.account,
             region: identity.region,
             compute_environments,

@@ -74,8 +74,8 @@ pub(super) fn others(asked: &FirstPolicy<'_>, feeds: &Feeds<'_>) -> Vec<String> 
     }
     if !left.is_empty() {
         let left = names(left.into_iter());
-        let other =
-            "SQS queues whose names tell no job queue ([queues.NAME.sqs.SQS_NAME], if their messages become jobs):";
+        let other = "SQS queues whose names tell no job queue (if their messages become jobs: [queues.NAME.sqs.SQS_NAME] with \
+                     hand_off = \"dispatcher\", see docs/policies.md):";
         told.insert(0, format!("  {left}"));
         told.insert(0, other.to_owned());
     } else if !told.is_empty() {
@@ -90,7 +90,7 @@ fn why_left_out(asked: &FirstPolicy<'_>, listing: &SqsListing, name: &str) -> Op
         Some("it is for the daemon's wake-ups")
     } else if listing.dead_letter.contains(name) {
         Some("a dead-letter queue")
-    } else if name.ends_with(".fifo") {
+    } else if name.rsplit_once('.').is_some_and(|(_, end)| end == "fifo") {
         Some("FIFO: its messages become jobs one after the other")
     } else {
         None

@@ -25,6 +25,7 @@ fn written(world: &World, sqs: &Known<SqsListing>, queues: &[&str]) -> Result<St
         sqs,
         wake_ups: Some("https://sqs.eu-central-1.amazonaws.com/111122223333/autotune-events"),
         queues: &queues,
+        flags: &["--region".to_owned(), "eu central".to_owned()],
     })
 }
 
@@ -72,10 +73,10 @@ fn an_account_as_it_stands_is_a_policy() {
     # A policy to begin with: account 111122223333, eu-central-1, as it stood on 2026-11-01. `autotune init --policy` wrote it and changed nothing.
     #
     # Save it, keep what you mean, and go on with
-    #   autotune validate policy.toml           every problem at once
-    #   autotune plan --policy policy.toml      one look: what would be done, and why; changes nothing
-    #   autotune check --policy policy.toml     what will go wrong in the account, before it does
-    #   autotune run                            with policies = ["policy.toml"] in its settings; dry until `apply = true` there
+    #   autotune validate policy.toml               # every problem at once
+    #   autotune plan --policy policy.toml --region 'eu central'  # one look: what would be done, and why; changes nothing
+    #   autotune check --policy policy.toml --region 'eu central'  # what will go wrong in the account, before it does
+    #   autotune run                                # with policies = ["policy.toml"] in its settings; dry until `apply = true` there
     # Besides, nothing is written to an environment without the tag autotune=enabled. To opt one in:
     #   aws batch tag-resource --resource-arn arn:aws:batch:eu-central-1:111122223333:compute-environment/on-demand --tags autotune=enabled
     # What else a policy can say: docs/policies.md.
@@ -112,7 +113,7 @@ fn an_account_as_it_stands_is_a_policy() {
     [environments.spot]
     min_vcpus = 8
 
-    # SQS queues whose names tell no job queue ([queues.NAME.sqs.SQS_NAME], if their messages become jobs):
+    # SQS queues whose names tell no job queue (if their messages become jobs: [queues.NAME.sqs.SQS_NAME] with hand_off = "dispatcher", see docs/policies.md):
     #   mail
     #   autotune-events: left out, it is for the daemon's wake-ups
     #   jobs-dead: left out, a dead-letter queue
@@ -188,7 +189,7 @@ fn a_quota_that_environments_may_outgrow_is_enforced() {
         "{text}"
     );
     assert!(text.contains("= 72: too much."), "{text}");
-    assert!(!text.contains("Without a guard"), "{text}");
+    assert!(!text.contains("takes effect with the tag and with a guard"), "{text}");
     let limits = |text: &str| {
         compiled(&world, text)
             .environments
@@ -200,7 +201,7 @@ fn a_quota_that_environments_may_outgrow_is_enforced() {
     world.survey.guard = Known::Known(None);
     world.survey.quotas.remove("L-1216C47A");
     let text = text_of(&world);
-    assert!(text.contains("Without a guard"), "{text}");
+    assert!(text.contains("takes effect with the tag and with a guard"), "{text}");
     assert!(
         text.contains("not known of L-1216C47A: the survey does not have L-1216C47A"),
         "{text}"
@@ -212,7 +213,7 @@ fn what_cannot_be_steered_is_named_with_the_reason_and_has_no_entry() {
     type Change = fn(&mut World);
     let changes: [(&str, Change); 6] = [
         ("Fargate has no minvCpus", |world| {
-            world.on_demand().r#type = "FARGATE".to_owned()
+            world.on_demand().r#type = "FARGATE".to_owned();
         }),
         ("ECS Managed Instances have no minvCpus", |world| {
             world.on_demand().r#type = "ECS_MANAGED_INSTANCES".to_owned();
@@ -229,7 +230,7 @@ fn what_cannot_be_steered_is_named_with_the_reason_and_has_no_entry() {
             world.environment(1).status_reason = "CLIENT_ERROR - no such role".to_owned();
         }),
         ("no job queue uses it", |world| {
-            drop(world.queue().compute_environment_order.pop())
+            drop(world.queue().compute_environment_order.pop());
         }),
     ];
     for (why, change) in changes {
