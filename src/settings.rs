@@ -326,6 +326,9 @@ fn contradictions(document: &Document<Settings>) -> Vec<Problem> {
             }
         }
     }
+    if let Some(url) = settings.endpoint_url.as_ref().filter(|url| !is_endpoint(url)) {
+        problems.push(document.problem("endpoint_url", input::quoted(url), ENDPOINT));
+    }
     if let Some(clock) = &settings.clock_url {
         let others = [settings.endpoint_url.as_ref(), settings.events_queue_url.as_ref()];
         let local = |url: &String| is_of_this_machine(url);
@@ -359,6 +362,16 @@ fn contradictions(document: &Document<Settings>) -> Vec<Problem> {
         problems.push(document.problem("tag.key", "nothing", "the key of a tag"));
     }
     problems
+}
+
+/// What an endpoint must be.
+pub const ENDPOINT: &str = "a URL such as http://127.0.0.1:5000";
+
+/// Whether it is the URL of an endpoint, as far as its form tells: the SDK of AWS panics over others.
+pub fn is_endpoint(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let is_plain = |letter: char| letter.is_ascii_graphic() && !"<>\"\\^`{|}".contains(letter);
+    rest.is_some_and(|rest| !rest.starts_with(['/', '?', '#', ':']) && !rest.is_empty() && rest.chars().all(is_plain))
 }
 
 /// Whether a URL can lead nowhere else than to this machine: by an address, because a name means what others say.
@@ -434,6 +447,29 @@ mod tests {
         ] {
             let wrong = settings(endpoint, events, clock).unwrap_err();
             assert!(wrong.contains("clock_url"), "{endpoint} {events} {clock}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_a_url() {
+        for url in [
+            "",
+            "localhost:5000",
+            "http://",
+            "https:///x",
+            "http://a b",
+            "ftp://a",
+            "http://:80",
+        ] {
+            let wrong = with(&format!("endpoint_url = {url:?}\n"), &[]).unwrap_err();
+            assert!(wrong.contains("endpoint_url: found"), "{url}: {wrong}");
+        }
+        for url in [
+            "http://localhost:5000",
+            "https://vpce-1.batch.eu-west-1.vpce.amazonaws.com/",
+            "http://[::1]:80",
+        ] {
+            assert!(with(&format!("endpoint_url = {url:?}\n"), &[]).is_ok(), "{url}");
         }
     }
 

@@ -26,6 +26,12 @@ settings=/etc/autotune/autotune.toml
 in_root dpkg --install /old.deb >/dev/null
 in_root autotune --version
 in_root autotune validate "$settings"
+for file in bash-completion/completions/autotune zsh/vendor-completions/_autotune fish/vendor_completions.d/autotune.fish; do
+    [ -s "$root/usr/share/$file" ] || fail "no $file"
+done
+for page in autotune autotune-init autotune-trace-convert; do
+    zcat "$root/usr/share/man/man1/$page.1.gz" | grep -q '^\.TH autotune' || fail "no page of $page in the manual"
+done
 [ "$users" = "$(cat "$root/etc/passwd" "$root/etc/group")" ] || fail "the package made a user"
 cmp "$root/usr/lib/systemd/system/autotune.service" "$here/../systemd/autotune.service" || fail "the unit is another one"
 enabled() { find "$root/etc/systemd" -path '*.wants/autotune.service'; }

@@ -5,6 +5,7 @@
 
 mod disk;
 mod explain;
+mod first_policy;
 mod fix;
 mod jobs;
 mod needs;
@@ -20,6 +21,7 @@ mod user_data;
 mod view;
 
 pub use explain::{explanation, page};
+pub use first_policy::{FirstPolicy, NotWritten, first_policy};
 pub use fix::{Format, NotFixed, fixed_template};
 pub use needs::{Need, Needs};
 pub use quotas::{QuotaLine, over_committed, quota_findings};

@@ -183,7 +183,7 @@ pub(super) fn check(view: &View<'_>, report: &mut Report) {
 
 /// Codes of an environment's types, each with the vCPUs of its largest and its smallest type. Types larger than maxvCpus are never
 /// launched, unless there are no others.
-fn codes_of(environment: &Environment<'_>) -> BTreeMap<&'static str, (i64, i64)> {
+pub(super) fn codes_of(environment: &Environment<'_>) -> BTreeMap<&'static str, (i64, i64)> {
     let mut codes: BTreeMap<&'static str, (i64, i64)> = BTreeMap::new();
     let fits = |one: &&InstanceType| one.nominal.vcpus.get() <= environment.max;
     let any_fits = environment.types.iter().any(|one| fits(&one));
@@ -199,7 +199,7 @@ fn codes_of(environment: &Environment<'_>) -> BTreeMap<&'static str, (i64, i64)>
 }
 
 /// One line for each quota that environments count against. An environment whose types span quotas may fill each of them.
-fn lines(view: &View<'_>, report: &mut Report) -> Vec<QuotaLine> {
+pub(super) fn lines(view: &View<'_>, report: &mut Report) -> Vec<QuotaLine> {
     let mut sums: BTreeMap<&'static str, QuotaLine> = BTreeMap::new();
     for (environment, resources) in view
         .with_instances()

@@ -41,7 +41,7 @@ pub(super) struct Account {
     #[arg(long, help_heading = "Account", value_name = "NAME")]
     profile: Option<String>,
     /// Another endpoint for all services, for example of a simulated account on this machine.
-    #[arg(long, help_heading = "Account", value_name = "URL")]
+    #[arg(long, help_heading = "Account", value_name = "URL", value_parser = endpoint)]
     endpoint_url: Option<String>,
 }
 
@@ -74,6 +74,29 @@ impl Account {
         settings.endpoint_url = self.endpoint_url.clone().or(settings.endpoint_url);
         Ok(settings)
     }
+
+    /// As they were given, for commands to go on with.
+    pub(super) fn flags(&self) -> Vec<String> {
+        let config = self.config.config.as_ref().map(|path| path.display().to_string());
+        let region = self.region.as_ref().map(|region| region.0.clone());
+        let given = [
+            ("--config", config),
+            ("--region", region),
+            ("--profile", self.profile.clone()),
+            ("--endpoint-url", self.endpoint_url.clone()),
+        ];
+        let given = given
+            .into_iter()
+            .filter_map(|(flag, value)| Some([flag.to_owned(), value?]));
+        given.flatten().collect()
+    }
+}
+
+/// An endpoint, as an argument.
+#[cfg(feature = "aws")]
+fn endpoint(text: &str) -> Result<String, String> {
+    let good = settings::is_endpoint(text).then(|| text.to_owned());
+    good.ok_or_else(|| format!("expected {}", settings::ENDPOINT))
 }
 
 /// A value as policies and settings write it, as an argument.

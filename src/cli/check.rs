@@ -12,8 +12,6 @@ use super::{ExitStatus, Failed, Output, print, print_json, remark};
 use crate::account::survey::{self, Survey};
 use crate::check::{self, Format, Inputs, Need, Needs, Rule};
 #[cfg(feature = "aws")]
-use crate::clock::Clock;
-#[cfg(feature = "aws")]
 use crate::daemon::cloud::{Cloud as _, Principal};
 use crate::files::Partial;
 use crate::input::{did_you_mean, quoted, render};
@@ -228,7 +226,8 @@ fn live(arguments: &Arguments, policy: Option<Policy>) -> Result<(Survey, Option
     };
     let sqs: Vec<String> = policy.sqs_queues().into_iter().collect();
     let mut survey = account::block_on(async {
-        let cloud = account::connect(&settings, Clock::Wall).await?;
+        let clock = account::clock(&settings).await?;
+        let cloud = account::connect(&settings, clock).await?;
         let principal = arguments.role.clone().map_or(Principal::Nobody, Principal::Role);
         cloud.survey(&sqs, principal).await.map_err(account::unread)
     })??;

@@ -1,20 +1,45 @@
 //! `autotune init`: what to begin with.
 
+#[cfg(feature = "aws")]
+use super::account::{self, Account};
 use super::{ExitStatus, Failed, print};
 use crate::input::{render_effective, schema_of};
 use crate::settings::Settings;
+#[cfg(feature = "aws")]
+use crate::{account::survey::Tag, check};
 
-/// Print what to begin with: a settings file, or what an account needs.
+/// Print what to begin with: a settings file, a policy for an account as it stands, or what an account needs.
+///
+/// It changes nothing. What could not be read of an account is said in the policy.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   autotune init > autotune.toml              every key with its meaning and its default
+  autotune init --policy --region eu-west-1 > policy.toml
   autotune init --events > account.yaml")]
+#[cfg_attr(feature = "aws", command(
+    mut_arg("config", |arg| arg.requires("policy")),
+    mut_arg("region", |arg| arg.requires("policy")),
+    mut_arg("profile", |arg| arg.requires("policy")),
+    mut_arg("endpoint_url", |arg| arg.requires("policy")),
+))]
 pub(super) struct Arguments {
+    /// Print a policy for an account instead: its job queues and compute environments with minvCpus as they are, service quotas, SQS queues
+    /// that may feed them, and what cannot be steered. It is dry, and its head says how to go on.
+    #[cfg(feature = "aws")]
+    #[arg(long, conflicts_with = "events")]
+    policy: bool,
+    /// Only these job queues and their compute environments.
+    #[cfg(feature = "aws")]
+    #[arg(long = "queue", value_name = "NAME", num_args = 1.., requires = "policy")]
+    queues: Vec<String>,
     /// Print a CloudFormation template instead: the SQS queue and EventBridge rules for wake-ups, the guard's schedule group and role,
     /// and the permissions of autotune itself. It says how to deploy it.
     #[arg(long)]
     events: bool,
+    #[cfg(feature = "aws")]
+    #[command(flatten)]
+    account: Account,
 }
 
 /// The template, as it stands in deploy/.
@@ -31,6 +56,11 @@ const HEAD: &str = "\
 ";
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
+    #[cfg(feature = "aws")]
+    if arguments.policy {
+        print(&policy(arguments)?);
+        return Ok(ExitStatus::Done);
+    }
     let text = if arguments.events {
         ACCOUNT.to_owned()
     } else {
@@ -38,6 +68,36 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     };
     print(&text);
     Ok(ExitStatus::Done)
+}
+
+/// A policy for the account that the settings name.
+#[cfg(feature = "aws")]
+fn policy(arguments: &Arguments) -> Result<String, Failed> {
+    let settings = arguments.account.settings()?;
+    let (mut survey, sqs) = account::block_on(async {
+        let clock = account::clock(&settings).await?;
+        let cloud = account::connect(&settings, clock).await?;
+        Box::pin(cloud.discover()).await.map_err(account::unread)
+    })??;
+    survey.tag = Some(Tag {
+        key: settings.tag.key,
+        value: settings.tag.value,
+    });
+    let flags = arguments.account.flags();
+    let asked = check::FirstPolicy {
+        survey: &survey,
+        sqs: &sqs,
+        wake_ups: settings.events_queue_url.as_deref(),
+        queues: &arguments.queues,
+        flags: &flags,
+    };
+    check::first_policy(&asked).map_err(|why| match why {
+        check::NotWritten::Unread { .. } => account::failure(why.to_string()),
+        check::NotWritten::NoSuchQueue { .. } => Failed {
+            status: ExitStatus::BadInput,
+            message: why.to_string(),
+        },
+    })
 }
 
 /// A settings file with every key.

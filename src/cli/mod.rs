@@ -22,6 +22,7 @@ mod remote;
 mod run;
 mod sandbox;
 mod schema;
+mod shipping;
 mod simulate;
 mod status;
 #[cfg(feature = "aws")]
@@ -67,6 +68,8 @@ enum Command {
     Simulate(simulate::Arguments),
     /// Look at recordings of jobs, convert them, or make some up.
     Trace(trace::Arguments),
+    Completions(shipping::Completions),
+    Man(shipping::Manual),
 }
 
 /// How a command ended. Scripts rely on these numbers. Beside them, 130 and 143: ended by SIGINT (Ctrl-C) or SIGTERM.
@@ -128,6 +131,8 @@ pub fn run() -> ExitCode {
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
+        Command::Completions(arguments) => Ok(shipping::completions(&arguments)),
+        Command::Man(arguments) => shipping::manual(&arguments),
     };
     match result {
         Ok(status) => status.into(),

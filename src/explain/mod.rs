@@ -23,6 +23,7 @@ use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus};
 
 pub use codes::{Coded, code, detail};
+pub(crate) use printable::is_invisible;
 pub use printable::{Printable, printable};
 pub use table::reasons_table;
 pub(crate) use table::{examples, refusals};

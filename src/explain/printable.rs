@@ -26,7 +26,7 @@ impl fmt::Display for Printable<'_> {
 }
 
 /// Unicode 16, general categories Cc, Zl, Zp and the Cf characters that terminals act on.
-fn is_invisible(character: char) -> bool {
+pub(crate) fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(
             character,

@@ -151,6 +151,36 @@ fn an_override_is_a_tag_that_any_laptop_can_write_and_clear() {
 
 #[test]
 #[ignore = "needs moto: tests/run provides it"]
+fn a_policy_to_begin_with_is_valid_and_planned_with_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    // Others are steered or made by other tests meanwhile.
+    let (code, policy, notes) = ran(autotune(&["init", "--policy", "--queue", "nightly"], &settings));
+    assert_eq!(code, 0, "{notes}");
+    for part in [
+        "account 123456789012, eu-central-1",
+        "[queues.nightly]",
+        "[environments.spot]\nmin_vcpus = 0\n",
+        "[environments.on-demand]\nmin_vcpus = 0\n",
+        "#   [queues.nightly.sqs.nightly-incoming]\n",
+        "nightly-dead: left out, a dead-letter queue",
+        "nightly.fifo: left out, FIFO",
+        "work",
+    ] {
+        assert!(policy.contains(part), "{part}:\n{policy}");
+    }
+    let file = folder.path().join("policy.toml");
+    std::fs::write(&file, &policy).unwrap();
+    let mut validate = Command::new(cargo_bin!("autotune"));
+    validate.arg("validate").arg(&file);
+    let (code, told, notes) = ran(validate);
+    assert_eq!(code, 0, "{told}{notes}");
+    let (code, plan, notes) = ran(autotune(&["plan", "--policy", file.to_str().unwrap()], &settings));
+    assert_eq!(code, 0, "{plan}{notes}");
+}
+
+#[test]
+#[ignore = "needs moto: tests/run provides it"]
 fn bad_settings_and_policies_are_told_before_anything_is_asked_of_aws() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("autotune.toml");

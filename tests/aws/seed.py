@@ -135,6 +135,11 @@ def main(url):
         sqs.send_message(QueueUrl=events, MessageBody=json.dumps(event))
     sqs.send_message(QueueUrl=events, MessageBody="no event")
     sqs.create_queue(QueueName="steered-events")
+    dead = sqs.create_queue(QueueName="nightly-dead")["QueueUrl"]
+    dead = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 3})
+    sqs.create_queue(QueueName="nightly-incoming", Attributes={"RedrivePolicy": redrive})
+    sqs.create_queue(QueueName="nightly.fifo", Attributes={"FifoQueue": "true"})
     for group in ["autotune", "steered"]:
         client("scheduler").create_schedule_group(Name=group)
     client("dynamodb").create_table(

@@ -55,10 +55,11 @@ esac
 "#;
 
 /// What looks at an account.
-const OF_ACCOUNTS: [&str; 10] = [
+const OF_ACCOUNTS: [&str; 11] = [
     "check",
     "explain",
     "init --events",
+    "init --policy",
     "override",
     "plan",
     "record",

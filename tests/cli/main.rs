@@ -12,6 +12,7 @@ mod inputs;
 #[cfg(unix)]
 mod interrupt;
 mod recordings;
+mod shipping;
 mod simulate;
 
 use std::path::Path;

@@ -72,7 +72,7 @@ fn check(sandbox: &Sandbox, folder: &Path) -> Checked {
     }
 }
 
-fn post(sandbox: &Sandbox, page: &str, body: &Value) {
+pub(super) fn post(sandbox: &Sandbox, page: &str, body: &Value) {
     let url = format!("{}/_autotune/{page}", sandbox.variables["AWS_ENDPOINT_URL"]);
     let asked = ureq::post(url).header("x-autotune-token", &sandbox.variables["AUTOTUNE_SANDBOX_TOKEN"]);
     asked.send(body.to_string()).unwrap();

@@ -7,6 +7,8 @@
 mod checked;
 mod daemon;
 #[cfg(feature = "aws")]
+mod first_hour;
+#[cfg(feature = "aws")]
 mod steered;
 #[cfg(feature = "aws")]
 mod supervised;

@@ -1,5 +1,7 @@
 //! What is around AWS Batch: roles, service quotas, and who else writes to environments.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::Known;
@@ -178,4 +180,15 @@ pub struct SqsQueue {
     pub in_flight: i64,
     /// Age of the oldest message in seconds.
     pub oldest_seconds: Known<i64>,
+}
+
+/// The SQS queues of an account, as far as they were listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SqsListing {
+    /// Their names.
+    pub names: BTreeSet<String>,
+    /// Those among them that take what other queues could not deliver: a RedrivePolicy names them.
+    pub dead_letter: BTreeSet<String>,
+    /// What of this was not read, and why.
+    pub cut: Option<String>,
 }

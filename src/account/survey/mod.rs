@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use around::{
-    Base, Counted, EventRule, Guard, InstanceProfile, Permission, Quota, Role, ScheduleTarget, Schedules, SqsQueue,
-    Tag, Writer,
+    Base, Counted, EventRule, Guard, InstanceProfile, Permission, Quota, Role, ScheduleTarget, Schedules, SqsListing,
+    SqsQueue, Tag, Writer,
 };
 pub use batch::{
     ComputeEnvironment, ComputeEnvironmentOrder, ComputeResources, ContainerProperties, Ec2Configuration,

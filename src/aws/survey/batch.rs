@@ -15,7 +15,6 @@ use crate::account::survey::{
 };
 use crate::aws::Aws;
 use crate::aws::errors::unread;
-use crate::clock;
 use crate::daemon::cloud::Read;
 use crate::units::Span;
 
@@ -41,6 +40,13 @@ impl Aws {
         known(self.read_survey_queues().await)
     }
 
+    /// Without their jobs.
+    pub(super) async fn survey_plain_queues(&self) -> Known<Vec<JobQueue>> {
+        let unlooked = || Known::unread("jobs were not listed");
+        let details = self.describe_queues(&[]).await;
+        known(details.map(|all| all.into_iter().map(|detail| queue(detail, unlooked())).collect()))
+    }
+
     async fn read_survey_queues(&self) -> Read<Vec<JobQueue>> {
         let mut queues = Vec::new();
         let details = self.describe_queues(&[]).await?;
@@ -56,7 +62,7 @@ impl Aws {
 
     /// Of the newest jobs: with a filter a page has a hundred.
     async fn recent_definitions(&self, queue: Option<&str>, most: usize) -> Read<Vec<String>> {
-        let since = (clock::now() - RECENT).millis().to_string();
+        let since = (self.clock.now() - RECENT).millis().to_string();
         let filter = KeyValuesPair::builder().name("AFTER_CREATED_AT").values(since).build();
         let call = self
             .batch

@@ -5,6 +5,7 @@
 
 mod around;
 mod batch;
+mod discovery;
 mod identities;
 mod places;
 mod templates;
@@ -22,7 +23,6 @@ use crate::account::survey::{
 use crate::aws::Aws;
 use crate::aws::quota::STORAGE;
 use crate::catalog::{Catalog, Purchase, quota_code};
-use crate::clock;
 use crate::daemon::cloud::{Principal, Read, Unread};
 use crate::units::Time;
 

@@ -2,6 +2,7 @@
 
 mod base;
 mod cases;
+mod first_policy;
 mod fixes;
 mod steered;
 mod unread;
