@@ -94,6 +94,7 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         dry_run: !settings.apply,
         ..Snapshot::default()
     });
+    let (_, saved) = watch::channel(None);
     let serving = serve(&settings, (&metrics, account_clock), snapshots, &journal, stop.clone()).await?;
     let resign = CancellationToken::new();
     let (leads, elector) = elect(&settings, &cloud, &resign)?.unzip();
@@ -122,6 +123,7 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         clock: account_clock,
         metrics,
         snapshot,
+        saved,
         supervisor: supervisor(),
     };
     let ended = Box::pin(daemon::run(cloud, options, stop.clone())).await;
@@ -196,7 +198,6 @@ async fn serve(
         metrics: Arc::clone(metrics),
         snapshot,
         journal: Some(journal.clone()),
-        twin: None,
         recording: Arc::new(Semaphore::new(1)),
         clock,
         only_this_machine: bound.ip().is_loopback(),

@@ -5,6 +5,7 @@
 //! them answer through one channel of `Event`s. `cadence` says what to read, `sight` folds it, `effects` is the one actuator,
 //! `store` the one writer of what must survive, `supervisor` what systemd hears.
 
+pub mod bill;
 pub mod cadence;
 pub mod checking;
 pub mod cloud;
@@ -29,6 +30,7 @@ pub mod supervisor;
 mod telling;
 #[cfg(test)]
 mod tests;
+pub mod twin;
 mod waits;
 mod wake;
 
@@ -52,6 +54,7 @@ use cloud::{Answer, Cloud, EnvironmentRead, Hint, NamedGuard, QueueRead, Read};
 use snapshot::Snapshot;
 use store::{Retention, Store};
 use supervisor::Supervisor;
+use twin::Saved;
 
 #[cfg(not(unix))]
 pub use elsewhere as supervisor;
@@ -97,6 +100,8 @@ pub struct Options {
     pub metrics: Arc<Metrics>,
     /// Where the daemon tells how it stands.
     pub snapshot: watch::Sender<Snapshot>,
+    /// What the same jobs would have come to with AWS Batch alone; `None` within: nothing is known yet.
+    pub saved: watch::Receiver<Option<Saved>>,
     /// Who started the process and wants to know whether it lives.
     pub supervisor: Supervisor,
 }

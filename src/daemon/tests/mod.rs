@@ -65,6 +65,7 @@ impl Life {
             clock: account.clock,
             metrics: Arc::new(Metrics::default()),
             snapshot: sender,
+            saved: watch::channel(None).1,
             supervisor: super::Supervisor::default(),
         };
         change(&mut options);
