@@ -13,6 +13,7 @@ mod driver;
 mod effects;
 #[cfg(not(unix))]
 pub mod elsewhere;
+pub mod in_force;
 pub mod leadership;
 mod listing;
 mod orders;
@@ -51,6 +52,7 @@ use crate::policy::Policy;
 use crate::units::{Time, Vcpus};
 use cadence::{Part, Periods};
 use cloud::{Answer, Cloud, EnvironmentRead, Hint, NamedGuard, QueueRead, Read};
+use in_force::InForce;
 use snapshot::Snapshot;
 use store::{Retention, Store};
 use supervisor::Supervisor;
@@ -100,6 +102,8 @@ pub struct Options {
     pub metrics: Arc<Metrics>,
     /// Where the daemon tells how it stands.
     pub snapshot: watch::Sender<Snapshot>,
+    /// Where the daemon tells what it goes by; `None` within: it has not begun.
+    pub in_force: watch::Sender<Option<Arc<InForce>>>,
     /// What the same jobs would have come to with AWS Batch alone; `None` within: nothing is known yet.
     pub saved: watch::Receiver<Option<Saved>>,
     /// Who started the process and wants to know whether it lives.

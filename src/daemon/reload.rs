@@ -104,6 +104,12 @@ pub(super) fn prepare(
         }
     }
     let mut compiled = compile(policy, &topology, (now - BEHIND, now + AHEAD))?;
+    confine(&mut compiled, &topology, keys);
+    Ok(compiled)
+}
+
+/// Who lacks the tag is not steered, and who has no guard gets only so much.
+pub(super) fn confine(compiled: &mut Compiled, topology: &Topology, keys: &Keys) {
     for (setup, environment) in compiled.setup.environments.iter_mut().zip(&topology.environments) {
         if let (Some((key, value)), true) = (&keys.tag, setup.covered)
             && environment.tags.get(key) != Some(value)
@@ -122,7 +128,6 @@ pub(super) fn prepare(
             }
         }
     }
-    Ok(compiled)
 }
 
 /// What the policies say and this account cannot have.
@@ -198,6 +203,7 @@ impl<C: Cloud> Driver<C> {
             Ok(mut compiled) => {
                 compiled.setup.region = Some(self.kit.identity.region.clone());
                 self.kit.topology = topology;
+                let policy_is_new = policy.is_some();
                 if let Some(policy) = policy {
                     self.kit.policy = policy;
                     tracing::info!("The policies are taken");
@@ -211,6 +217,7 @@ impl<C: Cloud> Driver<C> {
                 } else if compiled.forecast.name() != self.controller.plan().forecast {
                     self.step(Input::Foreseen(Box::new(compiled.forecast)));
                 }
+                self.tell_in_force(policy_is_new);
             }
             Err(problems) => self.refuse(&render(&problems)),
         }

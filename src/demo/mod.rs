@@ -132,6 +132,7 @@ impl Demo {
             clock,
             metrics: Arc::clone(&metrics),
             snapshot: told,
+            in_force: watch::Sender::new(None),
             saved: known,
             supervisor: daemon::supervisor::Supervisor::default(),
         };

@@ -30,7 +30,7 @@ const ROOMS: &str = "
   aws:         units ids catalog observation account planner control jobs daemon clock
   simulate:    units ids catalog observation account input policy forecast overrides setup trace planner explain control
   server:      units ids catalog observation account forecast overrides setup trace planner explain control jobs metrics journal daemon clock
-  twin:        units ids trace policy setup account simulate journal daemon clock
+  twin:        units ids catalog observation account jobs policy trace simulate journal daemon clock
   sandbox:     units ids catalog observation account trace planner control jobs daemon clock simulate server
   demo:        units ids trace policy simulate daemon journal metrics clock twin server sandbox
   settings:    units input
