@@ -536,7 +536,7 @@ fn about(
 }
 
 /// Whether an environment is of Spot or not says which of its quotas it was.
-pub(super) fn refusal_label(why: Refusal) -> &'static str {
+fn refusal_label(why: Refusal) -> &'static str {
     match why {
         Refusal::VcpuLimit | Refusal::SpotLimit => "quota",
         Refusal::Capacity | Refusal::Other => why.code(),
