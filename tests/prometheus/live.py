@@ -4,7 +4,8 @@
     tests/prometheus/live.py [BINARY]       default: target/debug/autotune, built first
 
 Needs `prometheus`; without it that is said, and nothing is checked. Both processes listen on the loopback alone, and are ended here.
-`deploy/prometheus/check.py` says what is asked; it is asked until all is there, a minute and a half at most. Exit code 1 if it never is.
+`deploy/prometheus/check.py` says what is asked; it is asked until every expression has series, a minute and a half at most. Exit code
+1 if they never have.
 """
 
 import pathlib
@@ -60,7 +61,7 @@ def watch(binary, folder):
         asked, deadline = None, time.monotonic() + PATIENCE
         while time.monotonic() < deadline and demo.poll() is None and prometheus.poll() is None:
             time.sleep(5)
-            asked = subprocess.run([DEPLOY / "check.py", f"http://{address}"], stdout=subprocess.PIPE, text=True)
+            asked = subprocess.run([DEPLOY / "check.py", f"http://{address}", "--all"], stdout=subprocess.PIPE, text=True)
             if asked.returncode == 0:
                 break
         print(asked.stdout if asked else "", end="")
