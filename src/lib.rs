@@ -30,4 +30,5 @@ pub mod settings;
 pub mod setup;
 pub mod simulate;
 pub mod trace;
+pub mod twin;
 pub mod units;

@@ -6,6 +6,7 @@
 //! [`MOST_REQUEST_SERIES`] at most, and each rule of `check` that finds something.
 
 mod families;
+mod money;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Reg
 use series::{global_series, limit_label, setup_series};
 
 pub use families::{ALL, Bounds, Family, Kind, Stability, metrics_page, metrics_table};
+pub use money::{Cost, Simulated};
 
 use crate::control::Outcome;
 use crate::explain::{self, Coded as _};
@@ -42,6 +44,8 @@ const HINTS: [&str; 8] = [
     OTHER,
 ];
 const OUTCOMES: [Outcome; 4] = [Outcome::Accepted, Outcome::Raced, Outcome::Throttled, Outcome::Failed];
+/// How instances are bought.
+const PURCHASES: [&str; 2] = ["on_demand", "spot"];
 const MESSAGES: [&str; 3] = ["visible", "in_flight", "delayed"];
 /// Instances that were not read for so many seconds may not be there any more: twice the slowest cadence.
 const COUNTED_BLIND: f64 = 600.0;
@@ -104,6 +108,8 @@ impl Metrics {
         }
         metrics.set(&families::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);
         metrics.set(&families::DRY_RUN, &[], 1.0);
+        metrics.costs(None, 0);
+        metrics.simulated(None);
         metrics
     }
 
@@ -530,7 +536,7 @@ fn about(
 }
 
 /// Whether an environment is of Spot or not says which of its quotas it was.
-pub(super) fn refusal_label(why: Refusal) -> &'static str {
+fn refusal_label(why: Refusal) -> &'static str {
     match why {
         Refusal::VcpuLimit | Refusal::SpotLimit => "quota",
         Refusal::Capacity | Refusal::Other => why.code(),

@@ -2,7 +2,9 @@
 """Checks every expression of the rules and the dashboards.
 
     deploy/prometheus/check.py           their metrics and labels are those of deploy/METRICS.md, alerts have their runbook
-    deploy/prometheus/check.py URL       besides, the Prometheus there, which scrapes autotune, answers each with series
+    deploy/prometheus/check.py URL       besides, the Prometheus there, which scrapes autotune, evaluates all rules and answers each
+                                         expression with series
+    deploy/prometheus/check.py URL --all     nothing may be empty, whatever the reason: on a demo
 
 Only the standard library of Python. Exit code 1 if something is wrong.
 """
@@ -20,7 +22,6 @@ DEPLOY = pathlib.Path(__file__).resolve().parent.parent
 # Why an expression may be without series, by a part of it.
 MAY_BE_EMPTY = {
     "autotune_check_findings": "a series begins with its first finding",
-    "autotune_aws_requests_total": "a series begins with its first request, and a demo in one process sends none",
     "autotune_environment_lease_expires_timestamp_seconds": "there while something is raised",
     "autotune_sqs_": "there with an SQS source in the policy",
     "autotune_job_": "the shares need jobs that started within their window",
@@ -72,7 +73,7 @@ def panels():
             for target in panel.get("targets", []):
                 yield f"{panel['title']} {target['refId']}", target["expr"]
         for variable in board["templating"]["list"]:
-            asked = re.match(r"label_values\((.*), (\w+)\)", variable.get("definition", ""))
+            asked = variable["type"] == "query" and re.match(r"label_values\((.*), (\w+)\)", variable["query"]["query"])
             if asked:
                 yield f"${variable['name']}", f"count by ({asked[2]}) ({asked[1]})"
 
@@ -88,18 +89,37 @@ def misnamed(expr, known, recorded):
                 yield f"{name} has no label {label}"
 
 
+def get(url, path):
+    """What Prometheus answers, or what it says against the question."""
+    try:
+        with urllib.request.urlopen(url.rstrip("/") + path, timeout=20) as reply:
+            return json.load(reply)["data"]
+    except urllib.error.HTTPError as error:
+        return str(json.load(error).get("error", error))
+    except OSError as error:
+        return str(error)
+
+
 def ask(url, expr):
     """How many series an expression has, or what Prometheus says against it."""
-    query = urllib.parse.urlencode({"query": expr})
-    try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/api/v1/query?{query}", timeout=20) as reply:
-            return len(json.load(reply)["data"]["result"])
-    except urllib.error.HTTPError as error:
-        return json.load(error).get("error", str(error))
+    data = get(url, "/api/v1/query?" + urllib.parse.urlencode({"query": expr}))
+    return data if isinstance(data, str) else len(data["result"])
+
+
+def unhealthy(url, expected):
+    """Rules that Prometheus could not evaluate, and whether it has all of ours."""
+    data = get(url, "/api/v1/rules")
+    if isinstance(data, str):
+        return [f"rules: {data}"]
+    rules = [rule for group in data["groups"] for rule in group["rules"]]
+    wrong = [f"rule {rule['name']}: {rule['health']}: {rule.get('lastError', '')}" for rule in rules if rule["health"] != "ok"]
+    missing = expected - {rule["name"] for rule in rules}
+    return wrong + [f"rule {name}: Prometheus does not have it" for name in sorted(missing)]
 
 
 def main():
     known, wrong, empty, series = families(), [], [], 0
+    may_be_empty = {} if "--all" in sys.argv else MAY_BE_EMPTY
     every = [(where, expr, alert) for where, expr, alert in rules()]
     every += [(where, expr, False) for where, expr in panels()]
     recorded = set(re.findall(r"autotune:[\w:]+", " ".join(where for where, _, _ in every)))
@@ -124,8 +144,10 @@ def main():
         elif found:
             series += found
         elif not alert:
-            reason = next((why for part, why in MAY_BE_EMPTY.items() if part in expr), None)
+            reason = next((why for part, why in may_be_empty.items() if part in expr), None)
             (empty if reason else wrong).append(f"{where}: no series" + (f" ({reason})" if reason else f"\n    {expr}"))
+    if len(sys.argv) > 1:
+        wrong += unhealthy(sys.argv[1], {where.split()[1] for where, _, _ in rules()})
     for line in empty:
         print(f"empty  {line}")
     for line in wrong:

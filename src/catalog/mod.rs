@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use expand::UnknownType;
 pub use quota::quota_code;
 pub use registered::{DEFAULT_SHARE_PERMILLE, RESERVED_FOR_AGENT, registered};
-pub use table::{Catalog, TableError};
+pub use table::{Catalog, PRICES_OF, TableError};
 
 use crate::units::{Mebibytes, MicroUsd, Vcpus};
 

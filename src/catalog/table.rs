@@ -9,6 +9,8 @@ use super::{Architecture, InstanceType, Resources};
 use crate::units::{Mebibytes, MicroUsd, Vcpus};
 
 const BUNDLED: &str = include_str!("instance-types.csv");
+/// The day of the list prices; the header of the table says where they come from.
+pub const PRICES_OF: &str = "2026-11-21";
 
 /// Instance types by name and by family. The order is always the same: by family, vCPUs, memory, name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -169,6 +171,7 @@ mod tests {
         let lines = BUNDLED.lines().filter(|line| !line.starts_with('#')).count() - 1;
         assert_eq!(catalog.iter().count(), lines);
         assert!(lines > 1_000, "{lines} types");
+        assert!(BUNDLED.lines().next().unwrap().ends_with(&format!("made {PRICES_OF}.")));
         let priced_on_spot = catalog.iter().filter(|t| t.spot_per_hour.is_some()).count();
         assert!(priced_on_spot > 800, "{priced_on_spot} types with a Spot price");
         for t in catalog.iter() {

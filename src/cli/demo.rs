@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::{ExitStatus, Failed, account, interrupt, print, sandbox, try_print};
 #[cfg(feature = "aws")]
 use crate::aws::{Aws, AwsSettings, GuardSettings};
-use crate::demo::{self, Demo, Look, Options};
+use crate::demo::{self, Demo, Options};
 use crate::files::Partial;
 use crate::input::values::Duration;
 use crate::sandbox::Account;
+use crate::twin::figures::Look;
 use crate::units::{Span, Time};
 
 /// How often a terminal is drawn, and how often a line is written elsewhere.

@@ -7,6 +7,7 @@ use rand::TryRng as _;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::account::{self, Account, Policies};
 use super::{ExitStatus, Failed};
@@ -22,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::policy;
 use crate::server::{self, Shared};
 use crate::settings::{self, Settings};
-
+use crate::twin::replay::{Hindsight, MOST_JOBS};
 use crate::units::{Span, Time};
 
 /// How often policy files are looked at for changes.
@@ -94,6 +95,17 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         dry_run: !settings.apply,
         ..Snapshot::default()
     });
+    let (in_force, goes_by) = watch::channel(None);
+    let (told, saved) = watch::channel(None);
+    let hindsight = Hindsight {
+        journal: journal.clone(),
+        in_force: goes_by,
+        snapshot: snapshots.clone(),
+        clock: account_clock,
+        most_jobs: MOST_JOBS,
+        told,
+    };
+    let hindsight = AbortOnDropHandle::new(tokio::spawn(hindsight.hourly()));
     let serving = serve(&settings, (&metrics, account_clock), snapshots, &journal, stop.clone()).await?;
     let resign = CancellationToken::new();
     let (leads, elector) = elect(&settings, &cloud, &resign)?.unzip();
@@ -122,10 +134,13 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         clock: account_clock,
         metrics,
         snapshot,
+        in_force,
+        saved,
         supervisor: supervisor(),
     };
     let ended = Box::pin(daemon::run(cloud, options, stop.clone())).await;
     stop.cancel();
+    drop(hindsight);
     // Only after the last write: a successor may begin at once.
     resign.cancel();
     if let Some(elector) = elector {
@@ -196,7 +211,6 @@ async fn serve(
         metrics: Arc::clone(metrics),
         snapshot,
         journal: Some(journal.clone()),
-        twin: None,
         recording: Arc::new(Semaphore::new(1)),
         clock,
         only_this_machine: bound.ip().is_loopback(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::bill::Bill;
 use super::cadence::{Cadence, Circumstances, Meter, Part};
 use super::checking::{Checked, Checks, changed_bases};
 use super::cloud::{Cloud, EnvironmentRead, Identity, Read};
@@ -17,6 +18,7 @@ use super::reload::Keys;
 use super::sight::Sight;
 use super::store::{Leases, Writer};
 use super::telling::Teller;
+use super::twin::Saved;
 use super::waits::Waits;
 use super::wake::Flood;
 use super::{Event, Found, OnStop, Options, reading};
@@ -534,6 +536,8 @@ impl<C: Cloud> Driver<C> {
             let blocked = queue.blocked.as_ref().map(|(_, since)| *since);
             self.options.metrics.queue(&queue.name, queue.oldest, blocked);
         }
+        Bill::of(&snapshot, Span::ZERO).count(&self.options.metrics);
+        Saved::count(snapshot.saved.as_ref(), &self.options.metrics);
         self.count_requests();
         self.options.snapshot.send_replace(snapshot);
         let bases = changed_bases(self.controller.setup(), self.controller.memory());

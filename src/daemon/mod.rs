@@ -5,6 +5,7 @@
 //! them answer through one channel of `Event`s. `cadence` says what to read, `sight` folds it, `effects` is the one actuator,
 //! `store` the one writer of what must survive, `supervisor` what systemd hears.
 
+pub mod bill;
 pub mod cadence;
 pub mod checking;
 pub mod cloud;
@@ -12,6 +13,7 @@ mod driver;
 mod effects;
 #[cfg(not(unix))]
 pub mod elsewhere;
+pub mod in_force;
 pub mod leadership;
 mod listing;
 mod orders;
@@ -29,6 +31,7 @@ pub mod supervisor;
 mod telling;
 #[cfg(test)]
 mod tests;
+pub mod twin;
 mod waits;
 mod wake;
 
@@ -49,9 +52,11 @@ use crate::policy::Policy;
 use crate::units::{Time, Vcpus};
 use cadence::{Part, Periods};
 use cloud::{Answer, Cloud, EnvironmentRead, Hint, NamedGuard, QueueRead, Read};
+use in_force::InForce;
 use snapshot::Snapshot;
 use store::{Retention, Store};
 use supervisor::Supervisor;
+use twin::Saved;
 
 #[cfg(not(unix))]
 pub use elsewhere as supervisor;
@@ -97,6 +102,10 @@ pub struct Options {
     pub metrics: Arc<Metrics>,
     /// Where the daemon tells how it stands.
     pub snapshot: watch::Sender<Snapshot>,
+    /// Where the daemon tells what it goes by; `None` within: it has not begun.
+    pub in_force: watch::Sender<Option<Arc<InForce>>>,
+    /// What the same jobs would have come to with AWS Batch alone; `None` within: nothing is known yet.
+    pub saved: watch::Receiver<Option<Saved>>,
     /// Who started the process and wants to know whether it lives.
     pub supervisor: Supervisor,
 }

@@ -104,6 +104,12 @@ pub(super) fn prepare(
         }
     }
     let mut compiled = compile(policy, &topology, (now - BEHIND, now + AHEAD))?;
+    confine(&mut compiled, &topology, keys);
+    Ok(compiled)
+}
+
+/// Who lacks the tag is not steered, and who has no guard gets only so much.
+pub(super) fn confine(compiled: &mut Compiled, topology: &Topology, keys: &Keys) {
     for (setup, environment) in compiled.setup.environments.iter_mut().zip(&topology.environments) {
         if let (Some((key, value)), true) = (&keys.tag, setup.covered)
             && environment.tags.get(key) != Some(value)
@@ -122,7 +128,6 @@ pub(super) fn prepare(
             }
         }
     }
-    Ok(compiled)
 }
 
 /// What the policies say and this account cannot have.
@@ -202,6 +207,7 @@ impl<C: Cloud> Driver<C> {
                 if self.unfit.take().is_some() {
                     tracing::info!("The account fits the policies again");
                 }
+                let policy_is_new = policy.is_some();
                 if let Some(policy) = policy {
                     self.kit.policy = policy;
                     tracing::info!("The policies are taken");
@@ -215,6 +221,7 @@ impl<C: Cloud> Driver<C> {
                 } else if compiled.forecast.name() != self.controller.plan().forecast {
                     self.step(Input::Foreseen(Box::new(compiled.forecast)));
                 }
+                self.tell_in_force(policy_is_new);
             }
             Err(problems) if policy.is_some() => self.refuse(&render(&problems)),
             Err(problems) => {

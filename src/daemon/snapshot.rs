@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::checking::Checked;
+use super::twin::Saved;
 use crate::explain;
 use crate::ids::QuotaIndex;
 use crate::overrides::Override;
@@ -53,6 +54,9 @@ pub struct Snapshot {
     /// What `check` found last; `None`: it has not looked yet.
     #[serde(default)]
     pub checked: Option<Checked>,
+    /// What the same jobs would have come to with AWS Batch alone, simulated; `None`: nothing is known yet.
+    #[serde(default)]
+    pub saved: Option<Saved>,
 }
 
 /// One thing that is said: a code for machines, a sentence for people.
@@ -142,6 +146,14 @@ pub struct EnvironmentStatus {
     pub refused: u64,
     /// Why it is as it is.
     pub reasons: Vec<Told>,
+}
+
+impl EnvironmentStatus {
+    /// What autotune holds above base: only with a lease is a raised min its own.
+    pub fn held_vcpus(&self) -> Vcpus {
+        self.lease_expires
+            .map_or(Vcpus::ZERO, |_| self.min_vcpus.minus_or_zero(self.base_vcpus))
+    }
 }
 
 /// A job queue.

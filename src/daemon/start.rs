@@ -101,6 +101,7 @@ pub(super) async fn start<C: Cloud>(
     driver.noted = noted;
     driver.see(environments);
     driver.lead_at_start();
+    driver.tell_in_force(true);
     if driver.leads() {
         for (name, (lease, max_before)) in leases {
             if let Some(environment) = driver.environment(&name) {

@@ -259,6 +259,7 @@ pub(super) fn snapshot<C: Cloud>(driver: &Driver<C>, now: Time) -> Snapshot {
             .collect(),
         quotas: quotas(driver),
         checked: driver.checked.borrow().clone(),
+        saved: driver.options.saved.borrow().clone(),
     }
 }
 

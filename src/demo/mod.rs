@@ -3,7 +3,6 @@
 //! Both have the same scenario, jobs, seed and start, so that nothing but autotune makes a difference. It is the daemon that
 //! everybody runs, with its journal in a folder that goes with it, its metrics and its JSON API.
 
-mod figures;
 mod picture;
 #[cfg(test)]
 mod tests;
@@ -24,21 +23,20 @@ use crate::daemon::cadence::Periods;
 use crate::daemon::cloud::Cloud;
 use crate::daemon::snapshot::Snapshot;
 use crate::daemon::store::{Retention, Store};
+use crate::daemon::twin::Saved;
 use crate::daemon::{self, OnStop};
 use crate::ids::EnvironmentIndex;
 use crate::journal::{Asked, Journal};
 use crate::metrics::Metrics;
 use crate::policy;
 use crate::sandbox::{self, Account, Refused};
-use crate::server::twin::Twin;
 use crate::server::{self, Shared};
 use crate::simulate::scenario::{self, Scenario};
 use crate::simulate::view::ViewModel;
 use crate::trace::generate::{self, Days, Generator as _};
+use crate::twin::figures::{Look, Pair, Seen};
 use crate::units::{Span, Time, Vcpus, to_u32};
 
-use figures::Seen;
-pub use figures::{Both, Look, Pair, Standing};
 pub use picture::picture;
 pub use view::{line, screen, summary};
 
@@ -82,8 +80,8 @@ pub struct Demo {
     journal: Journal,
     steering: JoinHandle<anyhow::Result<()>>,
     serving: JoinHandle<std::io::Result<()>>,
-    /// What the page tells of the twin.
-    twin: watch::Sender<Option<Twin>>,
+    /// What is told of the twin.
+    saved: watch::Sender<Option<Saved>>,
     stop: CancellationToken,
     stop_serving: CancellationToken,
     /// Holds journal and policy; removed with this.
@@ -114,6 +112,7 @@ impl Demo {
         let metrics = Arc::new(Metrics::new());
         let (told, snapshot) = watch::channel(nothing_told(begin));
         let (_, reload) = watch::channel(0);
+        let (saved, known) = watch::channel(None);
         let steered = daemon::Options {
             policies: vec![policy],
             reload,
@@ -133,17 +132,17 @@ impl Demo {
             clock,
             metrics: Arc::clone(&metrics),
             snapshot: told,
+            in_force: watch::Sender::new(None),
+            saved: known,
             supervisor: daemon::supervisor::Supervisor::default(),
         };
         let cloud = reach(tuned.clone()).await?;
         let address = listener.local_addr()?;
-        let (twin, twins) = watch::channel(None);
         let shared = Shared {
             metrics,
             snapshot: snapshot.clone(),
             journal: Some(journal.clone()),
             clock,
-            twin: Some(twins),
             recording: Arc::new(Semaphore::new(1)),
             only_this_machine: address.ip().is_loopback(),
         };
@@ -160,7 +159,7 @@ impl Demo {
             short,
             snapshot,
             journal,
-            twin,
+            saved,
             stop,
             stop_serving,
             folder,
@@ -198,7 +197,8 @@ impl Demo {
                 () = clock::wait(due.min(passed + TOLD).min(self.options.lasts) - passed) => {}
             }
             let look = self.look().await?;
-            self.twin.send_replace(Some(look.twin(&self.model)));
+            let twin = look.twin(self.begin + look.passed, &self.model);
+            self.saved.send_replace(Some(Saved::Known(twin)));
             if stop.is_cancelled() || self.steering.is_finished() || took.passed() >= self.options.lasts {
                 return Ok(look);
             }

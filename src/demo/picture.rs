@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::figures::Look;
 use super::view::{HIGHEST, NAMES, bill, headline, hours};
+use crate::twin::figures::Look;
 use crate::units::{Span, i64_to_f64, to_i64};
 
 const WIDTH: i64 = 860;

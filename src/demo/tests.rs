@@ -3,7 +3,8 @@
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Demo, Look, Options};
+use super::{Demo, Options};
+use crate::twin::figures::Look;
 use crate::units::Span;
 
 async fn begin(lasts: Span) -> Demo {

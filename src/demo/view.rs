@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{Look, Pair, Standing};
+use crate::twin::figures::{Look, Pair, Standing};
 use crate::units::{Span, i64_to_f64, to_i64, to_usize};
 
 pub(super) const NAMES: Pair<&str> = ["autotune", "AWS Batch alone"];
@@ -210,8 +210,8 @@ fn wrapped(text: &str, width: usize) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::figures::Both;
     use super::*;
+    use crate::twin::figures::Both;
     use crate::units::{MicroUsd, Vcpus};
 
     pub(in super::super) fn look() -> Look {

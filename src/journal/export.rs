@@ -156,10 +156,28 @@ fn last_part(definition: &str) -> &str {
     }
 }
 
-pub(super) fn trace(connection: &Connection, from: Time, to: Time, names: &Naming) -> Result<Exported, Failure> {
+/// How many jobs were submitted in this time, arrays by their children, and when something of one of them was last noted.
+pub(super) fn count(connection: &Connection, from: Time, to: Time) -> Result<(u64, Option<Time>), Failure> {
+    let count = "
+        SELECT count(*), max(j.latest) FROM jobs j LEFT JOIN jobs a ON a.id = j.array_parent
+        WHERE j.latest >= ?1 AND j.array_size IS NULL
+          AND COALESCE(a.created, j.created, j.latest) >= ?1 AND COALESCE(a.created, j.created, j.latest) < ?2";
+    let row = |row: &Row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?));
+    let (jobs, latest) = connection.query_row(count, [from.millis(), to.millis()], row)?;
+    Ok((to_u64(jobs), latest.map(Time::from_millis)))
+}
+
+pub(super) fn trace(
+    connection: &Connection,
+    from: Time,
+    to: Time,
+    names: &Naming,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<Exported, Failure> {
     let mut statement = connection.prepare(SELECT)?;
     let rows = statement.query_map([from.millis(), to.millis()], Recorded::of)?;
-    let jobs: Vec<Recorded> = rows.collect::<Result<_, _>>()?;
+    let mut jobs: Vec<Recorded> = rows.collect::<Result<_, _>>()?;
+    jobs.retain(|job| wanted(&job.queue));
     let mut exported = Exported::default();
     let groups = groups(&jobs, &mut exported.left_out);
     let mut out = Writing {

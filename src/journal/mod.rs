@@ -391,7 +391,24 @@ impl Journal {
     /// The same as a value.
     pub fn trace(&self, from: Time, to: Time, keep_names: bool) -> Result<Exported, JournalError> {
         let names = export::Naming::new(keep_names).map_err(|message| self.inner.error(message))?;
-        self.look("be exported", |connection| export::trace(connection, from, to, &names))
+        let all = |_: &str| true;
+        self.look("be exported", |connection| {
+            export::trace(connection, from, to, &names, &all)
+        })
+    }
+
+    /// Of some queues, with their names: for this process alone.
+    pub fn trace_of(&self, from: Time, to: Time, queues: &BTreeSet<String>) -> Result<Exported, JournalError> {
+        let wanted = |queue: &str| queues.contains(queue);
+        self.look("be replayed", |connection| {
+            export::trace(connection, from, to, &export::Naming::Kept, &wanted)
+        })
+    }
+
+    /// How many jobs were submitted from `from` until before `to`, arrays by their children, and when something of one of them was
+    /// last noted.
+    pub fn counted(&self, from: Time, to: Time) -> Result<(u64, Option<Time>), JournalError> {
+        self.look("be counted", |connection| export::count(connection, from, to))
     }
 
     fn write<T>(&self, what: &str, work: impl FnOnce(&mut Writer) -> Result<T, Failure>) -> Result<T, JournalError> {

@@ -117,6 +117,13 @@ families! {
     QUOTA_RESERVE = Gauge, "autotune_quota_reserve_vcpus", "vCPUs", ["code"], Beta, "vCPUs of a service quota that the policy leaves to the rest of the account";
     QUOTA_OVERSHOOT = Gauge, "autotune_quota_overshoot_vcpus", "vCPUs", ["code"], Beta, "vCPUs of a service quota that are kept for the instance by which AWS Batch may exceed what is asked for, per environment";
     QUOTA_LEFT = Gauge, "autotune_quota_left_vcpus", "vCPUs", ["code"], Beta, "vCPUs of a service quota that are left after all this and after what the latest plan granted";
+    COST = Gauge, "autotune_cost_usd_per_hour", "USD per hour", ["kind"], Beta, "What the instances that are there cost, in US dollars per hour, On-Demand and Spot apart: estimated, at list prices of 2026-11-21 in us-east-1; NaN: not known";
+    IDLE_COST = Gauge, "autotune_idle_cost_usd_per_hour", "USD per hour", [], Beta, "Of that, the share of the vCPUs that no job uses, in US dollars per hour: estimated, at list prices of 2026-11-21 in us-east-1; NaN: not known";
+    UNPRICED = Gauge, "autotune_unpriced_environments", "environments", [], Beta, "Environments that the cost leaves out: the price of a type is not known, or instances were not read for ten minutes";
+    SAVED = Gauge, "autotune_simulated_saved_wait_seconds", "seconds", [], Beta, "Simulated: how much less the jobs of the last 24 hours wait with autotune than with AWS Batch alone, in seconds, all together; below 0: more; NaN: not known";
+    EXTRA_COST = Gauge, "autotune_simulated_extra_cost_usd", "USD", [], Beta, "Simulated: how much more the instances for these jobs cost with autotune than with AWS Batch alone, in US dollars, at list prices of 2026-11-21 in us-east-1; below 0: less; NaN: not known";
+    SIMULATED_JOBS = Gauge, "autotune_simulated_jobs", "jobs", [], Beta, "Simulated: how many jobs were compared; in a demo those since its start";
+    SIMULATED_AT = Gauge, "autotune_simulated_last_timestamp_seconds", "Unix time, seconds", [], Beta, "Simulated: when, in seconds since 1970; 0: not yet, or it failed, and status and page say why";
     LIMITED = Gauge, "autotune_limited_vcpus", "vCPUs", ["limit"], Stable, "vCPUs that each kind of limit denies, in the latest plan, all environments together";
     HELD = Gauge, "autotune_held_environments", "environments", ["kind"], Stable, "Environments that wait before they are changed, by what they wait for";
     ELSEWHERE = Gauge, "autotune_not_demand_jobs", "jobs", ["kind"], Stable, "Jobs that wait for something that capacity does not cure, all queues together";
@@ -144,8 +151,8 @@ const HEAD: &str = r#"# Metrics
 Made by `autotune schema metrics`; a test fails where this file is stale. The daemon serves them at `/metrics`, in the text format 0.0.4.
 
 **Series.** At most 60, 10 more per service quota, and 40 more per compute environment and per job queue; besides one for each answer
-that AWS gives to an operation, 100 at most, and one for each rule of `check` that has found something. All others exist at 0 from the
-moment a setup is in force, and go with what they are about. Labels have small closed
+that AWS gives to an operation, 100 at most, and one for each rule of `check` that has found something. All others exist at 0 (or NaN, where
+that would be a claim) from the moment a setup is in force, and go with what they are about. Labels have small closed
 sets of values; none is a job, and none is `job`, `instance` or `namespace`, which a scrape sets itself.
 
 **Stability.** *stable*: changes its name or meaning only with a new major version, and is then written under both names for one.
@@ -173,8 +180,10 @@ not VALID and ENABLED. Without events the ratio is 0 and a wait includes the ima
 | share of its maximum | `autotune_environment_desired_vcpus / autotune_environment_max_vcpus` |
 | the loop stands still | `time() - autotune_last_successful_tick_timestamp_seconds > 180` |
 | raised and unguarded | `autotune_environment_lease_expires_timestamp_seconds > 0 and autotune_environment_guarded == 0` |
+| what it costs at the present rate, in a month of 730 hours | `sum(autotune_cost_usd_per_hour) * 730` |
+| what a minute that jobs did not wait has cost, simulated | `autotune_simulated_extra_cost_usd / (autotune_simulated_saved_wait_seconds > 0) * 60` |
 
-Not there: what capacity costs per hour, and what a policy in the shadow would want.
+Not there: what a policy in the shadow would want.
 "#;
 
 /// All families as a Markdown table, for the documentation.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::families::{self, ALL, Family};
-use super::{HINTS, MESSAGES, OUTCOMES, Series, UNFIT, outcome_label, refusal_label};
+use super::{HINTS, MESSAGES, OUTCOMES, PURCHASES, Series, UNFIT, outcome_label, refusal_label};
 use crate::explain::{self, Coded as _};
 use crate::planner::plan::{Because, Limit, Part, QuotaPlan};
 use crate::setup::Setup;
@@ -18,6 +18,7 @@ pub(super) fn global_series() -> Vec<(&'static Family, Vec<&'static str>)> {
     let each =
         |family: &'static Family, values: Vec<&'static str>| values.into_iter().map(move |value| (family, vec![value]));
     series.extend(each(&families::HINTS, HINTS.to_vec()));
+    series.extend(each(&families::COST, PURCHASES.to_vec()));
     let details = |family: &Family| -> Vec<&'static str> {
         let examples = explain::examples();
         let own = examples.iter().filter(|reason| {

@@ -167,6 +167,8 @@ fn names_units_and_labels_follow_the_rules() {
             "jobs" => "_jobs",
             "Unix time, seconds" => "_timestamp_seconds",
             "vCPU seconds" => "_vcpu_seconds",
+            "USD" => "_usd",
+            "USD per hour" => "_usd_per_hour",
             _ => "",
         };
         let stem = name.trim_end_matches("_total");
@@ -176,6 +178,7 @@ fn names_units_and_labels_follow_the_rules() {
             "seconds" | "Unix time, seconds" => "seconds",
             "ratio" => "0 to 1",
             "vCPUs" => "vCPUs",
+            "USD" | "USD per hour" => "US dollars",
             _ => "",
         };
         assert!(
@@ -296,6 +299,8 @@ fn live(metrics: &Metrics, setup: &Setup) {
     metrics.reloaded(true);
     metrics.leads(true);
     metrics.dry_run(false);
+    metrics.costs(Some(Cost::default()), 1);
+    metrics.simulated(Some(Simulated::default()));
     // Told late of what is gone.
     metrics.lease("gone", None);
     metrics.guarded("gone", true);

@@ -8,8 +8,9 @@ use super::plain;
 use super::table::TABLE_WIDTH;
 use crate::daemon::checking::Checked;
 use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus, QuotaStatus, Snapshot, SqsStatus};
+use crate::daemon::twin::Saved;
 use crate::overrides::{Order, Override};
-use crate::units::{Span, Time, Vcpus};
+use crate::units::{MicroUsd, Span, Time, Vcpus};
 
 /// Below this width tables have no frames.
 const FRAMED: u16 = 120;
@@ -111,6 +112,9 @@ fn head(snapshot: &Snapshot) -> String {
     if let Some(checked) = &snapshot.checked {
         found(checked, snapshot.at, &mut text);
     }
+    if let Some(known) = &snapshot.saved {
+        saved(known, snapshot, &mut text);
+    }
     text
 }
 
@@ -135,6 +139,36 @@ fn found(checked: &Checked, now: Time, text: &mut String) {
         let (code, subject, message) = (plain(&found.code), plain(&found.subject), plain(&found.message));
         let _ = writeln!(text, "  {code} {subject}: {message}");
     }
+}
+
+/// What autotune made of the last day beside AWS Batch alone.
+fn saved(known: &Saved, snapshot: &Snapshot, text: &mut String) {
+    let would = if snapshot.dry_run { "would save" } else { "saved" };
+    let twin = match known {
+        Saved::Known(twin) => twin,
+        Saved::Unknown { why, .. } => {
+            let _ = writeln!(text, "what it {would} is not known: {}", plain(why));
+            return;
+        }
+    };
+    let (Some(tuned), Some(alone), Some(less)) = (twin.tuned.mean, twin.alone.mean, twin.saved()) else {
+        return;
+    };
+    let _ = write!(
+        text,
+        "simulated, of {} jobs in {}, model {}: they wait {tuned} with autotune, {alone} with AWS Batch alone, {} minutes less in all; \
+         cost {} and {}",
+        twin.jobs,
+        twin.passed,
+        plain(&twin.model),
+        less.millis().div_euclid(60_000),
+        twin.tuned.cost,
+        twin.alone.cost
+    );
+    if let Some(each) = twin.per_saved_minute().filter(|each| *each > MicroUsd::ZERO) {
+        let _ = write!(text, ", ${:.4} a minute", each.usd());
+    }
+    text.push('\n');
 }
 
 /// A row of the ledger of service quotas.
@@ -312,6 +346,7 @@ pub(super) fn sheet(
 mod tests {
     use super::*;
     use crate::daemon::snapshot::Told;
+    use crate::daemon::twin::{Side, Twin};
     use crate::explain::hostile::{self, MARK, has_invisible};
 
     const NOW: Time = Time::from_seconds(1_767_258_000);
@@ -468,5 +503,43 @@ mod tests {
                 assert!(line.chars().count() <= usize::from(most), "{most}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn what_was_saved_is_said_to_be_simulated_and_what_is_not_known_is_said() {
+        let side = |seconds, millionths| Side {
+            mean: Some(Span::from_seconds(seconds)),
+            cost: MicroUsd::new(millionths),
+            ..Side::default()
+        };
+        let twin = Twin {
+            jobs: 30,
+            model: "recent".to_owned(),
+            passed: Span::from_minutes(24 * 60),
+            tuned: side(10, 5_000_000),
+            alone: side(130, 3_800_000),
+            ..Twin::default()
+        };
+        let mut snapshot = Snapshot {
+            saved: Some(Saved::Known(twin)),
+            ..Snapshot::default()
+        };
+        let text = status(&snapshot, None);
+        let line = text.lines().find(|line| line.contains("simulated"));
+        assert_eq!(
+            line,
+            Some(
+                "simulated, of 30 jobs in 24h, model recent: they wait 10s with autotune, 2m 10s with AWS Batch alone, 60 minutes less \
+                 in all; cost $5.00 and $3.80, $0.0200 a minute"
+            )
+        );
+        snapshot.dry_run = true;
+        snapshot.saved = Some(Saved::Unknown {
+            at: NOW,
+            why: format!("No job {MARK} started.\u{1b}[2J"),
+        });
+        let text = status(&snapshot, None);
+        assert!(text.contains("what it would save is not known: No job"), "{text}");
+        assert!(!has_invisible(&text), "{text}");
     }
 }

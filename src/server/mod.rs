@@ -3,7 +3,6 @@
 mod page;
 #[cfg(test)]
 mod tests;
-pub mod twin;
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -28,7 +27,6 @@ use crate::journal::{Asked, Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::trace::native;
 use crate::units::{Span, Time, Vcpus};
-use twin::Twin;
 
 /// A loop that has not told how it stands for this long has stopped: environments are read every half minute.
 const ALIVE: Span = Span::from_minutes(3);
@@ -49,8 +47,6 @@ pub struct Shared {
     pub journal: Option<Journal>,
     /// Where the time comes from.
     pub clock: Clock,
-    /// What is known of a twin account without us; `None` within: nothing yet.
-    pub twin: Option<watch::Receiver<Option<Twin>>>,
     /// One recording is written at a time.
     pub recording: Arc<Semaphore>,
     /// Answer only requests that name this machine: what listens on loopback is not for pages of strangers.

@@ -165,6 +165,24 @@ pub fn watch_one(
     Ok(Summary::of(&result, &steering))
 }
 
+/// Replays with our planner and what it is told to want, or with AWS Batch alone. What is compiled has the environments and queues
+/// of the scenario, in its order.
+pub fn replay(
+    scenario: &Scenario,
+    trace: &Trace,
+    steered: Option<Compiled>,
+    view: ViewModel,
+    seed: u64,
+) -> Result<RunResult, Vec<String>> {
+    let world = World::new(scenario, trace, seed)?;
+    let prepared = Prepared {
+        scenario: scenario.clone(),
+        controller: steered.map(|compiled| (compiled, Controller::Planner)),
+        notes: Vec::new(),
+    };
+    Ok(run_one(&prepared, world, trace, view, seed, (Span::ZERO, &mut |_| {})).0)
+}
+
 /// What a run came to.
 type Ran = Result<Summary, Vec<String>>;
 
@@ -294,7 +312,7 @@ fn plain() -> Result<Policy, Vec<String>> {
 }
 
 /// From a day before the first submission to two weeks after the last: schedules count in between.
-fn horizon(trace: &Trace) -> (Time, Time) {
+pub fn horizon(trace: &Trace) -> (Time, Time) {
     let submits = trace.jobs.iter().filter(|job| !job.is_spawned()).map(|job| job.submit);
     let first = submits.clone().min().unwrap_or(Time::EPOCH);
     let last = submits.max().unwrap_or(first);

@@ -66,7 +66,6 @@ async fn serve(snapshot: Snapshot, stop: &CancellationToken) -> String {
         snapshot,
         journal: None,
         clock: Clock::paced(at),
-        twin: None,
         recording: Arc::new(Semaphore::new(1)),
         only_this_machine: true,
     };

@@ -30,11 +30,12 @@ const ROOMS: &str = "
   aws:         units ids catalog observation account planner control jobs daemon clock
   simulate:    units ids catalog observation account input policy forecast overrides setup trace planner explain control
   server:      units ids catalog observation account forecast overrides setup trace planner explain control jobs metrics journal daemon clock
+  twin:        units ids catalog observation account jobs policy trace simulate journal daemon clock
   sandbox:     units ids catalog observation account trace planner control jobs daemon clock simulate server
-  demo:        units ids trace policy simulate daemon journal metrics clock server sandbox
+  demo:        units ids trace policy simulate daemon journal metrics clock twin server sandbox
   settings:    units input
   report:      units ids catalog observation account input policy forecast overrides setup trace planner explain check control simulate files daemon
-  cli:         units ids catalog observation account input policy forecast overrides setup trace planner explain check control simulate report clock jobs metrics journal daemon aws server sandbox demo settings files
+  cli:         units ids catalog observation account input policy forecast overrides setup trace planner explain check control simulate report clock jobs metrics journal daemon aws twin server sandbox demo settings files
 ";
 
 /// What rooms without input and output, clock and chance must not name. Maps without an order count as chance.

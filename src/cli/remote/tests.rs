@@ -52,7 +52,6 @@ impl Served {
             metrics: Arc::new(Metrics::default()),
             snapshot,
             journal,
-            twin: None,
             recording: Arc::new(Semaphore::new(1)),
             clock: Clock::Wall,
             only_this_machine: true,

@@ -65,6 +65,8 @@ impl Life {
             clock: account.clock,
             metrics: Arc::new(Metrics::default()),
             snapshot: sender,
+            in_force: watch::Sender::new(None),
+            saved: watch::channel(None).1,
             supervisor: super::Supervisor::default(),
         };
         change(&mut options);

@@ -139,3 +139,21 @@ fn sizes_that_nobody_told_are_counted() {
     let job = exported.trace.jobs[0];
     assert_eq!(exported.trace.shape_of(&job).resources.vcpus, Vcpus::new(4));
 }
+
+#[test]
+fn jobs_are_counted_as_they_would_be_exported_and_those_of_other_queues_are_left_away() {
+    let (_folder, _, journal) = made();
+    recorded(&journal);
+    // Not the array itself, but its three children that were seen; not the job of another day.
+    let (jobs, latest) = journal.counted(at(0), at(1_000)).unwrap();
+    assert_eq!((jobs, latest), (6, Some(at(900))));
+    assert_eq!(journal.counted(at(6_000), at(7_000)).unwrap(), (0, None));
+    let of = |queue: &str| {
+        let queues = [queue.to_owned()].into();
+        journal.trace_of(at(0), at(1_000), &queues).unwrap().trace
+    };
+    let known = journal.trace(at(0), at(1_000), true).unwrap().trace;
+    assert!(!known.jobs.is_empty());
+    assert_eq!(of("secret-queue"), known);
+    assert!(of("another").jobs.is_empty());
+}

@@ -4,10 +4,12 @@ use maud::{Markup, html};
 
 use super::words::{UNKNOWN, count, counted, key, plain, short, span, span_or, time, vcpus};
 use super::{Page, bar};
+use crate::catalog::PRICES_OF;
+use crate::daemon::bill::Bill;
 use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus, Told};
+use crate::daemon::twin::{Saved, Source, Twin};
 use crate::explain;
 use crate::planner::plan::NotDemandKind;
-use crate::server::twin::Twin;
 use crate::units::{MicroUsd, Span, Vcpus, i64_to_f64, to_i64};
 
 /// Reasons up to this rank are trouble or limits; those up to the next tell what is done; the next one waits for a moment.
@@ -112,7 +114,11 @@ pub(super) fn answers(page: &Page<'_>) -> Markup {
         div.answers {
             (doing(page))
             (cost(page))
-            @if let Some(twin) = page.twin { (saved(twin)) }
+            @match &page.snapshot.saved {
+                Some(Saved::Known(twin)) => { (saved(page, twin)) }
+                Some(Saved::Unknown { why, .. }) => { (not_known(page, why)) }
+                None => {}
+            }
         }
     }
 }
@@ -226,18 +232,11 @@ fn coming(environments: &[EnvironmentStatus]) -> (Vcpus, bool) {
     (coming.sum(), !environments.iter().all(|one| is_read(&one)))
 }
 
-/// What autotune holds above base: only with a lease is a raised min its own.
-fn held(environment: &EnvironmentStatus) -> Vcpus {
-    environment.lease_expires.map_or(Vcpus::ZERO, |_| {
-        environment.min_vcpus.minus_or_zero(environment.base_vcpus)
-    })
-}
-
 /// What autotune is doing about it.
 fn doing(page: &Page<'_>) -> Markup {
     let snapshot = page.snapshot;
     let (coming, partly) = coming(&snapshot.environments);
-    let held: Vcpus = snapshot.environments.iter().map(held).sum();
+    let held: Vcpus = snapshot.environments.iter().map(EnvironmentStatus::held_vcpus).sum();
     let unread = snapshot
         .environments
         .iter()
@@ -289,55 +288,13 @@ fn doing(page: &Page<'_>) -> Markup {
     }
 }
 
-/// What is there costs so much per hour; of it, what no job uses, and what a raised min holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Bill {
-    all: MicroUsd,
-    idle: MicroUsd,
-    held: MicroUsd,
-    /// Environments with capacity whose price is not known, or of which not even that is.
-    unknown: usize,
-    /// Environments whose instances were read too long ago, and how long at the most.
-    stale: usize,
-    stale_age: Span,
-    known: usize,
-}
-
-impl Bill {
-    fn of(page: &Page<'_>) -> Self {
-        let mut bill = Self::default();
-        for environment in &page.snapshot.environments {
-            let (Some(price), Some(age)) = (environment.per_hour, environment.instances_age) else {
-                bill.unknown += 1;
-                continue;
-            };
-            if !page.is_fresh(Some(age)) {
-                bill.stale += 1;
-                bill.stale_age = bill.stale_age.max(age + page.silence());
-                continue;
-            }
-            bill.known += 1;
-            bill.all += price;
-            let there = environment.there_vcpus.get();
-            if there > 0 {
-                let idle = environment.there_vcpus.minus_or_zero(environment.used_vcpus);
-                let held = held(environment).min(idle);
-                bill.idle += price.scaled_down(idle.get(), there);
-                bill.held += price.scaled_down(held.get(), there);
-            }
-        }
-        bill
-    }
-}
-
 fn cost(page: &Page<'_>) -> Markup {
-    let bill = Bill::of(page);
-    let partly = bill.unknown + bill.stale > 0;
-    let least = if partly { "at least " } else { "" };
+    let bill = Bill::of(page.snapshot, page.silence());
+    let least = if bill.left_out() > 0 { "at least " } else { "" };
     html! {
         section.answer aria-labelledby="cost" {
             h2 #cost { "What it costs" }
-            @if partly && bill.all <= MicroUsd::ZERO || bill.known == 0 {
+            @if !bill.is_known() {
                 p.figure { (UNKNOWN) }
                 p {
                     @if page.snapshot.environments.is_empty() { "No environment is known yet." }
@@ -345,7 +302,7 @@ fn cost(page: &Page<'_>) -> Markup {
                     @else { "No instance was read whose price is known." }
                 }
             } @else {
-                p.figure { span.unit { (least) } (bill.all) span.unit { " an hour" } }
+                p.figure { span.unit { (least) } (bill.all()) span.unit { " an hour" } }
                 p {
                     (bill.idle) " of it idle, of that " (bill.held) " held by autotune."
                     @if bill.unknown > 0 { " Without " (counted(to_i64(bill.unknown), "environment", "environments")) " of unknown price." }
@@ -353,14 +310,14 @@ fn cost(page: &Page<'_>) -> Markup {
                         " Without " (counted(to_i64(bill.stale), "environment", "environments")) " last read " (span(bill.stale_age)) " ago."
                     }
                 }
-                p.dim { "What is there now, at list prices of us-east-1: not a bill." }
+                p.dim { "What is there now, at list prices of " (PRICES_OF) " in us-east-1: an estimate, not a bill." }
             }
         }
     }
 }
 
-/// What a twin account with the same jobs shows. Everything here is simulated, and says so.
-fn saved(twin: &Twin) -> Markup {
+/// What the same jobs come to without autotune. Everything here is simulated, and says so.
+fn saved(page: &Page<'_>, twin: &Twin) -> Markup {
     let figure = match (twin.tuned.mean, twin.alone.mean) {
         (Some(tuned), Some(alone)) => Some(faster(tuned, alone)),
         (None, _) | (_, None) => None,
@@ -369,7 +326,7 @@ fn saved(twin: &Twin) -> Markup {
     html! {
         section.answer.twin aria-labelledby="saved" {
             div {
-                h2 #saved { "What it saved " span.chip { "simulated" } }
+                (saved_heading(page))
                 @if let Some((times, word)) = figure {
                     p.figure { (times) "×" span.unit { " " (word) } }
                     p {
@@ -378,14 +335,20 @@ fn saved(twin: &Twin) -> Markup {
                         (counted(to_i64(twin.jobs), "job", "jobs")) " that both have started. It cost "
                         (twin.tuned.cost) " and " (twin.alone.cost)
                         @if let Some(ratio) = ratio { ", " (format!("{ratio:.2}")) " times as much" }
-                        "."
+                        "." (price(twin))
                     }
+                    (measured(twin))
                 } @else {
                     p.figure { "Nothing yet" }
                     p { "No job has started in both accounts." }
                 }
                 p.dim {
-                    (hours(twin.passed)) " of " (hours(twin.lasts)) " hours · same jobs, same luck · model " (plain(&twin.model))
+                    @match twin.source {
+                        Source::Accounts => { (hours(twin.passed)) " of " (hours(twin.lasts)) " hours" }
+                        Source::Recording => { "jobs of the " (hours(twin.lasts)) " hours until " (time(twin.at, page.now)) " UTC, replayed" }
+                    }
+                    " · same jobs, same luck · model " (plain(&twin.model))
+                    @if twin.left_out > 0 { " · without " (counted(to_i64(twin.left_out), "job that cannot be", "jobs that cannot be")) " replayed" }
                 }
             }
             div {
@@ -395,6 +358,55 @@ fn saved(twin: &Twin) -> Markup {
                     "mean wait by when jobs became RUNNABLE; highest " (bar::top(twin))
                 }
                 (bar::curves(twin))
+            }
+        }
+    }
+}
+
+fn saved_heading(page: &Page<'_>) -> Markup {
+    html! {
+        h2 #saved {
+            @if page.snapshot.dry_run { "What it would save " } @else { "What it saved " }
+            span.chip { "simulated" }
+        }
+    }
+}
+
+/// Why nothing is known of what was saved.
+fn not_known(page: &Page<'_>, why: &str) -> Markup {
+    html! {
+        section.answer.twin aria-labelledby="saved" {
+            div {
+                (saved_heading(page))
+                p.figure { (UNKNOWN) }
+                p { (plain(why)) }
+            }
+        }
+    }
+}
+
+/// Minutes that no job waited, and what each of them cost.
+fn price(twin: &Twin) -> Markup {
+    let minutes = twin.saved().map_or(0, |saved| saved.millis().div_euclid(60_000));
+    let extra = twin.extra_cost();
+    html! {
+        @if minutes > 0 {
+            " " (counted(minutes, "minute", "minutes")) " of waiting saved, "
+            @match twin.per_saved_minute() {
+                Some(each) if extra > MicroUsd::ZERO => { "at " (format!("${:.4}", each.usd())) " each." }
+                Some(_) | None => { "for no more than before." }
+            }
+        }
+    }
+}
+
+/// What the same jobs really waited.
+fn measured(twin: &Twin) -> Markup {
+    html! {
+        @if let Some(measured) = twin.measured {
+            p {
+                "Measured, not simulated: " (counted(to_i64(measured.jobs), "of these jobs was", "of these jobs were"))
+                " RUNNING " strong { (span(measured.mean)) } " after nothing but capacity was missing, in the mean."
             }
         }
     }
@@ -423,61 +435,7 @@ pub(super) fn name(text: &str) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::daemon::snapshot::Snapshot;
-    use crate::server::page::History;
-    use crate::units::Time;
-
-    #[test]
-    fn the_bill_tells_idle_and_held_apart_and_counts_what_it_does_not_know() {
-        let age = |minutes| Some(Span::from_minutes(minutes));
-        let known = |there: i64, used: i64, min: i64| EnvironmentStatus {
-            there_vcpus: Vcpus::new(there),
-            used_vcpus: Vcpus::new(used),
-            min_vcpus: Vcpus::new(min),
-            base_vcpus: Vcpus::new(4),
-            per_hour: Some(MicroUsd::new(there * 50_000)),
-            instances_age: age(0),
-            lease_expires: Some(Time::EPOCH),
-            ..EnvironmentStatus::default()
-        };
-        let of = |environment, instances_age, lease_expires| EnvironmentStatus {
-            lease_expires,
-            instances_age,
-            ..environment
-        };
-        let snapshot = Snapshot {
-            environments: vec![
-                known(100, 60, 24),
-                known(10, 10, 10),
-                known(0, 0, 0),
-                // A min above base without a lease is that of somebody else.
-                of(known(20, 0, 20), age(0), None),
-                of(known(50, 0, 0), age(9), None),
-                EnvironmentStatus::default(),
-            ],
-            ..Snapshot::default()
-        };
-        let history = History {
-            decisions: Ok(Vec::new()),
-            last: BTreeMap::new(),
-        };
-        let page = Page {
-            snapshot: &snapshot,
-            // All is two minutes older than the snapshot has it.
-            now: snapshot.at + Span::from_minutes(2),
-            history: &history,
-            twin: None,
-            refresh: None,
-        };
-        let bill = Bill::of(&page);
-        assert_eq!((bill.known, bill.unknown, bill.stale), (4, 1, 1));
-        assert_eq!(Some(bill.stale_age), age(11));
-        let dollars = [bill.all, bill.idle, bill.held].map(|money| money.to_string());
-        assert_eq!(dollars, ["$6.50", "$3.00", "$1.00"]);
-    }
 
     #[test]
     fn worse_is_said_to_be_worse() {

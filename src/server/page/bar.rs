@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::words::{UNKNOWN, count, figure, span};
 use crate::daemon::snapshot::{EnvironmentStatus, QuotaStatus};
-use crate::server::twin::Twin;
+use crate::daemon::twin::Twin;
 use crate::units::{Span, Vcpus, i64_to_f64, to_i64, to_usize};
 
 /// The width of a drawing in its own units; it is stretched to whatever room there is.

@@ -24,8 +24,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::twin::Twin;
 use super::{ALIVE, Shared};
+use crate::daemon::bill::FRESH;
 use crate::daemon::snapshot::{EnvironmentStatus, Snapshot};
 use crate::journal::{Asked, Decision, Journal, JournalError};
 use crate::units::{Span, Time};
@@ -39,8 +39,6 @@ const ANEW_SIMULATED: Span = Span::from_seconds(3);
 const DECISIONS: usize = 12;
 /// The last change of an environment is looked for among so many decisions.
 const LOOKED_THROUGH: usize = 10_000;
-/// A part that was read longer ago says nothing of now: everything is read every few minutes at the slowest.
-const FRESH: Span = Span::from_minutes(10);
 
 /// Nothing but the document itself: no script, no image, no font, no form, no frame; and only this style.
 static POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
@@ -66,7 +64,6 @@ struct Page<'a> {
     snapshot: &'a Snapshot,
     now: Time,
     history: &'a History,
-    twin: Option<&'a Twin>,
     /// How often it is loaded anew; `None`: the reader does not want that.
     refresh: Option<Span>,
 }
@@ -105,7 +102,6 @@ pub(super) struct Wanted {
 /// Answers with the page.
 pub(super) async fn page(State(shared): State<Shared>, wanted: Result<Query<Wanted>, QueryRejection>) -> Response {
     let snapshot = shared.snapshot.borrow().clone();
-    let twin = shared.twin.as_ref().and_then(|twin| twin.borrow().clone());
     let changed = snapshot.environments.iter().filter(|one| is_changed(one));
     let history = history(shared.journal, changed.map(|one| one.name.clone()).collect()).await;
     let period = if snapshot.simulated { ANEW_SIMULATED } else { ANEW };
@@ -115,7 +111,6 @@ pub(super) async fn page(State(shared): State<Shared>, wanted: Result<Query<Want
         snapshot: &snapshot,
         now: shared.clock.now(),
         history: &history,
-        twin: twin.as_ref(),
         refresh,
     };
     let mut response = Html(view::document(&page).into_string()).into_response();

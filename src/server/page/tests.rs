@@ -6,11 +6,11 @@ use super::*;
 use crate::control::Outcome;
 use crate::daemon::checking::{Checked, Found};
 use crate::daemon::snapshot::{Demand, NoDemand, QueueStatus, QuotaStatus, SqsStatus, Told, Waited};
+use crate::daemon::twin::{Measured, Saved, Side, Source, Twin};
 use crate::explain::{self, hostile};
 use crate::journal::{Ended, Intent};
 use crate::overrides::{Order, Override};
 use crate::planner::plan::Levels;
-use crate::server::twin::Side;
 use crate::units::{MicroUsd, Vcpus};
 
 /// 2026-01-01 09:00.
@@ -168,11 +168,12 @@ fn named(name: &str) -> (Snapshot, History, Twin) {
 
 fn written(snapshot: &Snapshot, history: &History, twin: Option<&Twin>, now: Time) -> String {
     let refresh = Some(ANEW);
+    let mut snapshot = snapshot.clone();
+    snapshot.saved = twin.cloned().map(Saved::Known).or(snapshot.saved);
     let page = Page {
-        snapshot,
+        snapshot: &snapshot,
         now,
         history,
-        twin,
         refresh,
     };
     view::document(&page).into_string()
@@ -515,4 +516,52 @@ fn the_twin_is_said_to_be_simulated() {
     ] {
         assert!(page.contains(words), "`{words}` is missing in\n{page}");
     }
+}
+
+#[test]
+fn a_replayed_day_says_what_it_is_of_what_a_minute_cost_and_what_was_measured() {
+    let (mut snapshot, history, mut twin) = named("recent");
+    twin.source = Source::Recording;
+    twin.at = NOW;
+    twin.lasts = Span::from_minutes(24 * 60);
+    twin.left_out = 3;
+    twin.tuned.cost = MicroUsd::new(9_000_000);
+    twin.alone.cost = MicroUsd::new(5_580_000);
+    twin.measured = Some(Measured {
+        jobs: 100,
+        mean: Span::from_seconds(31),
+    });
+    let page = written(&snapshot, &history, Some(&twin), NOW);
+    for words in [
+        "What it saved <span class=\"chip\">simulated</span>",
+        "342 minutes of waiting saved, at $0.0100 each.",
+        "Measured, not simulated: 100 of these jobs were RUNNING <strong>31s</strong>",
+        "jobs of the 24:00 hours until <time",
+        "without 3 jobs that cannot be replayed",
+    ] {
+        assert!(page.contains(words), "`{words}` is missing in\n{page}");
+    }
+    snapshot.dry_run = true;
+    let page = written(&snapshot, &history, Some(&twin), NOW);
+    assert!(page.contains("What it would save <span"), "{page}");
+    twin.tuned.cost = twin.alone.cost;
+    let page = written(&snapshot, &history, Some(&twin), NOW);
+    assert!(page.contains("saved, for no more than before."), "{page}");
+}
+
+#[test]
+fn a_replay_that_failed_says_why_and_shows_no_figure() {
+    let (mut snapshot, history, _) = named("nightly");
+    snapshot.saved = Some(Saved::Unknown {
+        at: NOW,
+        why: "No job <b>started</b>.".to_owned(),
+    });
+    let page = written(&snapshot, &history, None, NOW);
+    let (_, rest) = page.split_once("id=\"saved\"").unwrap();
+    let (answer, _) = rest.split_once("</section>").unwrap();
+    assert!(
+        answer.contains("unknown") && answer.contains("No job &lt;b&gt;started"),
+        "{answer}"
+    );
+    assert!(!answer.contains('×') && !answer.contains('$'), "{answer}");
 }

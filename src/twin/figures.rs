@@ -1,6 +1,6 @@
 //! What two accounts with the same jobs have come to, as numbers. Pure.
 
-use crate::server::twin::{Side, Twin};
+use crate::daemon::twin::{Side, Source, Twin};
 use crate::simulate::ledger::{Fate, JobOutcome};
 use crate::units::{MicroUsd, Span, Time, Vcpus, to_i64, to_usize};
 
@@ -12,12 +12,15 @@ pub type Pair<T> = [T; 2];
 
 /// What is seen of an account at one moment.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
-    pub(super) now: Time,
+pub struct Seen {
+    /// When.
+    pub now: Time,
     /// In the order of the trace, which is the same for both.
-    pub(super) jobs: Vec<JobOutcome>,
-    pub(super) there: Vcpus,
-    pub(super) cost: MicroUsd,
+    pub jobs: Vec<JobOutcome>,
+    /// vCPUs of ACTIVE container instances.
+    pub there: Vcpus,
+    /// What instances have cost.
+    pub cost: MicroUsd,
 }
 
 /// How an account stands.
@@ -69,7 +72,8 @@ pub struct Look {
 }
 
 impl Look {
-    pub(super) fn of(seen: &Pair<Seen>, begin: Time, lasts: Span) -> Self {
+    /// Of both accounts, which began then and last so long.
+    pub fn of(seen: &Pair<Seen>, begin: Time, lasts: Span) -> Self {
         let [tuned, alone] = seen;
         let pairs = tuned.jobs.iter().zip(&alone.jobs);
         let both: Vec<(Span, Span)> = pairs
@@ -94,7 +98,7 @@ impl Look {
 
 impl Look {
     /// What the page tells of it.
-    pub(super) fn twin(&self, model: &str) -> Twin {
+    pub fn twin(&self, at: Time, model: &str) -> Twin {
         let side = |standing: &Standing, mean: Span, curve: &[Option<Span>]| Side {
             started: standing.started,
             waiting: standing.waiting,
@@ -105,13 +109,17 @@ impl Look {
         let ([tuned, alone], [mean, mean_alone]) = (&self.standings, self.both.mean);
         let [curve, curve_alone] = &self.curves;
         Twin {
+            source: Source::Accounts,
+            at,
             model: model.to_owned(),
             passed: self.passed,
             lasts: self.lasts,
             jobs: self.both.jobs,
+            left_out: 0,
             tuned: side(tuned, mean, curve),
             alone: side(alone, mean_alone, curve_alone),
             short: self.short.clone(),
+            measured: None,
         }
     }
 }
