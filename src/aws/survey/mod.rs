@@ -37,7 +37,7 @@ impl Aws {
     pub(super) async fn read_survey(&self, sqs_queues: &[String], principal: Principal) -> Read<Survey> {
         let identity = self.who().await?;
         let (mut compute_environments, job_queues) = tokio::join!(self.survey_environments(), self.survey_queues());
-        let (now, caller) = (clock::now(), self.principal(principal).await);
+        let (now, caller) = (self.clock.now(), self.principal(principal).await);
         let trail = self.survey_trail(&mut compute_environments, &caller, now).await;
         let environments = compute_environments.read().map_or(&[][..], Vec::as_slice);
         let queues = job_queues.read().map_or(&[][..], Vec::as_slice);
