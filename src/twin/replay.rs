@@ -296,6 +296,14 @@ pub(super) fn compare(
     let scenario = scenario(&in_force.topology, quotas);
     let compiled = in_force.compile(horizon(&trace));
     let compiled = compiled.map_err(|problems| failed(problems.iter().map(ToString::to_string).collect()))?;
+    if compiled
+        .setup
+        .environments
+        .iter()
+        .all(|environment| !environment.covered)
+    {
+        return Err("No environment is steered: the policies cover none, or none of them carries the tag.".to_owned());
+    }
     let run = |steered| replay(&scenario, &trace, steered, ViewModel::recent(), SEED).map_err(failed);
     let sides = [seen(&run(Some(compiled))?), seen(&run(None)?)];
     let look = Look::of(&sides, now - DAY, DAY);
