@@ -264,7 +264,7 @@ pub(crate) fn trouble() -> Snapshot {
             quota("L-1216C47A", None, 0, None),
         ],
         checked: Some(checked(&corpus)),
-        saved: Some(Saved::Known(replayed(&corpus[3]))),
+        saved: Some(Saved::Known(Box::new(replayed(&corpus[3])))),
         ..just_begun()
     }
 }
