@@ -13,7 +13,7 @@ use crate::units::{MicroUsd, Span, Time, to_i64};
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Saved {
     /// What it came to.
-    Known(Twin),
+    Known(Box<Twin>),
     /// Nothing, and why.
     Unknown {
         /// Since when.
@@ -38,7 +38,7 @@ impl Saved {
     }
 
     /// The twin, if there is one.
-    pub const fn twin(&self) -> Option<&Twin> {
+    pub fn twin(&self) -> Option<&Twin> {
         match self {
             Self::Known(twin) => Some(twin),
             Self::Unknown { .. } => None,

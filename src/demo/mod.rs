@@ -198,7 +198,7 @@ impl Demo {
             }
             let look = self.look().await?;
             let twin = look.twin(self.begin + look.passed, &self.model);
-            self.saved.send_replace(Some(Saved::Known(twin)));
+            self.saved.send_replace(Some(Saved::Known(Box::new(twin))));
             if stop.is_cancelled() || self.steering.is_finished() || took.passed() >= self.options.lasts {
                 return Ok(look);
             }

@@ -521,7 +521,7 @@ mod tests {
             ..Twin::default()
         };
         let mut snapshot = Snapshot {
-            saved: Some(Saved::Known(twin)),
+            saved: Some(Saved::Known(Box::new(twin))),
             ..Snapshot::default()
         };
         let text = status(&snapshot, None);

@@ -25,7 +25,7 @@ use crate::simulate::scenario::{
     Account, Allocation, EnvironmentSpec, OwnInstances, QueueSpec, QuotaSpec, Retries, Scenario,
 };
 use crate::simulate::view::ViewModel;
-use crate::trace::Trace;
+use crate::trace::{Job, Trace};
 use crate::units::{Span, Time, Vcpus, to_i64, to_u32, to_usize};
 
 /// The first replay waits until a start has been paid for.
@@ -99,7 +99,7 @@ impl Hindsight {
                     jobs = twin.jobs,
                     "Replayed the last day with AWS Batch alone: see `autotune status`"
                 );
-                Saved::Known(twin)
+                Saved::Known(Box::new(twin))
             }
             Err(why) => {
                 tracing::info!(why, "What was saved is not known");
@@ -296,13 +296,21 @@ pub(super) fn compare(
     let scenario = scenario(&in_force.topology, quotas);
     let compiled = in_force.compile(horizon(&trace));
     let compiled = compiled.map_err(|problems| failed(problems.iter().map(ToString::to_string).collect()))?;
+    if compiled
+        .setup
+        .environments
+        .iter()
+        .all(|environment| !environment.covered)
+    {
+        return Err("No environment is steered: the policies cover none, or none of them carries the tag.".to_owned());
+    }
     let run = |steered| replay(&scenario, &trace, steered, ViewModel::recent(), SEED).map_err(failed);
     let sides = [seen(&run(Some(compiled))?), seen(&run(None)?)];
     let look = Look::of(&sides, now - DAY, DAY);
     if look.both.jobs == 0 {
         return Err("None of the jobs starts in the model: no environment of their queues can hold them.".to_owned());
     }
-    let waits: Vec<Span> = trace.jobs.iter().filter_map(|job| job.recorded_wait()).collect();
+    let waits: Vec<Span> = trace.jobs.iter().filter_map(Job::recorded_wait).collect();
     let sum = waits.iter().copied().fold(Span::ZERO, |sum, wait| sum + wait);
     Ok(Twin {
         source: Source::Recording,

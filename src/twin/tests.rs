@@ -85,11 +85,16 @@ fn a_day_is_replayed_with_autotune_and_with_batch_alone_and_what_was_measured_st
 }
 
 #[test]
-fn what_is_only_watched_saves_nothing() {
+fn what_is_only_watched_saves_nothing_and_an_account_without_anything_else_is_not_replayed() {
     let mut watched = in_force();
-    watched.keys.tag = Some(("autotune".to_owned(), "nobody has this".to_owned()));
-    let twin = compared(&watched, |_| {}).unwrap();
-    assert_eq!((twin.saved(), twin.extra_cost()), (Some(Span::ZERO), MicroUsd::ZERO));
+    watched.keys.tag = Some(("autotune".to_owned(), "enabled".to_owned()));
+    let why = compared(&watched, |_| {}).unwrap_err();
+    assert!(why.contains("No environment is steered"), "{why}");
+    // The last one alone, which no queue comes to before the others are full.
+    let last = watched.topology.environments.last_mut().unwrap();
+    last.tags.insert("autotune".to_owned(), "enabled".to_owned());
+    let less = compared(&watched, |_| {}).unwrap().saved().unwrap();
+    assert!(less < compared(&in_force(), |_| {}).unwrap().saved().unwrap());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use autotune::daemon::checking::{Checked, Found};
 use autotune::daemon::snapshot::{
     Demand, EnvironmentStatus, QueueStatus, QuotaStatus, Snapshot, SqsStatus, Told, Waited,
 };
+use autotune::daemon::twin::{Measured, Saved, Side, Source, Twin};
 use autotune::overrides::{Order, Override};
 use autotune::units::{MicroUsd, Span, Time, Vcpus};
 
@@ -38,6 +39,10 @@ pub(crate) fn just_begun() -> Snapshot {
             link: "https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-34B43A08".to_owned(),
             ..QuotaStatus::default()
         }],
+        saved: Some(Saved::Unknown {
+            at: NOW,
+            why: "No job that the model can replay was submitted and has ended within 24 hours.".to_owned(),
+        }),
         ..Snapshot::default()
     }
 }
@@ -259,6 +264,39 @@ pub(crate) fn trouble() -> Snapshot {
             quota("L-1216C47A", None, 0, None),
         ],
         checked: Some(checked(&corpus)),
+        saved: Some(Saved::Known(Box::new(replayed(&corpus[3])))),
         ..just_begun()
+    }
+}
+
+/// A day that was replayed, in which jobs waited longest in the morning.
+fn replayed(model: &str) -> Twin {
+    let side = |seconds, cents: i64, worst: i64| Side {
+        mean: Some(Span::from_seconds(seconds)),
+        cost: MicroUsd::new(cents * 10_000),
+        curve: (0..48)
+            .map(|at| {
+                (12..40)
+                    .contains(&at)
+                    .then(|| Span::from_seconds(worst * (52 - at) / 40))
+            })
+            .collect(),
+        ..Side::default()
+    };
+    Twin {
+        source: Source::Recording,
+        at: NOW - Span::from_minutes(24),
+        model: model.to_owned(),
+        passed: Span::from_minutes(24 * 60),
+        lasts: Span::from_minutes(24 * 60),
+        jobs: 8_120,
+        left_out: 31,
+        tuned: side(34, 18_240, 60),
+        alone: side(171, 16_105, 300),
+        measured: Some(Measured {
+            jobs: 8_004,
+            mean: Span::from_seconds(52),
+        }),
+        ..Twin::default()
     }
 }

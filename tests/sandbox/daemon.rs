@@ -77,6 +77,8 @@ fn options(account: &Account, kept: &Kept) -> (daemon::Options, watch::Receiver<
         clock: account.clock(),
         metrics: Arc::new(Metrics::default()),
         snapshot,
+        in_force: watch::Sender::new(None),
+        saved: watch::channel(None).1,
         supervisor: daemon::supervisor::Supervisor::default(),
     };
     (options, told)

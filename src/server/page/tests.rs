@@ -169,7 +169,10 @@ fn named(name: &str) -> (Snapshot, History, Twin) {
 fn written(snapshot: &Snapshot, history: &History, twin: Option<&Twin>, now: Time) -> String {
     let refresh = Some(ANEW);
     let mut snapshot = snapshot.clone();
-    snapshot.saved = twin.cloned().map(Saved::Known).or(snapshot.saved);
+    snapshot.saved = twin
+        .cloned()
+        .map(|twin| Saved::Known(Box::new(twin)))
+        .or(snapshot.saved);
     let page = Page {
         snapshot: &snapshot,
         now,
