@@ -30,7 +30,7 @@ for file in bash-completion/completions/autotune zsh/vendor-completions/_autotun
     [ -s "$root/usr/share/$file" ] || fail "no $file"
 done
 for page in autotune autotune-init autotune-trace-convert; do
-    zcat "$root/usr/share/man/man1/$page.1.gz" | grep -q '^\.TH autotune' || fail "no page of $page in the manual"
+    zcat "$root/usr/share/man/man1/$page.1.gz" | grep '^\.TH autotune' >/dev/null || fail "no page of $page in the manual"
 done
 [ "$users" = "$(cat "$root/etc/passwd" "$root/etc/group")" ] || fail "the package made a user"
 cmp "$root/usr/lib/systemd/system/autotune.service" "$here/../systemd/autotune.service" || fail "the unit is another one"

@@ -114,8 +114,6 @@ type Feeds<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 
 /// Fifty waiting jobs are worth a minute less than one; both are longer than an ordinary launch.
 const PATIENCE: &str = r#"patience = [{ jobs = 1, after = "4m" }, { jobs = 50, after = "3m" }]"#;
-/// Room for a command, before what it is for.
-const COMMAND: usize = 34;
 /// Types that are named of an environment.
 const TYPES_SHOWN: usize = 6;
 
@@ -146,6 +144,11 @@ impl Writer<'_> {
 
         self.head(&steered);
         self.quotas(&steered);
+        if covered.is_empty() {
+            self.paragraph(&[
+                "No job queue has a compute environment that can be steered: there is nothing to do here.".to_owned(),
+            ]);
+        }
         let feeds = sources::feeds(self.asked, &covered);
         for queue in &covered {
             self.queue(queue, feeds.get(queue.job_queue_name.as_str()));
@@ -172,7 +175,7 @@ impl Writer<'_> {
         self.comment(format_args!("Save it, keep what you mean, and go on with"));
         let flags = self.asked.flags.iter().flat_map(|flag| [" ".to_owned(), shell(flag)]);
         let flags: String = flags.collect();
-        for (command, what) in [
+        let commands = [
             ("validate policy.toml".to_owned(), "every problem at once"),
             (
                 format!("plan --policy policy.toml{flags}"),
@@ -186,9 +189,12 @@ impl Writer<'_> {
                 "run".to_owned(),
                 "with policies = [\"policy.toml\"] in its settings; dry until `apply = true` there",
             ),
-        ] {
-            let command = printable(&command).to_string();
-            self.comment(format_args!("  autotune {command:<COMMAND$}  # {what}"));
+        ];
+        let commands = commands.map(|(command, what)| (printable(&command).to_string(), what));
+        let width = commands.iter().map(|(command, _)| command.chars().count()).max();
+        let width = width.unwrap_or_default();
+        for (command, what) in commands {
+            self.comment(format_args!("  autotune {command:<width$}  # {what}"));
         }
         if let Some(tag) = &survey.tag {
             let pair = format!("{}={}", tag.key, tag.value);

@@ -65,7 +65,9 @@ fn pages(command: clap::Command) -> std::io::Result<Vec<(String, Vec<u8>)>> {
     for subcommand in command.get_subcommands().filter(|one| !one.is_hide_set()) {
         all.extend(pages(subcommand.clone())?);
     }
-    let man = Man::new(command).manual("autotune");
+    let man = Man::new(command)
+        .source(concat!("autotune ", env!("CARGO_PKG_VERSION")))
+        .manual("autotune");
     let mut page = Vec::new();
     man.render(&mut page)?;
     all.push((man.get_filename(), page));

@@ -37,6 +37,10 @@ fn every_command_has_a_page_of_the_manual() {
         assert!(pages.contains(page), "{pages:?}");
     }
     let page = std::fs::read_to_string(place.join("autotune-init.1")).unwrap();
+    assert!(
+        page.contains(&format!("\"autotune {}\"", env!("CARGO_PKG_VERSION"))),
+        "{page}"
+    );
     assert!(page.contains(".TH") && page.contains("\\-\\-events"), "{page}");
     let blocked = folder.path().join("file");
     std::fs::write(&blocked, "").unwrap();

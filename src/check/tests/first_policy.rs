@@ -73,10 +73,10 @@ fn an_account_as_it_stands_is_a_policy() {
     # A policy to begin with: account 111122223333, eu-central-1, as it stood on 2026-11-01. `autotune init --policy` wrote it and changed nothing.
     #
     # Save it, keep what you mean, and go on with
-    #   autotune validate policy.toml               # every problem at once
-    #   autotune plan --policy policy.toml --region 'eu central'  # one look: what would be done, and why; changes nothing
+    #   autotune validate policy.toml                              # every problem at once
+    #   autotune plan --policy policy.toml --region 'eu central'   # one look: what would be done, and why; changes nothing
     #   autotune check --policy policy.toml --region 'eu central'  # what will go wrong in the account, before it does
-    #   autotune run                                # with policies = ["policy.toml"] in its settings; dry until `apply = true` there
+    #   autotune run                                               # with policies = ["policy.toml"] in its settings; dry until `apply = true` there
     # Besides, nothing is written to an environment without the tag autotune=enabled. To opt one in:
     #   aws batch tag-resource --resource-arn arn:aws:batch:eu-central-1:111122223333:compute-environment/on-demand --tags autotune=enabled
     # What else a policy can say: docs/policies.md.
@@ -254,6 +254,7 @@ fn what_cannot_be_steered_is_named_with_the_reason_and_has_no_entry() {
             "{why}: {text}"
         );
         assert!(!text.contains("[queues"), "{why}: {text}");
+        assert!(text.contains("there is nothing to do here"), "{why}: {text}");
         compiled(&world, &text);
     }
 }
