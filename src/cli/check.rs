@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     /// Policy files, folders of them, or names of shipped policies, to compare with the account.
     #[arg(long = "policy", value_name = "PATH")]
     policies: Vec<PathBuf>,
-    /// The role that the daemon runs as: what it may do is looked at too (AT708, AT709).
+    /// The role that the daemon runs as: what it may do, and who writes besides it, is looked at too (AT704, AT708, AT709).
     #[cfg(feature = "aws")]
     #[arg(long, value_name = "ARN", value_parser = role_arn, conflicts_with = "survey")]
     role: Option<String>,

@@ -13,9 +13,11 @@ use super::account::{self, Account, Policies};
 use super::{ExitStatus, Failed};
 use crate::aws::Aws;
 use crate::clock::{self, Clock};
+use crate::daemon::in_force::InForce;
 use crate::daemon::snapshot::Snapshot;
 use crate::daemon::store::{Retention, Store};
 use crate::daemon::supervisor::Supervisor;
+use crate::daemon::twin::Saved;
 use crate::daemon::{self, OnStop, Options, leadership};
 use crate::input::render;
 use crate::journal::Journal;
@@ -95,17 +97,7 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         dry_run: !settings.apply,
         ..Snapshot::default()
     });
-    let (in_force, goes_by) = watch::channel(None);
-    let (told, saved) = watch::channel(None);
-    let hindsight = Hindsight {
-        journal: journal.clone(),
-        in_force: goes_by,
-        snapshot: snapshots.clone(),
-        clock: account_clock,
-        most_jobs: MOST_JOBS,
-        told,
-    };
-    let hindsight = AbortOnDropHandle::new(tokio::spawn(hindsight.hourly()));
+    let (in_force, saved, replaying) = replays(&journal, &snapshots, account_clock);
     let serving = serve(&settings, (&metrics, account_clock), snapshots, &journal, stop.clone()).await?;
     let resign = CancellationToken::new();
     let (leads, elector) = elect(&settings, &cloud, &resign)?.unzip();
@@ -140,7 +132,7 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
     };
     let ended = Box::pin(daemon::run(cloud, options, stop.clone())).await;
     stop.cancel();
-    drop(hindsight);
+    drop(replaying);
     // Only after the last write: a successor may begin at once.
     resign.cancel();
     if let Some(elector) = elector {
@@ -150,6 +142,30 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         let _ = clock::within(Span::from_seconds(2), serving).await;
     }
     ended.map_err(|error| account::failure(format!("{error:#}")))
+}
+
+/// What replays the last day once an hour: where it learns what is in force, where it tells what was saved, and its end.
+#[expect(clippy::type_complexity, reason = "two channels and a handle")]
+fn replays(
+    journal: &Journal,
+    snapshot: &watch::Receiver<Snapshot>,
+    clock: Clock,
+) -> (
+    watch::Sender<Option<Arc<InForce>>>,
+    watch::Receiver<Option<Saved>>,
+    AbortOnDropHandle<()>,
+) {
+    let (sender, in_force) = watch::channel(None);
+    let (told, saved) = watch::channel(None);
+    let hindsight = Hindsight {
+        journal: journal.clone(),
+        in_force,
+        snapshot: snapshot.clone(),
+        clock,
+        most_jobs: MOST_JOBS,
+        told,
+    };
+    (sender, saved, AbortOnDropHandle::new(tokio::spawn(hindsight.hourly())))
 }
 
 /// Who started this process and wants to know how it does.
