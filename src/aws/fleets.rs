@@ -123,7 +123,7 @@ fn failed_launch(record: &HistoryRecord) -> Option<FailedLaunch> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::replay::{Replay, Reply};
+    use crate::aws::replay::{Replay, Reply, ec2_xml};
     use crate::daemon::cloud::Cloud as _;
 
     const CLUSTER: &str = "AWSBatch-spot-1c5a2b3d-0e4f-4a6b-8c7d-9e0f1a2b3c4d_Batch_5e6f7a8b";
@@ -149,39 +149,11 @@ mod tests {
 
     #[tokio::test]
     async fn launches_that_a_spot_fleet_could_not_make_are_those_of_its_environment() {
-        const HISTORY: &str = "<DescribeSpotFleetRequestHistoryResponse><historyRecordSet>\
-            <item><timestamp>2026-06-21T00:10:00Z</timestamp><eventType>error</eventType><eventInformation>\
-            <eventSubType>spotInstanceCountLimitExceeded</eventSubType></eventInformation></item>\
-            <item><timestamp>2026-06-21T00:11:00Z</timestamp><eventType>error</eventType><eventInformation>\
-            <eventSubType>allLaunchSpecsTemporarilyBlacklisted</eventSubType>\
-            <eventDescription>m5.large, InsufficientInstanceCapacity</eventDescription></eventInformation></item>\
-            </historyRecordSet></DescribeSpotFleetRequestHistoryResponse>";
         const GROUPS: &str = "<DescribeAutoScalingGroupsResponse><DescribeAutoScalingGroupsResult><AutoScalingGroups/>\
             </DescribeAutoScalingGroupsResult></DescribeAutoScalingGroupsResponse>";
-        let data = base64::encode(format!(
-            "#!/bin/bash\necho ECS_CLUSTER={CLUSTER} >> /etc/ecs/ecs.config\n"
-        ));
-        let fleet = |id: &str, inner: &str| {
-            format!(
-                "<item><spotFleetRequestId>{id}</spotFleetRequestId><spotFleetRequestConfig>\
-                 <launchSpecifications><item>{inner}</item></launchSpecifications></spotFleetRequestConfig></item>"
-            )
-        };
-        let fleets = [
-            fleet("sfr-others", "<userData>IyEvYmluL2Jhc2gK</userData>"),
-            fleet("sfr-ours", &format!("<userData>{data}</userData>")),
-        ];
-        let fleets = format!(
-            "<DescribeSpotFleetRequestsResponse><spotFleetRequestConfigSet>{}</spotFleetRequestConfigSet>\
-             </DescribeSpotFleetRequestsResponse>",
-            fleets.concat()
-        );
-        let replies = [
-            Reply::Made(fleets),
-            Reply::Text(HISTORY),
-            Reply::Text(GROUPS),
-            Reply::Text(HISTORY),
-        ];
+        let fleets = Reply::Made(ec2_xml("describe-spot-fleet-requests"));
+        let history = || Reply::Made(ec2_xml("describe-spot-fleet-request-history"));
+        let replies = [fleets, history(), Reply::Text(GROUPS), history()];
         let (aws, replay) = Replay::account(&replies);
         let spot = EnvironmentRead {
             name: "spot".to_owned(),

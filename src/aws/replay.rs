@@ -136,6 +136,42 @@ pub(super) fn file(folder: &str, name: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
+/// A recorded reply as EC2 writes it.
+pub(super) fn ec2_xml(name: &str) -> String {
+    let file = file("replies", name);
+    let operation = file["operation"].as_str().unwrap_or_default();
+    format!(
+        "<{operation}Response>{}</{operation}Response>",
+        ec2_members(&file["reply"])
+    )
+}
+
+fn ec2_members(value: &Value) -> String {
+    let Value::Object(fields) = value else {
+        return value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    };
+    let spelled = |name: &str| match name {
+        "Reservations" => "reservationSet".to_owned(),
+        "Instances" => "instancesSet".to_owned(),
+        "State" => "instanceState".to_owned(),
+        "SpotFleetRequestConfigs" => "spotFleetRequestConfigSet".to_owned(),
+        "HistoryRecords" => "historyRecordSet".to_owned(),
+        other => other[..1].to_lowercase() + &other[1..],
+    };
+    let field = |text: String, (name, value): (&String, &Value)| {
+        let name = spelled(name);
+        let inner = match value {
+            Value::Array(items) => {
+                let items: Vec<String> = items.iter().map(ec2_members).collect();
+                format!("<item>{}</item>", items.join("</item><item>"))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => ec2_members(value),
+        };
+        text + &format!("<{name}>{inner}</{name}>")
+    };
+    fields.iter().fold(String::new(), field)
+}
+
 /// The part of CBOR that CloudWatch's replies need; a number under `Timestamp` is a time.
 fn cbor(key: &str, value: &Value, into: &mut Vec<u8>) {
     let head = |major: u8, length: usize, into: &mut Vec<u8>| {

@@ -105,47 +105,13 @@ fn vcpus(instance: &Instance, name: &str) -> Option<Vcpus> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
-    use crate::aws::replay::{Asked, Replay, Reply, file};
+    use crate::aws::replay::{Asked, Replay, Reply, ec2_xml};
     use crate::clock::Clock;
-
-    /// A recorded reply as EC2 writes it.
-    fn xml(name: &str) -> String {
-        format!(
-            "<DescribeInstancesResponse>{}</DescribeInstancesResponse>",
-            members(&file("replies", name)["reply"])
-        )
-    }
-
-    fn members(value: &Value) -> String {
-        let Value::Object(fields) = value else {
-            return value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        };
-        let set = |name: &str| match name {
-            "Reservations" => "reservationSet".to_owned(),
-            "Instances" => "instancesSet".to_owned(),
-            "State" => "instanceState".to_owned(),
-            other => other[..1].to_lowercase() + &other[1..],
-        };
-        let field = |text: String, (name, value): (&String, &Value)| {
-            let name = set(name);
-            let inner = match value {
-                Value::Array(items) => {
-                    let items: Vec<String> = items.iter().map(members).collect();
-                    format!("<item>{}</item>", items.join("</item><item>"))
-                }
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => members(value),
-            };
-            text + &format!("<{name}>{inner}</{name}>")
-        };
-        fields.iter().fold(String::new(), field)
-    }
 
     #[tokio::test]
     async fn vcpus_count_by_class_and_purchase_as_the_larger_one_of_type_and_options() {
-        let (aws, replay) = Replay::account(&[Reply::Made(xml("describe-instances"))]);
+        let (aws, replay) = Replay::account(&[Reply::Made(ec2_xml("describe-instances"))]);
         for (code, expected) in [
             // m6i.2xlarge with one thread a core, m5.large, c5.large pending.
             ("L-1216C47A", 8 + 2 + 2),
@@ -169,7 +135,7 @@ mod tests {
     /// With the promised calls: a count of a page stands for 12 minutes.
     #[tokio::test]
     async fn a_count_stands_the_longer_the_more_calls_it_took() {
-        let (aws, replay) = Replay::answering(|_| Reply::Made(xml("describe-instances")));
+        let (aws, replay) = Replay::answering(|_| Reply::Made(ec2_xml("describe-instances")));
         let mut aws = aws;
         for (minutes, calls) in [(0, 1), (11, 1), (13, 2), (24, 2)] {
             aws = aws.with_clock(Clock::paced(Time::from_seconds(1_000_000 + minutes * 60)));
@@ -184,14 +150,14 @@ mod tests {
             let token = asked.text.split("NextToken=").nth(1);
             let page: u32 = token.map_or(0, |token| token.split('&').next().unwrap().parse().unwrap());
             let next = format!("<nextToken>{}</nextToken></DescribeInstancesResponse>", page + 1);
-            Reply::Made(xml("describe-instances").replace("</DescribeInstancesResponse>", &next))
+            Reply::Made(ec2_xml("describe-instances").replace("</DescribeInstancesResponse>", &next))
         };
         let (aws, replay) = Replay::answering(more);
         let (used, counted, _) = aws.used_by_instances("L-34B43A08").await.unwrap();
         assert_eq!((used.get(), counted), (5 * 6, Counted::SomeInstances));
         assert_eq!(replay.asked().len(), 5);
         // A size that nobody knows.
-        let unknown = |_: &Asked| Reply::Made(xml("describe-instances").replace("m5.xlarge", "m99.large"));
+        let unknown = |_: &Asked| Reply::Made(ec2_xml("describe-instances").replace("m5.xlarge", "m99.large"));
         let (aws, _) = Replay::answering(unknown);
         let (used, counted, _) = aws.used_by_instances("L-34B43A08").await.unwrap();
         assert_eq!((used.get(), counted), (2, Counted::SomeInstances));

@@ -158,11 +158,16 @@ impl History {
             }
         }
         let writer = |(times, last): (usize, &Write)| {
+            let often = if times == 1 {
+                "once".to_owned()
+            } else {
+                format!("{times} times")
+            };
             let by = last.by.as_ref().map_or_else(String::new, |by| format!(" through {by}"));
             Writer {
                 compute_environment: last.environment.clone(),
                 who: last.who.clone(),
-                what: format!("{UPDATE} of vCPUs {times} times in 7 days{by}, last at {}", last.at),
+                what: format!("{UPDATE} of vCPUs {often} in 7 days{by}, last at {}", last.at),
             }
         };
         others.into_values().map(writer).collect()
@@ -348,7 +353,12 @@ mod tests {
         };
         let last = |times: u32, minutes: i64| {
             let at = NOW - Span::from_minutes(minutes);
-            format!("UpdateComputeEnvironment of vCPUs {times} times in 7 days, last at {at}")
+            let often = if times == 1 {
+                "once".to_owned()
+            } else {
+                format!("{times} times")
+            };
+            format!("UpdateComputeEnvironment of vCPUs {often} in 7 days, last at {at}")
         };
         let expected = [
             writer("old", "arn:aws:iam::111122223333:user/bob", last(1, day)),
@@ -365,6 +375,22 @@ mod tests {
         assert!(taken[3].read().is_err(), "nobody asks");
         assert_eq!(asked.len(), 2);
         assert!(asked[0].text.contains("UpdateComputeEnvironment"), "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn an_event_of_a_stack_tells_the_role_behind_it_and_that_new_instances_came() {
+        let replies = [Reply::File("lookup-events"), page(&[], None)];
+        let (trail, environments, _) = trail(&replies).await;
+        let at = Time::parse("2026-06-20T23:00:00Z").unwrap();
+        let writer = Writer {
+            compute_environment: "spot".to_owned(),
+            who: "arn:aws:sts::111122223333:assumed-role/nightly/nightly".to_owned(),
+            what: format!(
+                "UpdateComputeEnvironment of vCPUs once in 7 days through cloudformation.amazonaws.com, last at {at}"
+            ),
+        };
+        assert_eq!(trail.writers, Known::Known(vec![writer]));
+        assert_eq!(environments[0].infrastructure_updated_at, Known::Known(Timestamp(at)));
     }
 
     #[tokio::test]
