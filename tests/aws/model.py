@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
 """Checks requests/*.json and replies/*.json against the service models that AWS publishes (botocore carries them).
 
-A request must hold what the model requires, a reply may leave out anything; neither may hold what the model does not know.
+    tests/aws/model.py
+    tests/aws/model.py --surveys FILE       instead surveys of `autotune check`, a list of pairs of name and survey
+
+A request must hold what the model requires, a reply may leave out anything; neither may hold what the model does not know. What a
+survey has beside replies is named in BESIDES.
 """
 
 import json
@@ -49,7 +53,52 @@ def lowered(value):
     return value
 
 
+# Part of a survey -> service, operation, and where in its reply such things are listed.
+PARTS = {
+    "compute_environments": ("batch", "DescribeComputeEnvironments", "computeEnvironments"),
+    "job_queues": ("batch", "DescribeJobQueues", "jobQueues"),
+    "scheduling_policies": ("batch", "DescribeSchedulingPolicies", "schedulingPolicies"),
+    "job_definitions": ("batch", "DescribeJobDefinitions", "jobDefinitions"),
+    "launch_templates": ("ec2", "DescribeLaunchTemplateVersions", "LaunchTemplateVersions"),
+    "images": ("ec2", "DescribeImages", "Images"),
+    "subnets": ("ec2", "DescribeSubnets", "Subnets"),
+}
+# What rules need to know of them that other calls tell.
+BESIDES = {"infrastructureUpdatedAt", "recentJobDefinitions", "Route", "Endpoints"}
+
+
+def things(part):
+    """What was read of a part, if it was read."""
+    if "known" not in part and "unread" not in part:
+        return [thing for asked in part.values() for thing in things(asked)]
+    known = part.get("known")
+    return [] if known is None else known if isinstance(known, list) else [known]
+
+
+def as_told(value):
+    """Without what a reply leaves out."""
+    if isinstance(value, dict):
+        return {name: as_told(inner) for name, inner in value.items() if inner is not None and name not in BESIDES}
+    return [as_told(inner) for inner in value] if isinstance(value, list) else value
+
+
+def survey_problems(name, survey):
+    for part, (service, described, member) in PARTS.items():
+        for thing in things(survey[part]):
+            reply = {member: [as_told(thing)]}
+            yield from problems(operation(service, described).output_shape, reply, f"{name}, {part}")
+
+
+def check_surveys(path):
+    surveys = json.loads(pathlib.Path(path).read_text())
+    wrong = sorted({line for name, survey in surveys for line in survey_problems(name, survey)})
+    print(*wrong, f"{len(surveys)} surveys checked, {len(wrong)} problems", sep="\n")
+    return 1 if wrong or not surveys else 0
+
+
 def main():
+    if sys.argv[1:2] == ["--surveys"]:
+        return check_surveys(sys.argv[2])
     wrong, checked = [], 0
     for path in sorted(HERE.glob("requests/*.json")):
         file = json.loads(path.read_text())

@@ -66,6 +66,30 @@ fn every_rule_lets_pass_what_is_nearly_wrong() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What a rule fails or passes on is what AWS could have told.
+#[test]
+#[ignore = "needs botocore: run by tests/run"]
+#[expect(clippy::disallowed_methods, reason = "the test command says where Python is")]
+fn the_account_of_every_example_is_of_the_shapes_that_aws_publishes() {
+    let mut surveys = vec![("healthy".to_owned(), healthy().survey)];
+    for case in CASES.iter().copied().flatten() {
+        for (which, change) in [("fails", case.fails), ("passes", case.passes)] {
+            let mut world = healthy();
+            change(&mut world);
+            surveys.push((format!("{} {which}", case.code), world.survey));
+        }
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), serde_json::to_vec(&surveys).unwrap()).unwrap();
+    let python = std::env::var("AUTOTUNE_TEST_PYTHON").expect("AUTOTUNE_TEST_PYTHON is set by tests/run");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/aws/model.py");
+    let checked = std::process::Command::new(python)
+        .args([model.as_ref(), "--surveys".as_ref(), file.path().as_os_str()])
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+}
+
 #[test]
 fn every_rule_has_a_case_an_explanation_and_a_source() {
     let cases: Vec<&str> = CASES.iter().copied().flatten().map(|case| case.code).collect();
