@@ -230,9 +230,10 @@ impl Writer<'_> {
     fn quotas(&mut self, steered: &[&Environment<'_>]) {
         let mut told = Vec::new();
         for line in &self.lines {
-            let used = line
-                .used
-                .map_or_else(|| "use not known".to_owned(), |used| format!("{used} used"));
+            let used = line.used.map_or_else(
+                || "use not known".to_owned(),
+                |used| format!("{}{used} used", if line.counted.is_exact() { "" } else { "at least " }),
+            );
             let users = names(self.of_quota(&line.code).map(Environment::name));
             told.push(format!(
                 "  {}: limit {}, {used}; {users} may grow to {} (maxvCpus) + {} (one largest instance each)",
