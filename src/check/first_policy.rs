@@ -247,6 +247,17 @@ impl Writer<'_> {
                     "    = {}: too much. AWS Batch would run into the quota and say nothing, so `limits` is \"enforce\" below (AT601)",
                     line.may_grow_to()
                 ));
+                let is_below = |one: &Environment<'_>| steered.iter().any(|steered| steered.name() == one.name());
+                let missing: Vec<&str> = (self.of_quota(&line.code))
+                    .filter(|one| !is_below(one))
+                    .map(Environment::name)
+                    .collect();
+                if !missing.is_empty() {
+                    told.push(format!(
+                        "    but {} not in this policy: nothing is enforced there, and `check` goes on to say AT601",
+                        names(missing.into_iter())
+                    ));
+                }
             }
         }
         let guarded = matches!(self.asked.survey.guard.read(), Ok(Some(_)));

@@ -185,15 +185,10 @@ impl<'a> View<'a> {
         let queues: Vec<&QueueSetup> = queues
             .filter(|queue| queue.environments.iter().any(|one| one.position() == at))
             .collect();
-        let entries = self.policy.iter().flat_map(|policy| &policy.files);
-        let mut entries = entries.flat_map(|document| document.value.queues.values());
         let always = [
             ("min_vcpus", steered.base > Vcpus::ZERO),
             ("headroom_slots", queues.iter().any(|queue| queue.headroom_slots > 0)),
-            (
-                "schedules",
-                !queues.is_empty() && entries.any(|queue| !queue.schedules.is_empty()),
-            ),
+            ("schedules", queues.iter().any(|queue| queue.has_schedules)),
         ];
         if let Some((key, _)) = always.into_iter().find(|(_, holds)| *holds) {
             return Some((i64::MAX, key.to_owned()));

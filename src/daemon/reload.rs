@@ -206,6 +206,7 @@ impl<C: Cloud> Driver<C> {
                 compiled.setup.region = Some(self.kit.identity.region.clone());
                 if self.unfit.take().is_some() {
                     tracing::info!("The account fits the policies again");
+                    self.options.metrics.reloaded(self.refused.is_none());
                 }
                 let policy_is_new = policy.is_some();
                 if let Some(policy) = policy {
@@ -231,6 +232,7 @@ impl<C: Cloud> Driver<C> {
                         "The account does not fit the policies any more, it is steered as it was:\n{problems}"
                     );
                     self.unfit = Some(problems);
+                    self.options.metrics.reloaded(false);
                 }
             }
         }

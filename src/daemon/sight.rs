@@ -320,7 +320,8 @@ impl Sight {
             let used_by_others = match (read.counted, before) {
                 (Counted::Metric, _) => read.used.minus_or_zero(ours),
                 (_, Some(before)) if known == Some(count) => before,
-                (..) if began.since(read.counted_at) > COUNT_MATCHES => read.used,
+                // Of an old count that was never matched, what is ours cannot be told.
+                (_, before) if began.since(read.counted_at) > COUNT_MATCHES => before.unwrap_or(read.used),
                 (..) => read.used.minus_or_zero(ours),
             };
             let mut now = QuotaNow {

@@ -212,6 +212,7 @@ fn example_setup() -> Setup {
             follows_runnable: true,
             sqs_sources: vec![SqsIndex(0)],
             fair_share: false,
+            has_schedules: false,
         }],
         serve_order: vec![QueueIndex(0)],
         sqs_sources: vec![SqsSetup {

@@ -132,7 +132,7 @@ families! {
     LAST_TICK = Gauge, "autotune_last_successful_tick_timestamp_seconds", "Unix time, seconds", [], Stable, "When a plan was last made, in seconds since 1970; 0: not yet";
     TICK = WORK, "autotune_tick_duration_seconds", "seconds", [], Stable, "How long making a plan took, in seconds";
     LAG = Gauge, "autotune_tick_lag_seconds", "seconds", [], Beta, "How much later than it was due the latest plan was made, in seconds";
-    RELOAD = Gauge, "autotune_policy_last_reload_success", "0 or 1", [], Stable, "1 if the policies were taken when they were last read; 0: refused, the old ones hold";
+    RELOAD = Gauge, "autotune_policy_last_reload_success", "0 or 1", [], Stable, "1 if the policies were taken when they were last read and fit the account; 0: refused, what was in force holds";
     HINTS = Counter, "autotune_hints_total", "hints", ["kind"], Beta, "Wake-ups received, by what they tell of; malformed, duplicate and dropped ones apart";
     REQUESTS = Counter, "autotune_aws_requests_total", "requests", ["service", "operation", "code"], Beta, "Requests to AWS, by service, operation and answer; a series begins with its first request";
     FINDINGS = Gauge, "autotune_check_findings", "findings", ["rule", "severity"], Beta, "Findings of `autotune check`, looked for every hour, by rule; a series begins with its first finding and goes back to 0";

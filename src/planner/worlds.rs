@@ -76,6 +76,7 @@ pub(crate) fn queue(name: &str, environments: &[u16]) -> QueueSetup {
         idle_time: Span::ZERO,
         sqs_sources: Vec::new(),
         fair_share: false,
+        has_schedules: false,
     }
 }
 

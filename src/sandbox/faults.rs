@@ -130,7 +130,7 @@ pub(super) fn throttled(service: Service) -> Refused {
         Service::Ec2 => Refused::new(503, "RequestLimitExceeded", "Request limit exceeded."),
         Service::Quotas => Refused::new(400, "TooManyRequestsException", "Rate exceeded"),
         Service::Scheduler => Refused::new(429, "ThrottlingException", "Rate exceeded"),
-        Service::Ecs | Service::CloudWatch | Service::Events => {
+        Service::Ecs | Service::CloudWatch | Service::Events | Service::CloudTrail => {
             Refused::new(400, "ThrottlingException", "Rate exceeded")
         }
         Service::Sts | Service::AutoScaling | Service::Iam => Refused::new(400, "Throttling", "Rate exceeded"),
@@ -147,6 +147,7 @@ fn failed(service: Service) -> Refused {
         Service::CloudWatch => Refused::new(500, "InternalServiceFault", "Internal server error"),
         Service::Iam => Refused::new(500, "ServiceFailure", "Internal server error"),
         Service::Events => Refused::new(500, "InternalException", "Internal server error"),
+        Service::CloudTrail => Refused::new(500, "InternalFailure", "Internal server error"),
         Service::Sqs | Service::Sts | Service::AutoScaling => {
             Refused::new(500, "InternalFailure", "Internal server error")
         }
@@ -158,7 +159,7 @@ fn denied(service: Service, operation: &str) -> Refused {
         Service::Batch | Service::Scheduler => (403, "AccessDeniedException"),
         Service::Ec2 => (403, "UnauthorizedOperation"),
         Service::Sts | Service::AutoScaling | Service::Iam => (403, "AccessDenied"),
-        Service::Sqs | Service::Ecs | Service::Quotas | Service::CloudWatch | Service::Events => {
+        Service::Sqs | Service::Ecs | Service::Quotas | Service::CloudWatch | Service::Events | Service::CloudTrail => {
             (400, "AccessDeniedException")
         }
     };
@@ -183,6 +184,7 @@ fn limit(service: Service, operation: &str) -> Option<i64> {
             | Service::Events,
             _,
         ) => Some(20),
+        (Service::CloudTrail, _) => Some(2),
         (Service::Sqs | Service::Sts, _) => None,
     }
 }

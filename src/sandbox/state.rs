@@ -1,7 +1,7 @@
 //! The account itself: the simulated world, and beside it what the world does not know: names, tags, messages, schedules. One
 //! task owns it; nothing in here waits or reads a clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::activities::Activities;
 use super::definitions::Definitions;
@@ -73,6 +73,8 @@ pub(super) struct State {
     pub(super) begun: Time,
     /// When somebody last changed each environment.
     pub(super) updated: BTreeMap<String, Time>,
+    /// What was asked of UpdateComputeEnvironment and taken, latest first.
+    pub(super) trail: VecDeque<(Time, serde_json::Value)>,
     agenda: BTreeMap<(Time, u64), Due>,
     serial: u64,
     pub(super) hints: u64,
@@ -116,6 +118,7 @@ impl State {
             activities: Activities::default(),
             begun: start,
             updated: BTreeMap::new(),
+            trail: VecDeque::new(),
             agenda: BTreeMap::new(),
             serial: 0,
             hints: 0,

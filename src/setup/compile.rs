@@ -225,7 +225,8 @@ impl<'p> Compiler<'p> {
             let policy = entry.value;
             let counts = |signal: Signal| policy.signals.contains(&signal);
             let mut setup = queue_setup(queue, policy, environments);
-            self.windows.push(if counts(Signal::Schedules) {
+            setup.has_schedules = counts(Signal::Schedules) && !policy.schedules.is_empty();
+            self.windows.push(if setup.has_schedules {
                 windows_of(policy, self.horizon)
             } else {
                 Vec::new()

@@ -123,6 +123,8 @@ pub struct QueueSetup {
     pub sqs_sources: Vec<SqsIndex>,
     /// Whether a fair-share policy orders it.
     pub fair_share: bool,
+    /// Whether the policy has hours for it in which room is kept.
+    pub has_schedules: bool,
 }
 
 /// One pair of the patience table.

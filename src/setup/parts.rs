@@ -131,6 +131,7 @@ pub(super) fn queue_setup(queue: &JobQueue, policy: &QueuePolicy, environments: 
         idle_time: policy.idle_time.0,
         sqs_sources: Vec::new(),
         fair_share: queue.fair_share,
+        has_schedules: false,
     }
 }
 

@@ -42,6 +42,8 @@ def unknown(shape, value, path=""):
     elif shape.type_name == "list" and isinstance(value, list):
         for inner in value:
             yield from unknown(shape.member, inner, f"{path}[]")
+    elif path.endswith(".evaluateOnExit[].action") and value.upper() in shape.enum:
+        return  # AWS Batch takes it in any case
     elif shape.type_name == "string" and shape.enum and value not in shape.enum:
         yield f"{path} is {value!r}; the model knows {', '.join(shape.enum)}"
 

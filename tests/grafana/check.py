@@ -45,7 +45,7 @@ def main():
         folder = install(version)
         if folder is None:
             print(f"tests/grafana: the dashboards' types are not checked: npm could not install those of Grafana {version}")
-            return 0
+            return failed
         shutil.copy(HERE / "types.ts", folder)
         shutil.copy(HERE / "wrong.ts", folder)
         files = [folder / "wrong.ts"]
@@ -55,9 +55,9 @@ def main():
             file.write_text(f'import type {{ Board }} from "./types";\nexport const board: Board = {board.read_text()};\n')
             files.append(file)
         command = [folder / "node_modules/.bin/tsc", *OPTIONS, *files]
-        if subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL).returncode != 0:
-            failed = 1
-        told = "differ from" if failed else "are of"
+        differ = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL).returncode != 0
+        failed |= differ
+        told = "differ from" if differ else "are of"
         print(f"tests/grafana: {len(boards)} dashboards {told} the types of Grafana {version}")
     return failed if boards else 1
 

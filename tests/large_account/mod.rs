@@ -79,6 +79,7 @@ pub(crate) fn setup() -> Setup {
         idle_time: Span::from_minutes(5),
         sqs_sources: Vec::new(),
         fair_share: false,
+        has_schedules: false,
     });
     Setup {
         environments: environments.collect(),

@@ -69,9 +69,12 @@ impl Aws {
         }
         listing.names = urls.iter().map(|url| name_of(url).to_owned()).collect();
         urls.sort();
-        match self.dead_letter_queues(&urls).await {
-            Ok(dead) => listing.dead_letter = dead,
-            Err(error) => cut.push(format!("which are dead-letter queues was not read: {error}")),
+        let (dead, unread) = self.dead_letter_queues(&urls).await;
+        listing.dead_letter = dead;
+        if let Some((count, why)) = unread {
+            cut.push(format!(
+                "where undeliverable messages go was not read of {count} queues, so some may be dead-letter queues: {why}"
+            ));
         }
         if urls.len() > REDRIVES_MOST {
             cut.push(format!(
@@ -83,13 +86,20 @@ impl Aws {
         Ok(listing)
     }
 
-    /// Names of queues that take what others could not deliver.
-    async fn dead_letter_queues(&self, urls: &[String]) -> Read<BTreeSet<String>> {
-        let mut dead = BTreeSet::new();
+    /// Names of queues that take what others could not deliver; of how many that was not read, and why of the first.
+    async fn dead_letter_queues(&self, urls: &[String]) -> (BTreeSet<String>, Option<(usize, String)>) {
+        let (mut dead, mut unread_of) = (BTreeSet::new(), None);
         for url in urls.iter().take(REDRIVES_MOST) {
             let call = self.sqs.get_queue_attributes().queue_url(url);
             let answer = call.attribute_names(QueueAttributeName::RedrivePolicy).send().await;
-            let answer = answer.map_err(|e| unread("sqs:GetQueueAttributes", &e))?;
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    let why = || (0, unread("sqs:GetQueueAttributes", &error).message);
+                    unread_of.get_or_insert_with(why).0 += 1;
+                    continue;
+                }
+            };
             let attributes = answer.attributes.unwrap_or_default();
             let policy = attributes.get(&QueueAttributeName::RedrivePolicy);
             let policy: Value = policy
@@ -98,6 +108,6 @@ impl Aws {
             let target = policy["deadLetterTargetArn"].as_str();
             dead.extend(target.and_then(|arn| arn.rsplit(':').next()).map(str::to_owned));
         }
-        Ok(dead)
+        (dead, unread_of)
     }
 }

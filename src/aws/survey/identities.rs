@@ -33,6 +33,24 @@ const ANYWHERE: &[(&str, &str)] = &[
         "cloudwatch:GetMetricStatistics",
         "to know what the account uses of its quotas",
     ),
+    ("ec2:DescribeInstances", "to know that where no metric tells it"),
+    (
+        "autoscaling:DescribeAutoScalingGroups",
+        "to see launches that EC2 refused",
+    ),
+    (
+        "autoscaling:DescribeScalingActivities",
+        "to see launches that EC2 refused",
+    ),
+    (
+        "ec2:DescribeSpotFleetRequests",
+        "to see launches that EC2 refused, with BEST_FIT",
+    ),
+    (
+        "ec2:DescribeSpotFleetRequestHistory",
+        "to see launches that EC2 refused, with BEST_FIT",
+    ),
+    ("cloudtrail:LookupEvents", "to know who else writes to environments"),
 ];
 const ON_QUEUES: &[(&str, &str)] = &[("batch:GetJobQueueSnapshot", "to see the head of a job queue")];
 const UPDATE: &str = "batch:UpdateComputeEnvironment";
@@ -196,7 +214,6 @@ impl Aws {
         Ok(())
     }
 
-    /// What autotune's role may do, and which of these environments it may update. IAM evaluates the policies; nothing is called.
     /// The ARN of autotune's own role or user.
     pub(super) async fn principal(&self, principal: Principal) -> Read<String> {
         match principal {
@@ -208,6 +225,7 @@ impl Aws {
         }
     }
 
+    /// What autotune's role may do, and which of these environments it may update. IAM evaluates the policies; nothing is called.
     pub(super) async fn survey_permissions(
         &self,
         caller: Read<String>,

@@ -12,6 +12,8 @@ use crate::daemon::cloud::Read;
 use crate::units::{Span, Time};
 
 const UPDATE: &str = "UpdateComputeEnvironment";
+/// EventBridge Scheduler, where it calls for a schedule.
+const SCHEDULER: &str = "scheduler.amazonaws.com";
 const CREATE: &str = "CreateComputeEnvironment";
 /// As many as CloudTrail gives at once, and so many pages of updates: it allows two requests a second.
 const EVENTS_A_PAGE: i32 = 50;
@@ -34,9 +36,9 @@ struct Write {
     at: Time,
     /// The environment's name.
     environment: String,
-    /// The ARN that made it: of a role with its session.
+    /// Who made it: a role without its session, whose name may be that of a person.
     who: String,
-    /// The same without the session.
+    /// The same, however it is written.
     principal: String,
     /// A service that made it for somebody.
     by: Option<String>,
@@ -96,7 +98,9 @@ impl Aws {
                     .collect();
                 let since = updates.since.filter(|since| *since > now - LATELY);
                 let cut = since.map(|since| format!("of CloudTrail's events the latest were read, since {since}"));
-                (Known::Known(updates.others(&own, now)), cut)
+                // Without one in the settings, whose schedules write is told by the schedules themselves.
+                let scheduler = self.guard_role().is_none().then_some(SCHEDULER);
+                (Known::Known(updates.others(&own, scheduler, now)), cut)
             }
             (Err(unread), _) | (_, Err(unread)) => (Known::unread(&unread.message), None),
         };
@@ -141,11 +145,12 @@ impl History {
         renewals.map(|write| write.at).max()
     }
 
-    /// Those who lately wrote what autotune steers, but for autotune itself: once for each environment and principal.
-    fn others(&self, own: &[String], now: Time) -> Vec<Writer> {
+    /// Those who lately wrote what autotune steers, but for autotune itself and what a service did: once for each environment and
+    /// principal.
+    fn others(&self, own: &[String], service: Option<&str>, now: Time) -> Vec<Writer> {
         let mut others: BTreeMap<(&str, &str), (usize, &Write)> = BTreeMap::new();
         for write in &self.writes {
-            let is_own = own.contains(&write.principal);
+            let is_own = own.contains(&write.principal) || service.is_some() && write.by.as_deref() == service;
             if is_own || !write.scales || write.at < now - LATELY {
                 continue;
             }
@@ -185,7 +190,9 @@ fn follows(environment: &ComputeEnvironment) -> bool {
 }
 
 fn taken_over(environment: &ComputeEnvironment, updates: &History, created: &History) -> Known<Timestamp> {
-    if let Some(at) = updates.renewed(environment).max(created.renewed(environment)) {
+    let renewed = updates.renewed(environment).max(created.renewed(environment));
+    // A later update may be among those that were not read.
+    if let Some(at) = renewed.filter(|at| updates.since.is_none_or(|since| *at >= since)) {
         return Known::Known(Timestamp(at));
     }
     Known::unread(match updates.since.or(created.since) {
@@ -211,15 +218,15 @@ fn write(event: &Event) -> Option<Write> {
     let resources = asked["computeResources"].as_object();
     let names = || resources.into_iter().flatten().map(|(name, _)| name.as_str());
     let identity = &told["userIdentity"];
-    let who = text(&identity["arn"]).or_else(|| text(&identity["invokedBy"]));
-    let who = who
-        .or_else(|| event.username.clone())
-        .unwrap_or_else(|| "an unknown principal".to_owned());
     let issuer = text(&identity["sessionContext"]["sessionIssuer"]["arn"]);
+    let who = issuer.or_else(|| text(&identity["arn"]).map(|arn| without_session(&arn).to_owned()));
+    let who = who
+        .or_else(|| text(&identity["invokedBy"]))
+        .unwrap_or_else(|| "an unknown principal".to_owned());
     Some(Write {
         at: time(event)?,
         environment: name_of(&environment).to_owned(),
-        principal: principal(issuer.as_deref().unwrap_or(&who)),
+        principal: principal(&who),
         who,
         by: text(&identity["invokedBy"]),
         scales: names().any(|name| SCALING[..3].contains(&name)),
@@ -227,6 +234,13 @@ fn write(event: &Event) -> Option<Write> {
             || names().any(|name| !SCALING.contains(&name))
             || !asked["serviceRole"].is_null(),
     })
+}
+
+fn without_session(arn: &str) -> &str {
+    match arn.rsplit_once('/') {
+        Some((role, _)) if role.contains(":assumed-role/") => role,
+        _ => arn,
+    }
 }
 
 /// Of whom a session is: `arn:aws:sts::1:assumed-role/NAME/SESSION` and `arn:aws:iam::1:role/PATH/NAME` are one.
@@ -362,7 +376,7 @@ mod tests {
         };
         let expected = [
             writer("old", "arn:aws:iam::111122223333:user/bob", last(1, day)),
-            writer("spot", &session("nightly", "a"), last(2, 2)),
+            writer("spot", "arn:aws:sts::111122223333:assumed-role/nightly", last(2, 2)),
         ];
         assert_eq!(trail.writers, Known::Known(expected.to_vec()));
         assert_eq!(trail.cut, None);
@@ -419,10 +433,10 @@ mod tests {
                 .unwrap_err()
                 .contains(&since)
         );
-        assert_eq!(
-            environments[2].infrastructure_updated_at,
-            ago(60),
-            "what is found is known"
+        let why = environments[2].infrastructure_updated_at.read().unwrap_err();
+        assert!(
+            why.contains(&since),
+            "it was made before that, and perhaps updated since: {why}"
         );
         assert_eq!(asked.len(), 3);
     }

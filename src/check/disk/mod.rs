@@ -341,8 +341,12 @@ impl Place<'_, '_> {
             .saturating_add(needs.scratch_gib.amount.saturating_mul(stopped))
             .saturating_add(needs.image_gib.amount.saturating_mul(more_images));
         if in_all > size {
+            let images = match more_images {
+                0 => String::new(),
+                more => format!(" and {more} images that stay"),
+            };
             let message = format!(
-                "{size} GiB at {} hold {} jobs at a time, but with the {stopped} that stopped within {minutes} min {in_all} GiB are needed",
+                "{size} GiB at {} hold {} jobs at a time, but with the {stopped} that stopped within {minutes} min{images} {in_all} GiB are needed",
                 volume.device, load.slots
             );
             let held = held.map_or_else(
@@ -365,7 +369,9 @@ impl Place<'_, '_> {
         let stays = until_removed.min(held_minutes.saturating_add(run));
         let rounds = stays.saturating_add(run - 1) / run;
         let came = load.slots.saturating_mul(rounds.saturating_add(1));
-        load.all_images.min(came).max(load.images)
+        // Where nobody saw jobs, not all that may come there will.
+        let images = if load.seen { load.all_images } else { load.images };
+        images.min(came).max(load.images)
     }
 
     /// The command that prints the template to use instead.

@@ -45,7 +45,13 @@ pub(super) fn perform(state: &mut State, call: &Call) -> Taken<Reply> {
     let input = Input::of(&call.input)?;
     let answer = match call.operation {
         "DescribeComputeEnvironments" => state.describe_environments(input),
-        "UpdateComputeEnvironment" => state.update_environment(input),
+        "UpdateComputeEnvironment" => {
+            let answer = state.update_environment(input);
+            if answer.is_ok() {
+                state.note_update(&call.input);
+            }
+            answer
+        }
         "DescribeJobQueues" => state.describe_queues(input),
         "ListJobs" => state.list_jobs(input),
         "DescribeJobs" => state.describe_jobs(input),

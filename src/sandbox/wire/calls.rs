@@ -34,6 +34,8 @@ pub enum Service {
     Iam,
     /// EventBridge.
     Events,
+    /// CloudTrail.
+    CloudTrail,
 }
 
 impl Service {
@@ -51,6 +53,7 @@ impl Service {
             Self::AutoScaling => "autoscaling",
             Self::Iam => "iam",
             Self::Events => "events",
+            Self::CloudTrail => "cloudtrail",
         }
     }
 
@@ -67,6 +70,7 @@ impl Service {
             Self::AutoScaling => &super::autoscaling::OPERATIONS,
             Self::Iam => &super::iam::OPERATIONS,
             Self::Events => &super::events::OPERATIONS,
+            Self::CloudTrail => &super::cloudtrail::OPERATIONS,
         }
     }
 }
@@ -217,7 +221,8 @@ fn known(service: Service, operation: &str) -> Result<&'static str, Refused> {
         | Service::CloudWatch
         | Service::Quotas
         | Service::Scheduler
-        | Service::Events => unknown(operation),
+        | Service::Events
+        | Service::CloudTrail => unknown(operation),
     })
 }
 
@@ -233,6 +238,7 @@ fn target_of(target: &str) -> Option<(Service, Protocol, &str)> {
         "GraniteServiceVersion20100801" => (Service::CloudWatch, "1.0"),
         "ServiceQuotasV20190624" => (Service::Quotas, "1.1"),
         "AWSEvents" => (Service::Events, "1.1"),
+        "CloudTrail_20131101" => (Service::CloudTrail, "1.1"),
         _ => return None,
     };
     Some((service, Protocol::Json(version), operation))

@@ -7,6 +7,7 @@ mod admin;
 mod autoscaling;
 mod batch;
 mod calls;
+mod cloudtrail;
 mod cloudwatch;
 mod ec2;
 mod ecs;
@@ -172,6 +173,10 @@ async fn perform(account: &Account, call: Call) -> (Result<Option<Reply>, Refuse
             .flatten(),
         Service::Iam => account.ask(move |state| iam::perform(state, &call)).await.flatten(),
         Service::Events => account.ask(move |state| events::perform(state, &call)).await.flatten(),
+        Service::CloudTrail => account
+            .ask(move |state| cloudtrail::perform(state, &call))
+            .await
+            .flatten(),
     };
     (answer.map(Some), id)
 }
@@ -199,9 +204,12 @@ impl super::state::State {
                 Service::Ec2 => (401, "AuthFailure"),
                 Service::Sts | Service::AutoScaling | Service::Iam => (403, "InvalidClientTokenId"),
                 Service::Batch | Service::Scheduler => (403, "UnrecognizedClientException"),
-                Service::Sqs | Service::Ecs | Service::Quotas | Service::CloudWatch | Service::Events => {
-                    (400, "UnrecognizedClientException")
-                }
+                Service::Sqs
+                | Service::Ecs
+                | Service::Quotas
+                | Service::CloudWatch
+                | Service::Events
+                | Service::CloudTrail => (400, "UnrecognizedClientException"),
             };
             return Err(Refused::new(
                 status,
@@ -216,9 +224,12 @@ impl super::state::State {
                 Service::Ec2 => (401, "AuthFailure"),
                 Service::Sts | Service::AutoScaling | Service::Iam => (403, "SignatureDoesNotMatch"),
                 Service::Batch | Service::Scheduler => (403, "InvalidSignatureException"),
-                Service::Sqs | Service::Ecs | Service::Quotas | Service::CloudWatch | Service::Events => {
-                    (400, "InvalidSignatureException")
-                }
+                Service::Sqs
+                | Service::Ecs
+                | Service::Quotas
+                | Service::CloudWatch
+                | Service::Events
+                | Service::CloudTrail => (400, "InvalidSignatureException"),
             };
             let text = format!(
                 "Credential should be scoped to a valid region, not '{}'. ",
