@@ -398,7 +398,7 @@ mod tests {
         let at = Time::parse("2026-06-20T23:00:00Z").unwrap();
         let writer = Writer {
             compute_environment: "spot".to_owned(),
-            who: "arn:aws:sts::111122223333:assumed-role/nightly/nightly".to_owned(),
+            who: "arn:aws:iam::111122223333:role/stacks/nightly".to_owned(),
             what: format!(
                 "UpdateComputeEnvironment of vCPUs once in 7 days through cloudformation.amazonaws.com, last at {at}"
             ),
