@@ -173,6 +173,11 @@ impl fmt::Display for Time {
 }
 
 impl Span {
+    /// Whole minutes, towards zero.
+    pub const fn whole_minutes(self) -> i64 {
+        self.0 / 60_000
+    }
+
     /// From milliseconds.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)

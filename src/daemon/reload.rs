@@ -254,6 +254,7 @@ impl<C: Cloud> Driver<C> {
                 self.step(Input::Adopted(environment, lease, max_before));
             }
         }
+        self.tell_in_force(false);
     }
 }
 

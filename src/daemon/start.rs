@@ -101,7 +101,6 @@ pub(super) async fn start<C: Cloud>(
     driver.noted = noted;
     driver.see(environments);
     driver.lead_at_start();
-    driver.tell_in_force(true);
     if driver.leads() {
         for (name, (lease, max_before)) in leases {
             if let Some(environment) = driver.environment(&name) {
@@ -120,6 +119,8 @@ pub(super) async fn start<C: Cloud>(
             driver.finish(intent.number, ended);
         }
     }
+    // What was taken over tells which levels are the operator's own.
+    driver.tell_in_force(true);
     Ok(driver)
 }
 

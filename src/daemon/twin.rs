@@ -96,7 +96,7 @@ pub struct Twin {
     pub lasts: Span,
     /// Jobs that have started in both.
     pub jobs: usize,
-    /// Recorded jobs that could not be replayed.
+    /// Recorded jobs that could not be replayed, or did not start on both sides.
     pub left_out: usize,
     /// The account that is steered.
     pub tuned: Side,

@@ -86,6 +86,7 @@ struct Recorded {
     failed: bool,
 }
 
+/// The index is named because the order of numbers would else be had by reading the whole ledger.
 const SELECT: &str = "
     SELECT j.number, j.id, j.queue, j.name, j.definition, j.created, j.stopped, j.vcpus, j.memory_mib, j.gpus, j.nodes,
       j.listed_vcpus, j.array_size, a.created AS array_created, a.vcpus AS a_vcpus, a.memory_mib AS a_memory, a.gpus AS a_gpus,
@@ -97,8 +98,9 @@ const SELECT: &str = "
       (SELECT min(at) FROM transitions WHERE job = j.number AND status IN (5, 6) AND by_event) AS ended_at,
       EXISTS (SELECT 1 FROM transitions WHERE job = j.number AND status IN (5, 6)) AS ended,
       EXISTS (SELECT 1 FROM transitions WHERE job = j.number AND status = 6) AS failed
-    FROM jobs j LEFT JOIN jobs a ON a.id = j.array_parent
-    WHERE COALESCE(a.created, j.created, j.latest) >= ?1 AND COALESCE(a.created, j.created, j.latest) < ?2
+    FROM jobs j INDEXED BY jobs_latest LEFT JOIN jobs a ON a.id = j.array_parent
+    WHERE j.latest >= ?1
+      AND COALESCE(a.created, j.created, j.latest) >= ?1 AND COALESCE(a.created, j.created, j.latest) < ?2
     ORDER BY j.number";
 
 impl Recorded {
@@ -183,7 +185,7 @@ pub(super) fn trace(
     let mut out = Writing {
         names,
         exported,
-        parents: parents(connection)?,
+        parents: parents(connection, &jobs)?,
         ends: jobs
             .iter()
             .filter_map(|job| Some((job.id.as_str(), job.end?)))
@@ -205,12 +207,16 @@ pub(super) fn trace(
     }
 }
 
-fn parents(connection: &Connection) -> Result<HashMap<i64, Vec<String>>, Failure> {
-    let mut statement = connection.prepare("SELECT job, parent FROM parents")?;
-    let mut rows = statement.query([])?;
-    let mut parents: HashMap<i64, Vec<String>> = HashMap::new();
-    while let Some(row) = rows.next()? {
-        parents.entry(row.get(0)?).or_default().push(row.get(1)?);
+/// Of these jobs, by their keys.
+fn parents(connection: &Connection, jobs: &[Recorded]) -> Result<HashMap<i64, Vec<String>>, Failure> {
+    let mut statement = connection.prepare("SELECT parent FROM parents WHERE job = ?1 ORDER BY parent")?;
+    let mut parents = HashMap::new();
+    for job in jobs {
+        let of_job = statement.query_map([job.key], |row| row.get(0))?;
+        let of_job: Vec<String> = of_job.collect::<Result<_, _>>()?;
+        if !of_job.is_empty() {
+            parents.insert(job.key, of_job);
+        }
     }
     Ok(parents)
 }
@@ -417,4 +423,22 @@ fn intern(
     index.insert(name.to_owned(), position);
     debug_assert_eq!(to_usize(position) + 1, table.len());
     position
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Journal;
+
+    #[test]
+    fn a_day_is_found_without_reading_the_whole_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        drop(Journal::open(&path).unwrap());
+        let ledger = Connection::open(&path).unwrap();
+        let mut plan = ledger.prepare(&format!("EXPLAIN QUERY PLAN {SELECT}")).unwrap();
+        let steps = plan.query_map([0, 1], |row| row.get("detail")).unwrap();
+        let steps: Vec<String> = steps.map(Result::unwrap).collect();
+        assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:?}");
+    }
 }

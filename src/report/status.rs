@@ -8,7 +8,7 @@ use super::plain;
 use super::table::TABLE_WIDTH;
 use crate::daemon::checking::Checked;
 use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus, QuotaStatus, Snapshot, SqsStatus};
-use crate::daemon::twin::Saved;
+use crate::daemon::twin::{Measured, Saved};
 use crate::overrides::{Order, Override};
 use crate::units::{MicroUsd, Span, Time, Vcpus};
 
@@ -154,19 +154,31 @@ fn saved(known: &Saved, snapshot: &Snapshot, text: &mut String) {
     let (Some(tuned), Some(alone), Some(less)) = (twin.tuned.mean, twin.alone.mean, twin.saved()) else {
         return;
     };
+    let minutes = less.whole_minutes();
     let _ = write!(
         text,
-        "simulated, of {} jobs in {}, model {}: they wait {tuned} with autotune, {alone} with AWS Batch alone, {} minutes less in all; \
-         cost {} and {}",
+        "simulated, of {} jobs in {} until {}, model {}: they wait {tuned} with autotune, {alone} with AWS Batch alone, {} minutes {} in \
+         all; cost {} and {}",
         twin.jobs,
         twin.passed,
+        twin.at,
         plain(&twin.model),
-        less.millis().div_euclid(60_000),
+        minutes.abs(),
+        if minutes < 0 { "longer" } else { "less" },
         twin.tuned.cost,
         twin.alone.cost
     );
     if let Some(each) = twin.per_saved_minute().filter(|each| *each > MicroUsd::ZERO) {
         let _ = write!(text, ", ${:.4} a minute", each.usd());
+    }
+    if twin.left_out > 0 {
+        let _ = write!(text, "; without {} that cannot be compared", twin.left_out);
+    }
+    if let Some(Measured { jobs, mean }) = twin.measured {
+        let _ = write!(
+            text,
+            "; measured, not simulated: {jobs} of them waited {mean} in the mean"
+        );
     }
     text.push('\n');
 }
@@ -516,23 +528,33 @@ mod tests {
             jobs: 30,
             model: "recent".to_owned(),
             passed: Span::from_minutes(24 * 60),
+            at: NOW,
+            left_out: 3,
+            measured: Some(Measured {
+                jobs: 29,
+                mean: Span::from_seconds(31),
+            }),
             tuned: side(10, 5_000_000),
             alone: side(130, 3_800_000),
             ..Twin::default()
         };
+        let mut longer = twin.clone();
+        (longer.tuned.mean, longer.alone.mean) = (twin.alone.mean, twin.tuned.mean);
         let mut snapshot = Snapshot {
             saved: Some(Saved::Known(Box::new(twin))),
             ..Snapshot::default()
         };
         let text = status(&snapshot, None);
         let line = text.lines().find(|line| line.contains("simulated"));
-        assert_eq!(
-            line,
-            Some(
-                "simulated, of 30 jobs in 24h, model recent: they wait 10s with autotune, 2m 10s with AWS Batch alone, 60 minutes less \
-                 in all; cost $5.00 and $3.80, $0.0200 a minute"
-            )
+        let expected = format!(
+            "simulated, of 30 jobs in 24h until {NOW}, model recent: they wait 10s with autotune, 2m 10s with AWS Batch alone, 60 minutes \
+             less in all; cost $5.00 and $3.80, $0.0200 a minute; without 3 that cannot be compared; measured, not simulated: 29 of them \
+             waited 31s in the mean"
         );
+        assert_eq!(line, Some(expected.as_str()));
+        snapshot.saved = Some(Saved::Known(Box::new(longer)));
+        let text = status(&snapshot, None);
+        assert!(text.contains("Batch alone, 60 minutes longer in all"), "{text}");
         snapshot.dry_run = true;
         snapshot.saved = Some(Saved::Unknown {
             at: NOW,

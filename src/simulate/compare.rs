@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::catalog::Purchase;
 use crate::control::Planner;
+use crate::ids::EnvironmentIndex;
 use crate::policy::{self, Policy};
 use crate::setup::{self, Compiled};
 use crate::simulate::drive::{self, Drive, Steering};
@@ -165,6 +166,17 @@ pub fn watch_one(
     Ok(Summary::of(&result, &steering))
 }
 
+/// A part of an account's past.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// From then on, if no job was submitted before.
+    pub begin: Time,
+    /// The books are closed here, whatever is still open: jobs for which there is no room would be tried for ever.
+    pub end: Time,
+    /// DISABLED or INVALID, all the time.
+    pub unusable: Vec<EnvironmentIndex>,
+}
+
 /// Replays with our planner and what it is told to want, or with AWS Batch alone. What is compiled has the environments and queues
 /// of the scenario, in its order.
 pub fn replay(
@@ -173,14 +185,23 @@ pub fn replay(
     steered: Option<Compiled>,
     view: ViewModel,
     seed: u64,
+    past: &Past,
 ) -> Result<RunResult, Vec<String>> {
-    let world = World::new(scenario, trace, seed)?;
-    let prepared = Prepared {
-        scenario: scenario.clone(),
-        controller: steered.map(|compiled| (compiled, Controller::Planner)),
-        notes: Vec::new(),
+    let mut world = World::since(scenario, trace, seed, past.begin)?;
+    for environment in &past.unusable {
+        world.set_state(*environment, Some(false), None);
+    }
+    let Some(compiled) = steered else {
+        world.advance(past.end);
+        return Ok(world.into_result());
     };
-    Ok(run_one(&prepared, world, trace, view, seed, (Span::ZERO, &mut |_| {})).0)
+    let drive = Drive {
+        view,
+        end: past.end,
+        whole: true,
+        ..Drive::default()
+    };
+    Ok(drive::run(world, trace, (compiled, Planner), drive, seed, &mut |_| {}).0)
 }
 
 /// What a run came to.

@@ -30,6 +30,8 @@ pub struct Drive {
     pub watch_every: Span,
     /// End here, whatever is still open.
     pub end: Time,
+    /// Go on until `end` also when every job has ended: what a policy holds without jobs counts.
+    pub whole: bool,
 }
 
 impl Default for Drive {
@@ -40,6 +42,7 @@ impl Default for Drive {
             skip: true,
             watch_every: Span::ZERO,
             end: Time::FAR_FUTURE,
+            whole: false,
         }
     }
 }
@@ -146,6 +149,8 @@ pub(super) fn run<D: Decide>(
 ) -> (RunResult, Steering) {
     world.lag_summaries(drive.view.summary_lag);
     let start = world.next_event().unwrap_or(Time::EPOCH) - Span::from_minutes(5);
+    // A world that begins long before its first event is steered from its beginning.
+    let start = if drive.whole { world.now() } else { start };
     let view = View::new(&compiled.setup, trace, drive.view, drive.foresight, (seed, start));
     let mut driver = Driver {
         drive,
@@ -193,13 +198,14 @@ impl<D: Decide> Driver<'_, '_, D> {
     }
 
     fn run(&mut self) {
-        while !self.world.settled() && self.world.now() < self.drive.end {
+        while (self.drive.whole || !self.world.settled()) && self.world.now() < self.drive.end {
             let world_next = self.world.next_event();
             let agenda_next = self.agenda.first_key_value().map(|((time, ..), _)| *time);
             let watch_next = (self.watch_at < Time::FAR_FUTURE).then_some(self.watch_at);
             let Some(next) = [world_next, agenda_next, watch_next].into_iter().flatten().min() else {
                 break;
             };
+            let next = next.min(self.drive.end);
             // Jobs that wait for ever (a cap, a drought without end) leave nothing but polls that see nothing new.
             if world_next.is_none() && self.is_quiet() {
                 break;
@@ -221,6 +227,9 @@ impl<D: Decide> Driver<'_, '_, D> {
                 (self.watch)(&self.world);
                 self.watch_at = self.watch_at + self.drive.watch_every;
             }
+        }
+        if self.drive.whole {
+            self.world.advance(self.drive.end);
         }
     }
 

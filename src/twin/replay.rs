@@ -2,7 +2,8 @@
 //!
 //! Both sides are simulated, with the same jobs and the same luck, because a measured wait is not to be compared with a simulated
 //! one; what was measured of the jobs stands beside. Jobs are those that the journal saw from submission to end. What the account
-//! does not tell is assumed: AWS Batch's default allocation strategies, three Availability Zones, no retries, and no messages.
+//! does not tell is assumed: AWS Batch's default allocation strategies, three Availability Zones, no retries, and no messages;
+//! quotas and the states of environments were all day what they are now. Both sides begin a day ago and are closed now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,16 +17,16 @@ use crate::clock::Clock;
 use crate::daemon::in_force::InForce;
 use crate::daemon::snapshot::{QuotaStatus, Snapshot};
 use crate::daemon::twin::{Measured, Saved, Source, Twin};
-use crate::ids::ShapeIndex;
+use crate::ids::{EnvironmentIndex, ShapeIndex};
 use crate::journal::{Exported, Journal};
-use crate::simulate::compare::{horizon, replay};
+use crate::simulate::compare::{Past, horizon, replay};
 use crate::simulate::ledger::RunResult;
 use crate::simulate::model::{Lasting, Overrides};
 use crate::simulate::scenario::{
     Account, Allocation, EnvironmentSpec, OwnInstances, QueueSpec, QuotaSpec, Retries, Scenario,
 };
 use crate::simulate::view::ViewModel;
-use crate::trace::{Job, Trace};
+use crate::trace::Trace;
 use crate::units::{Span, Time, Vcpus, to_i64, to_u32, to_usize};
 
 /// The first replay waits until a start has been paid for.
@@ -65,6 +66,25 @@ struct Done {
     latest: Option<Time>,
 }
 
+/// What is taken to have been so all day.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Present {
+    pub(super) quotas: Vec<QuotaStatus>,
+    /// Environments that are DISABLED or INVALID.
+    pub(super) unusable: BTreeSet<String>,
+}
+
+impl Present {
+    fn of(snapshot: &Snapshot) -> Self {
+        let read = snapshot.environments.iter().filter(|seen| seen.age.is_some());
+        let unusable = read.filter(|seen| !seen.usable).map(|seen| seen.name.clone());
+        Self {
+            quotas: snapshot.quotas.clone(),
+            unusable: unusable.collect(),
+        }
+    }
+}
+
 impl Hindsight {
     /// Replays once an hour, if something has changed since, beside everything else. Goes on until it is dropped.
     pub async fn hourly(self) {
@@ -80,11 +100,11 @@ impl Hindsight {
         let Some(in_force) = self.in_force.borrow().clone() else {
             return;
         };
-        let quotas = self.snapshot.borrow().quotas.clone();
+        let present = Present::of(&self.snapshot.borrow());
         let (journal, now, before) = (self.journal.clone(), self.clock.now(), done.clone());
         let most = self.most_jobs;
         let replayed =
-            tokio::task::spawn_blocking(move || last_day(&journal, &in_force, &quotas, (now, most), before.as_ref()));
+            tokio::task::spawn_blocking(move || last_day(&journal, &in_force, &present, (now, most), before.as_ref()));
         let outcome = match replayed.await {
             Ok(None) => return,
             Ok(Some((new, outcome))) => {
@@ -101,12 +121,21 @@ impl Hindsight {
                 );
                 Saved::Known(Box::new(twin))
             }
+            // Of a quiet account it is said once.
+            Err(why) if self.is_told(&why) => return,
             Err(why) => {
                 tracing::info!(why, "What was saved is not known");
                 Saved::Unknown { at: now, why }
             }
         };
         self.told.send_replace(Some(saved));
+    }
+
+    fn is_told(&self, reason: &str) -> bool {
+        match &*self.told.borrow() {
+            Some(Saved::Unknown { why, .. }) => why == reason,
+            Some(Saved::Known(_)) | None => false,
+        }
     }
 }
 
@@ -116,7 +145,7 @@ type Outcome = (Option<Done>, Result<Twin, String>);
 fn last_day(
     journal: &Journal,
     in_force: &Arc<InForce>,
-    quotas: &[QuotaStatus],
+    present: &Present,
     (now, most): (Time, u64),
     before: Option<&Done>,
 ) -> Option<Outcome> {
@@ -145,7 +174,7 @@ fn last_day(
         return Some((done, Err(too_many(jobs, most, from, now))));
     }
     match journal.trace_of(from, now, &replayable(&in_force.topology)) {
-        Ok(exported) => Some((done, compare(in_force, quotas, exported, to_usize(jobs), now))),
+        Ok(exported) => Some((done, compare(in_force, present, exported, to_usize(jobs), now))),
         Err(error) => told(error),
     }
 }
@@ -277,23 +306,24 @@ fn size(trace: &mut Trace) -> Result<(), String> {
 /// Replays jobs that were submitted within the day before `now`, of so many in all.
 pub(super) fn compare(
     in_force: &InForce,
-    quotas: &[QuotaStatus],
+    present: &Present,
     exported: Exported,
     jobs: usize,
     now: Time,
 ) -> Result<Twin, String> {
     let mut trace = exported.trace;
-    let left_out = jobs.saturating_sub(trace.jobs.len());
+    // Children that were never seen are in no count of jobs.
+    let submitted = jobs.saturating_add(to_usize(exported.left_out.unseen));
     if trace.jobs.is_empty() {
         let none = "No job that the model can replay was submitted and has ended within 24 hours";
-        return Err(match left_out {
+        return Err(match submitted {
             0 => format!("{none}."),
             others => format!("{none}; {others} others were submitted."),
         });
     }
     size(&mut trace)?;
     let failed = |problems: Vec<String>| format!("This account cannot be replayed: {}", problems.join("; "));
-    let scenario = scenario(&in_force.topology, quotas);
+    let scenario = scenario(&in_force.topology, &present.quotas);
     let compiled = in_force.compile(horizon(&trace));
     let compiled = compiled.map_err(|problems| failed(problems.iter().map(ToString::to_string).collect()))?;
     if compiled
@@ -304,17 +334,31 @@ pub(super) fn compare(
     {
         return Err("No environment is steered: the policies cover none, or none of them carries the tag.".to_owned());
     }
-    let run = |steered| replay(&scenario, &trace, steered, ViewModel::recent(), SEED).map_err(failed);
+    let environments = in_force.topology.environments.iter().enumerate();
+    let unusable = environments.filter(|(_, environment)| present.unusable.contains(&environment.name));
+    let past = Past {
+        begin: now - DAY,
+        end: now,
+        unusable: unusable.map(|(position, _)| EnvironmentIndex::at(position)).collect(),
+    };
+    let run = |steered| replay(&scenario, &trace, steered, ViewModel::recent(), SEED, &past).map_err(failed);
     let sides = [seen(&run(Some(compiled))?), seen(&run(None)?)];
     let look = Look::of(&sides, now - DAY, DAY);
     if look.both.jobs == 0 {
-        return Err("None of the jobs starts in the model: no environment of their queues can hold them.".to_owned());
+        let none = "None of the jobs starts in the model on both sides";
+        return Err(format!(
+            "{none}: no environment of their queues can hold them, or a quota leaves no room."
+        ));
     }
-    let waits: Vec<Span> = trace.jobs.iter().filter_map(Job::recorded_wait).collect();
+    let [tuned, alone] = &sides;
+    let started = tuned.jobs.iter().zip(&alone.jobs);
+    let started = started.map(|(tuned, alone)| tuned.wait().and(alone.wait()).is_some());
+    let compared = trace.jobs.iter().zip(started).filter(|(_, started)| *started);
+    let waits: Vec<Span> = compared.filter_map(|(job, _)| job.recorded_wait()).collect();
     let sum = waits.iter().copied().fold(Span::ZERO, |sum, wait| sum + wait);
     Ok(Twin {
         source: Source::Recording,
-        left_out,
+        left_out: submitted.saturating_sub(look.both.jobs),
         measured: (!waits.is_empty()).then(|| Measured {
             jobs: waits.len(),
             mean: sum.scaled_down(1, to_i64(waits.len())),

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::replay::{Hindsight, compare, replayable};
+use super::replay::{Hindsight, Present, compare, replayable};
 use crate::account::Platform;
 use crate::clock::{self, Clock};
 use crate::daemon::Keys;
 use crate::daemon::in_force::InForce;
-use crate::daemon::snapshot::Snapshot;
+use crate::daemon::snapshot::{QuotaStatus, Snapshot};
 use crate::daemon::twin::{Measured, Saved, Source, Twin};
 use crate::jobs::{JobSeen, JobStatus};
 use crate::journal::{Exported, Journal, Transition};
@@ -53,6 +53,10 @@ fn jobs() -> (Trace, Time) {
 }
 
 fn compared(in_force: &InForce, change: impl FnOnce(&mut Trace)) -> Result<Twin, String> {
+    compared_at(in_force, &Present::default(), change)
+}
+
+fn compared_at(in_force: &InForce, present: &Present, change: impl FnOnce(&mut Trace)) -> Result<Twin, String> {
     let (mut trace, now) = jobs();
     change(&mut trace);
     let count = trace.jobs.len() + 2;
@@ -60,7 +64,143 @@ fn compared(in_force: &InForce, change: impl FnOnce(&mut Trace)) -> Result<Twin,
         trace,
         ..Exported::default()
     };
-    compare(in_force, &[], exported, count, now)
+    compare(in_force, present, exported, count, now)
+}
+
+/// The account, the later half of whose jobs run in one environment alone.
+fn halved(environment: &str) -> (InForce, impl FnOnce(&mut Trace)) {
+    let mut halved = in_force();
+    let queue = halved.topology.queues.last_mut().unwrap();
+    queue.environments = vec![environment.to_owned()];
+    let name = queue.name.clone();
+    (halved, move |trace: &mut Trace| {
+        trace.queues.push(name);
+        let half = trace.jobs.len() / 2;
+        for job in &mut trace.jobs[half..] {
+            job.queue = u16::try_from(trace.queues.len() - 1).unwrap();
+        }
+    })
+}
+
+/// Half of the jobs were replayed, half of them wait on both sides when the day is over.
+fn is_half(twin: &Twin) {
+    let jobs = jobs().0.jobs.len();
+    assert_eq!((twin.jobs, twin.left_out), (jobs / 2, jobs - jobs / 2 + 2));
+    assert_eq!(twin.measured.map(|measured| measured.jobs), Some(jobs / 2));
+    let waiting = [&twin.tuned, &twin.alone].map(|side| side.waiting);
+    assert_eq!(waiting, [jobs - jobs / 2; 2]);
+    assert_eq!(twin.passed, Span::from_minutes(24 * 60));
+}
+
+#[test]
+fn jobs_for_which_a_quota_leaves_no_room_end_with_the_day_and_are_counted() {
+    let quota = |limit, others| QuotaStatus {
+        code: "L-1216C47A".to_owned(),
+        limit_vcpus: Some(Vcpus::new(limit)),
+        used_by_others_vcpus: Some(Vcpus::new(others)),
+        ..QuotaStatus::default()
+    };
+    let present = Present {
+        quotas: vec![quota(512, 511)],
+        ..Present::default()
+    };
+    let (in_force, change) = halved("on-demand");
+    is_half(&compared_at(&in_force, &present, change).unwrap());
+}
+
+#[test]
+fn environments_that_are_disabled_or_invalid_launch_nothing() {
+    let present = Present {
+        unusable: ["on-demand".to_owned()].into(),
+        ..Present::default()
+    };
+    let (in_force, change) = halved("on-demand");
+    is_half(&compared_at(&in_force, &present, change).unwrap());
+}
+
+#[test]
+fn a_run_of_decades_ends_with_the_day() {
+    let twin = compared(&in_force(), |trace| {
+        trace.jobs[0].run = Span::from_minutes(40 * 365 * 24 * 60)
+    })
+    .unwrap();
+    assert_eq!(twin.passed, Span::from_minutes(24 * 60));
+    let (most, cost) = (MicroUsd::new(1_000_000_000), [twin.tuned.cost, twin.alone.cost]);
+    assert!(cost.iter().all(|cost| *cost < most), "{cost:?}");
+}
+
+#[test]
+fn children_that_were_never_seen_are_counted() {
+    let (trace, now) = jobs();
+    let count = trace.jobs.len();
+    let mut exported = Exported {
+        trace,
+        ..Exported::default()
+    };
+    exported.left_out.unseen = 7;
+    let twin = compare(&in_force(), &Present::default(), exported, count, now).unwrap();
+    assert_eq!((twin.jobs, twin.left_out), (count, 7));
+}
+
+/// One environment of one type, and one job of an hour at ten in the morning; the day is replayed at ten in the evening.
+fn one_hour(base: u32, policy: &str) -> (Twin, MicroUsd) {
+    let scenario = format!(
+        "version = 1\nmodel = \"recent\"\n[[environments]]\nname = \"one\"\npurchase = \"on_demand\"\nmin_vcpus = {base}\n\
+         max_vcpus = 512\ninstance_types = [\"m6i.xlarge\"]\n[[queues]]\nname = \"all\"\nenvironments = [\"one\"]\n"
+    );
+    let in_force = InForce {
+        policy: policy::parse("held", policy).unwrap(),
+        topology: Scenario::from_toml("one", &scenario).unwrap().topology(),
+        keys: Keys::default(),
+    };
+    let midnight = Time::from_seconds(1_767_225_600);
+    let (mut trace, _) = jobs();
+    trace.jobs.truncate(1);
+    trace.arrays.clear();
+    trace.jobs[0].array = None;
+    trace.jobs[0].submit = midnight + Span::from_minutes(10 * 60);
+    trace.jobs[0].run = Span::from_minutes(60);
+    let exported = Exported {
+        trace,
+        ..Exported::default()
+    };
+    let hourly = in_force.topology.environments[0].types[0].per_hour;
+    let now = midnight + Span::from_minutes(22 * 60);
+    let twin = compare(&in_force, &Present::default(), exported, 1, now).unwrap();
+    (twin, hourly)
+}
+
+/// Instances of four vCPUs, in tenths of an hour.
+fn tenths(cost: MicroUsd, hourly: MicroUsd) -> i64 {
+    cost.get() * 10 / hourly.get()
+}
+
+#[test]
+fn what_a_schedule_holds_before_the_first_job_and_after_the_last_costs() {
+    let held = "
+        version = 1
+        [queues.\"*\"]
+        reference_job = { vcpus = \"4 vcpu\", memory = \"8 GiB\" }
+        [[queues.\"*\".schedules]]
+        cron = \"0 6 * * *\"
+        duration = \"10h\"
+        time_zone = \"Etc/UTC\"
+        headroom_slots = 16
+        ";
+    let (twin, hourly) = one_hour(0, held);
+    let (tuned, alone) = (tenths(twin.tuned.cost, hourly), tenths(twin.alone.cost, hourly));
+    assert!((10..20).contains(&alone), "{alone}");
+    // 16 instances of 4 vCPUs for ten hours, the one that is to be idle beside the job, and the time that AWS Batch keeps them.
+    assert!((1_600..1_800).contains(&tuned), "{tuned}");
+}
+
+#[test]
+fn base_costs_the_whole_day_on_both_sides() {
+    let (twin, hourly) = one_hour(8, "version = 1\n[queues.\"*\"]\n");
+    for cost in [twin.tuned.cost, twin.alone.cost] {
+        let tenths = tenths(cost, hourly);
+        assert!((475..=500).contains(&tenths), "{tenths}");
+    }
 }
 
 #[test]
@@ -194,6 +334,8 @@ async fn a_day_is_replayed_once_an_hour_and_only_if_something_has_changed() {
         panic!("nothing was recorded");
     };
     assert!(why.contains("No job"), "{why}");
+    clock::wait(Span::from_minutes(60)).await;
+    assert!(!saved.has_changed().unwrap(), "of a quiet account it is said once");
 
     journal
         .jobs(&[ended(0, start), ended(1, start + Span::from_seconds(1))])

@@ -348,7 +348,7 @@ fn saved(page: &Page<'_>, twin: &Twin) -> Markup {
                         Source::Recording => { "jobs of the " (hours(twin.lasts)) " hours until " (time(twin.at, page.now)) " UTC, replayed" }
                     }
                     " · same jobs, same luck · model " (plain(&twin.model))
-                    @if twin.left_out > 0 { " · without " (counted(to_i64(twin.left_out), "job that cannot be", "jobs that cannot be")) " replayed" }
+                    @if twin.left_out > 0 { " · without " (counted(to_i64(twin.left_out), "job that cannot be", "jobs that cannot be")) " compared" }
                 }
             }
             div {
@@ -387,7 +387,7 @@ fn not_known(page: &Page<'_>, why: &str) -> Markup {
 
 /// Minutes that no job waited, and what each of them cost.
 fn price(twin: &Twin) -> Markup {
-    let minutes = twin.saved().map_or(0, |saved| saved.millis().div_euclid(60_000));
+    let minutes = twin.saved().map_or(0, Span::whole_minutes);
     let extra = twin.extra_cost();
     html! {
         @if minutes > 0 {
@@ -396,6 +396,8 @@ fn price(twin: &Twin) -> Markup {
                 Some(each) if extra > MicroUsd::ZERO => { "at " (format!("${:.4}", each.usd())) " each." }
                 Some(_) | None => { "for no more than before." }
             }
+        } @else if minutes < 0 {
+            " " (counted(-minutes, "minute", "minutes")) " of waiting more."
         }
     }
 }

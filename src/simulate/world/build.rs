@@ -23,16 +23,30 @@ impl<'t> World<'t> {
     /// A world just before the first submission. `seed` decides everything that is left to chance. Fails with every
     /// contradiction of the scenario, and with jobs that wait for each other in a circle.
     pub fn new(scenario: &Scenario, trace: &'t Trace, seed: u64) -> Result<Self, Vec<String>> {
-        Self::build(scenario, Cow::Borrowed(trace), seed, None)
+        let origin = origin(trace).unwrap_or(Time::EPOCH);
+        Self::build(scenario, Cow::Borrowed(trace), seed, (origin, origin))
+    }
+
+    /// As [`World::new`], but its account is there from `begin` on, base included, if that is not after the first submission.
+    pub fn since(scenario: &Scenario, trace: &'t Trace, seed: u64, begin: Time) -> Result<Self, Vec<String>> {
+        let begin = origin(trace).map_or(begin, |first| first.min(begin));
+        Self::build(scenario, Cow::Borrowed(trace), seed, (begin, begin))
     }
 
     /// As [`World::new`], of a trace of its own, to which [`World::submit_now`] adds jobs. It begins at `begin`, if that is not
     /// after the first submission: what is done before the first job happens before it.
     pub fn owning(scenario: &Scenario, trace: Trace, seed: u64, begin: Time) -> Result<World<'static>, Vec<String>> {
-        World::build(scenario, Cow::Owned(trace), seed, Some(begin))
+        let origin = origin(&trace).unwrap_or(begin);
+        World::build(scenario, Cow::Owned(trace), seed, (origin, begin.min(origin)))
     }
 
-    fn build(scenario: &Scenario, trace: Cow<'t, Trace>, seed: u64, begin: Option<Time>) -> Result<Self, Vec<String>> {
+    /// Draws count time from `origin`, at which base is launched; the world is there from `begin` on.
+    fn build(
+        scenario: &Scenario,
+        trace: Cow<'t, Trace>,
+        seed: u64,
+        (origin, begin): (Time, Time),
+    ) -> Result<Self, Vec<String>> {
         let mut problems: Vec<String> = scenario.problems().iter().map(ToString::to_string).collect();
         if !fits_job_index(trace.jobs.len()) {
             problems.push(format!(
@@ -43,8 +57,6 @@ impl<'t> World<'t> {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let origin = origin(&trace).or(begin).unwrap_or(Time::EPOCH);
-        let begin = begin.map_or(origin, |begin| begin.min(origin));
         let model = scenario.batch_model();
         let quotas = quotas(scenario);
         let mut pools = Pools::new(seed, origin, &model, scenario.random_droughts.as_ref());

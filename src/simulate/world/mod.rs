@@ -54,7 +54,7 @@ pub struct World<'t> {
     seed: u64,
     model: BatchModel,
     attempts: u8,
-    /// The first submission: draws count time from here, so that shifting a whole trace changes nothing.
+    /// The first submission, or the beginning of a past: draws count time from here, so that shifting a whole trace changes nothing.
     origin: Time,
     now: Time,
     generations: Generations,
