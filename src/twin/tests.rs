@@ -121,7 +121,7 @@ fn environments_that_are_disabled_or_invalid_launch_nothing() {
 #[test]
 fn a_run_of_decades_ends_with_the_day() {
     let twin = compared(&in_force(), |trace| {
-        trace.jobs[0].run = Span::from_minutes(40 * 365 * 24 * 60)
+        trace.jobs[0].run = Span::from_minutes(40 * 365 * 24 * 60);
     })
     .unwrap();
     assert_eq!(twin.passed, Span::from_minutes(24 * 60));
