@@ -254,7 +254,7 @@ impl Writer<'_> {
                     .collect();
                 if !missing.is_empty() {
                     told.push(format!(
-                        "    but {} not in this policy: nothing is enforced there, and `check` goes on to say AT601",
+                        "    but these are not in this policy: {}. Nothing is enforced there, and `check` goes on to say AT601",
                         names(missing.into_iter())
                     ));
                 }

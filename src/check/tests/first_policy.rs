@@ -1,7 +1,7 @@
 //! A policy to begin with: it holds, it is compiled against the very account, it leaves everything as it is, and nothing is silent.
 
 use super::super::{FirstPolicy, Inputs, Needs, NotWritten, first_policy};
-use super::base::{World, healthy};
+use super::base::{World, healthy, list};
 use crate::account::survey::{Base, ComputeEnvironmentOrder, Known, SqsListing};
 use crate::check::view::View;
 use crate::explain::hostile;
@@ -198,6 +198,17 @@ fn a_quota_that_environments_may_outgrow_is_enforced() {
             .collect::<Vec<_>>()
     };
     assert_eq!(limits(&text), [Limits::Enforce, Limits::Clamp]);
+    assert!(!text.contains("not in this policy"), "{text}");
+    let mut shared = world.clone();
+    let mut spare = shared.environment(0).clone();
+    spare.compute_environment_name = "spare".to_owned();
+    spare.compute_environment_arn = "arn:aws:batch:eu-central-1:111122223333:compute-environment/spare".to_owned();
+    list(&mut shared.survey.compute_environments).push(spare);
+    let text = text_of(&shared);
+    assert!(
+        text.contains("these are not in this policy: spare. Nothing is enforced there"),
+        "{text}"
+    );
     world.survey.guard = Known::Known(None);
     world.survey.quotas.remove("L-1216C47A");
     let text = text_of(&world);

@@ -238,6 +238,39 @@ fn images_pile_up_where_the_policy_holds_instances() {
     let idle = "version = 1\n[queues.jobs]\nidle_time = \"60m\"\n";
     assert_eq!(of(idle), by("idle_time, 60 min", "24"));
     assert_eq!(of(&idle.replace("60m", "5m")), by("idle_time, 5 min", "24"));
+    // Where nobody saw jobs, not all definitions of the account have jobs there.
+    world.queue().recent_job_definitions = Known::default();
+    world.policy = always.to_owned();
+    let report = world.check();
+    assert!(
+        report.findings.iter().all(|finding| finding.rule.code != "AT106"),
+        "{report:?}"
+    );
+}
+
+#[test]
+fn the_schedules_of_a_queue_hold_instances_of_its_own_environments_alone() {
+    use super::base::list;
+    use crate::account::survey::ComputeEnvironmentOrder;
+    let mut world = healthy();
+    let mut nightly = world.queue().clone();
+    nightly.job_queue_name = "nightly".to_owned();
+    nightly.compute_environment_order = vec![ComputeEnvironmentOrder {
+        order: 1,
+        compute_environment: "on-demand".to_owned(),
+    }];
+    list(&mut world.survey.job_queues).push(nightly);
+    let policy = "version = 1\n[queues.jobs]\n[queues.nightly]\n[[queues.nightly.schedules]]\ncron = \"0 8 * * MON-FRI\"\n\
+                  time_zone = \"UTC\"\nduration = \"10h\"\nfloor_vcpus = 8\n";
+    let policy = crate::policy::parse("p.toml", policy).unwrap();
+    let inputs = crate::check::Inputs {
+        survey: &world.survey,
+        policy: Some(&policy),
+        needs: world.needs,
+    };
+    let view = crate::check::view::View::of(&inputs, world.survey.compute_environments.read().unwrap());
+    assert_eq!(view.held("spot"), None);
+    assert_eq!(view.held("on-demand").unwrap().1, "schedules");
 }
 
 #[test]
