@@ -314,7 +314,7 @@ async fn an_event_of_next_year_does_not_hide_how_long_jobs_wait_today() {
                 job,
                 shape: None,
                 at,
-            }]
+            }];
         });
         minutes(1).await;
     }
