@@ -209,6 +209,13 @@ async fn answer(State(account): State<Arc<Account>>, uri: Uri, headers: HeaderMa
     let asked: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let value = match operation.as_str() {
         "/" => {
+            let form = String::from_utf8_lossy(&body);
+            let action = form.split('&').find_map(|pair| pair.strip_prefix("Action="));
+            if let Some(action) = action.filter(|action| action.starts_with("Describe")) {
+                // There is nothing of what is asked for.
+                let nothing = format!("<{action}Response><{action}Result/></{action}Response>");
+                return ([(header::CONTENT_TYPE, "text/xml")], nothing).into_response();
+            }
             let identity = "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
                             <Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
             return ([(header::CONTENT_TYPE, "text/xml")], identity).into_response();

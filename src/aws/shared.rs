@@ -7,11 +7,14 @@ use tokio::sync::OnceCell;
 use crate::daemon::cloud::Read;
 use crate::units::{Span, Time};
 
+/// A failure is kept so long: what is denied would else be asked for once by everybody.
+const FAILED_FOR: Span = Span::from_seconds(50);
+
 /// An answer that is asked for by whoever comes first, and kept for a while. The lock is never held while it is asked for: who
 /// forgets the answer, or does not wait for it any longer, waits for nobody.
 #[derive(Debug)]
 pub(super) struct Shared<T> {
-    cell: Mutex<Arc<OnceCell<(Time, T)>>>,
+    cell: Mutex<Arc<OnceCell<(Time, Read<T>)>>>,
 }
 
 impl<T> Default for Shared<T> {
@@ -35,14 +38,15 @@ impl<T: Clone> Shared<T> {
     ) -> Read<T> {
         let cell = {
             let mut cell = self.cell.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_old = |(at, told): &(Time, T)| *at > now || now.since(*at) >= kept(told);
+            let is_old =
+                |(at, told): &(Time, Read<T>)| *at > now || now.since(*at) >= told.as_ref().map_or(FAILED_FOR, &kept);
             if cell.get().is_some_and(is_old) {
                 *cell = Arc::default();
             }
             Arc::clone(&cell)
         };
-        let told = cell.get_or_try_init(|| async { Ok((now, ask.await?)) }).await?;
-        Ok(told.1.clone())
+        let (_, told) = cell.get_or_init(|| async { (now, ask.await) }).await;
+        told.clone()
     }
 }
 
@@ -59,10 +63,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_is_kept_for_a_while_and_a_failure_is_not() {
+    async fn an_answer_is_kept_for_a_while_and_a_failure_for_less() {
         let shared = Shared::default();
         let failed = async { Err(failed("no")) };
-        shared.get(NOW, |_| SPAN, failed).await.unwrap_err();
+        shared.get(NOW - FAILED_FOR, |_| SPAN, failed).await.unwrap_err();
+        let soon = NOW - Span::from_seconds(1);
+        shared.get(soon, |_| SPAN, told(0)).await.unwrap_err();
         assert_eq!(shared.get(NOW, |_| SPAN, told(1)).await, Ok(1));
         let later = NOW + Span::from_seconds(59);
         assert_eq!(shared.get(later, |_| SPAN, told(2)).await, Ok(1));
