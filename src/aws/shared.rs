@@ -10,11 +10,14 @@ use crate::units::{Span, Time};
 /// A failure is kept so long: what is denied would else be asked for once by everybody.
 const FAILED_FOR: Span = Span::from_seconds(50);
 
+/// When it was asked for, and what was told.
+type Told<T> = (Time, Read<T>);
+
 /// An answer that is asked for by whoever comes first, and kept for a while. The lock is never held while it is asked for: who
 /// forgets the answer, or does not wait for it any longer, waits for nobody.
 #[derive(Debug)]
 pub(super) struct Shared<T> {
-    cell: Mutex<Arc<OnceCell<(Time, Read<T>)>>>,
+    cell: Mutex<Arc<OnceCell<Told<T>>>>,
 }
 
 impl<T> Default for Shared<T> {
@@ -38,8 +41,7 @@ impl<T: Clone> Shared<T> {
     ) -> Read<T> {
         let cell = {
             let mut cell = self.cell.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_old =
-                |(at, told): &(Time, Read<T>)| *at > now || now.since(*at) >= told.as_ref().map_or(FAILED_FOR, &kept);
+            let is_old = |(at, told): &Told<T>| *at > now || now.since(*at) >= told.as_ref().map_or(FAILED_FOR, &kept);
             if cell.get().is_some_and(is_old) {
                 *cell = Arc::default();
             }
