@@ -156,6 +156,22 @@ impl From<Told> for Pace {
     }
 }
 
+impl Pace {
+    /// What is known after somebody told the pace, `asked` before. However long the answer took, its time is one of those between
+    /// the question and now: as long as ours is among them we keep it, or every slow answer would set a fast clock back.
+    pub fn heard(self, told: Told, asked: Stopwatch) -> Self {
+        let told = Self::from(told);
+        let took = asked.passed() + Span::from_millis(1);
+        let most = took.millis().saturating_mul(i64::from(told.factor));
+        let ahead = self.now().since(told.now()).millis();
+        if self.factor == told.factor && (0..=most).contains(&ahead) {
+            self
+        } else {
+            told
+        }
+    }
+}
+
 /// A pace that may change while many go by it.
 #[derive(Debug)]
 pub struct Pacer(RwLock<Pace>);
@@ -229,5 +245,26 @@ mod tests {
         wait(Span::from_minutes(5)).await;
         assert_eq!(clock.now(), start);
         assert_eq!(pacer.pace().real(Span::from_seconds(1)), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_answer_sets_no_clock_back_but_somebody_who_sets_it_does() {
+        let account = Pace::new(Time::from_seconds(1_000_000), 120);
+        let mut ours = account;
+        for (before, after) in [(1, 300), (300, 1), (150, 150), (1, 1), (0, 0)] {
+            let asked = Stopwatch::start();
+            wait(Span::from_millis(before)).await;
+            let told = Told::from(account);
+            wait(Span::from_millis(after)).await;
+            let latest = ours.now();
+            ours = ours.heard(told, asked);
+            assert!(ours.now() >= latest, "{before} {after}: {latest} {}", ours.now());
+            assert!(ours.now() <= account.now(), "{before} {after}");
+        }
+        let behind = Pace::new(account.now() - Span::from_minutes(1), 120);
+        assert_eq!(behind.heard(account.into(), Stopwatch::start()).now(), account.now());
+        assert_eq!(account.heard(behind.into(), Stopwatch::start()).now(), behind.now());
+        let slower = Pace::new(account.now(), 60);
+        assert_eq!(account.heard(slower.into(), Stopwatch::start()).factor(), 60);
     }
 }

@@ -108,13 +108,22 @@ pub(super) fn value<T: Readable>(text: &str) -> Result<T, String> {
     T::read(scalar).map_err(|_| format!("expected {}, for example {}", T::EXPECTED, T::EXAMPLE))
 }
 
-/// Runs a future to its end. One thread beside this one is plenty for what mostly waits, and every further one keeps megabytes of
-/// heap of its own.
+/// Runs a future to its end, on this thread: what mostly waits needs no other, and every further one keeps megabytes of heap of its
+/// own.
+#[cfg(feature = "aws")]
 pub(super) fn block_on<F: Future>(future: F) -> Result<F::Output, Failed> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build();
+    finish(tokio::runtime::Builder::new_current_thread(), future)
+}
+
+/// The same beside a thread for what a simulated account computes meanwhile.
+pub(super) fn block_on_beside<F: Future>(future: F) -> Result<F::Output, Failed> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1);
+    finish(builder, future)
+}
+
+fn finish<F: Future>(mut builder: tokio::runtime::Builder, future: F) -> Result<F::Output, Failed> {
+    let runtime = builder.enable_all().build();
     let runtime = runtime.map_err(|error| failure(format!("failed to begin: {error}")))?;
     let output = runtime.block_on(future);
     // What nobody waits for any more, such as an answer that is being put together, does not hold up the end.
@@ -138,7 +147,7 @@ mod real {
     use super::{Failed, failure};
     use crate::aws::{Aws, AwsSettings, GuardSettings};
     use crate::cli::ExitStatus;
-    use crate::clock::{self, Clock, Pace, Pacer, Told};
+    use crate::clock::{self, Clock, Pacer, Told};
     use crate::daemon::Keys;
     use crate::daemon::cloud::Unread;
     use crate::input::render;
@@ -154,19 +163,20 @@ mod real {
         let Some(url) = settings.clock_url.clone() else {
             return Ok(Clock::Wall);
         };
-        let pacer = Pacer::forever(read_clock(&url).await?);
+        let pacer = Pacer::forever(read_clock(&url).await?.into());
         tokio::spawn(async move {
             loop {
                 clock::wait(READ_AGAIN).await;
-                if let Ok(pace) = read_clock(&url).await {
-                    pacer.set(pace);
+                let asked = clock::Stopwatch::start();
+                if let Ok(told) = read_clock(&url).await {
+                    pacer.set(pacer.pace().heard(told, asked));
                 }
             }
         });
         Ok(Clock::Scaled(pacer))
     }
 
-    async fn read_clock(url: &str) -> Result<Pace, Failed> {
+    async fn read_clock(url: &str) -> Result<Told, Failed> {
         let asked = url.to_owned();
         let text = tokio::task::spawn_blocking(move || crate::cli::remote::ask(&asked)).await;
         let text = text.map_err(|error| failure(error.to_string()))?;
@@ -175,9 +185,7 @@ mod real {
                 "no simulated account answers at {url}\nhint: is it running? `autotune sandbox` prints its `clock_url`"
             ))
         })?;
-        let told: Result<Told, _> = serde_json::from_str(&text);
-        let told = told.map_err(|error| failure(format!("{url} tells no time: {error}")))?;
-        Ok(told.into())
+        serde_json::from_str(&text).map_err(|error| failure(format!("{url} tells no time: {error}")))
     }
 
     /// The account that the settings name.

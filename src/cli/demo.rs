@@ -62,7 +62,7 @@ fn lasts(text: &str) -> Result<Span, String> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
-    account::block_on(play(arguments))??;
+    account::block_on_beside(play(arguments))??;
     Ok(ExitStatus::Done)
 }
 

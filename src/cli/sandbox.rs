@@ -92,7 +92,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
         },
         idle_from: Time::from_millis(clock::now().millis().div_euclid(1_000).saturating_mul(1_000)),
     };
-    account::block_on(serve(arguments, options))??;
+    account::block_on_beside(serve(arguments, options))??;
     Ok(ExitStatus::Done)
 }
 
