@@ -102,10 +102,10 @@ impl Teller {
             let own: Vec<&FailedLaunch> = launches.iter().filter(|launch| kind(launch) == why).collect();
             metrics.refused(environment, why, to_u64(own.len()));
             let Some(last) = own.last() else { continue };
-            let logged = self.launches.entry((environment.to_owned(), why.code()));
-            let logged = logged.or_insert(Time::FAR_PAST);
-            if *logged == Time::FAR_PAST || now >= *logged + REFUSED_EVERY || now < *logged {
-                *logged = now;
+            let which = (environment.to_owned(), why.code());
+            let logged = self.launches.get(&which);
+            if logged.is_none_or(|logged| now >= *logged + REFUSED_EVERY || now < *logged) {
+                self.launches.insert(which, now);
                 let (environment, words) = (printable(environment), printable(&last.message));
                 let (at, code) = (last.at, printable(&last.code));
                 tracing::warn!(%environment, %at, %code, %words, "EC2 refused a launch");

@@ -11,7 +11,7 @@ use super::jobs::Seen;
 use super::refused::Refused;
 use super::schedules::GUARD_GROUP;
 use super::sqs::EVENTS_QUEUE;
-use super::state::State;
+use super::state::{Hand, State};
 use crate::account::Topology;
 use crate::account::survey::{self, Counted, Known, Survey};
 use crate::control::Outcome;
@@ -183,7 +183,11 @@ impl Cloud for Account {
             max: change.max_vcpus,
         };
         let name = environment.to_owned();
-        let sent = self.ask(move |state| state.environment(&name).map(|found| state.scale(found, &change)));
+        let sent = self.ask(move |state| {
+            state
+                .environment(&name)
+                .map(|found| state.scale(Hand::Credentials, found, &change))
+        });
         let (outcome, message) = match sent.await {
             Ok(Some(Ok(()))) => (Outcome::Accepted, String::new()),
             Ok(Some(Err(refusal))) => (refusal.outcome(), refusal.text().to_owned()),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::input::{Input, Taken};
 use super::refused::Refused;
-use super::state::{Due, State};
+use super::state::{Due, Hand, State};
 use crate::simulate::world::Change;
 use crate::units::{Span, Time, Vcpus};
 
@@ -309,7 +309,7 @@ impl State {
         let Some(environment) = self.environment(name) else {
             return Err(Refused::client(format!("{name} does not exist")));
         };
-        self.scale(environment, &change)
+        self.scale(Hand::Schedule, environment, &change)
             .map_err(|refusal| Refused::client(refusal.text()))
     }
 }

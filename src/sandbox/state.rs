@@ -49,6 +49,29 @@ pub(super) enum Due {
     Schedule(String, u64),
 }
 
+/// Whose hand scales an environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hand {
+    /// Whoever has the sandbox's credentials.
+    Credentials,
+    /// EventBridge Scheduler, for a schedule.
+    Schedule,
+    /// Somebody else.
+    Other,
+}
+
+/// An update of an environment's vCPUs that was taken.
+#[derive(Clone, Debug)]
+pub(super) struct Scaled {
+    pub(super) at: Time,
+    pub(super) by: Hand,
+    pub(super) environment: String,
+    pub(super) change: Change,
+}
+
+/// So many of them are remembered.
+const SCALED_MOST: usize = 1_000;
+
 /// The account.
 #[derive(Debug)]
 pub(super) struct State {
@@ -73,8 +96,8 @@ pub(super) struct State {
     pub(super) begun: Time,
     /// When somebody last changed each environment.
     pub(super) updated: BTreeMap<String, Time>,
-    /// What was asked of UpdateComputeEnvironment and taken, latest first.
-    pub(super) trail: VecDeque<(Time, serde_json::Value)>,
+    /// Who has scaled what, latest first.
+    pub(super) scaled: VecDeque<Scaled>,
     agenda: BTreeMap<(Time, u64), Due>,
     serial: u64,
     pub(super) hints: u64,
@@ -118,7 +141,7 @@ impl State {
             activities: Activities::default(),
             begun: start,
             updated: BTreeMap::new(),
-            trail: VecDeque::new(),
+            scaled: VecDeque::new(),
             agenda: BTreeMap::new(),
             serial: 0,
             hints: 0,
@@ -246,12 +269,19 @@ impl State {
     }
 
     /// One scaling update, whoever makes it.
-    pub(super) fn scale(&mut self, environment: EnvironmentIndex, change: &Change) -> Result<(), Refusal> {
+    pub(super) fn scale(&mut self, by: Hand, environment: EnvironmentIndex, change: &Change) -> Result<(), Refusal> {
         let answer = self.world.update_compute_environment(environment, change);
         self.hear();
         if answer.is_ok() {
             let name = self.environment_name(environment).to_owned();
-            self.updated.insert(name, self.now);
+            self.updated.insert(name.clone(), self.now);
+            self.scaled.push_front(Scaled {
+                at: self.now,
+                by,
+                environment: name,
+                change: *change,
+            });
+            self.scaled.truncate(SCALED_MOST);
         }
         answer
     }

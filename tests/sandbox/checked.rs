@@ -118,6 +118,22 @@ fn a_quota_that_the_environments_may_outgrow_is_found() {
     assert_eq!(checked.exit, Some(1));
 }
 
+/// As CloudTrail has it, and neither autotune's own hand nor the guard's.
+#[test]
+fn whoever_else_scales_an_environment_is_found() {
+    let folder = folder(SCENARIO);
+    let sandbox = account(folder.path());
+    post(&sandbox, "levels", &json!({"environment": "spot", "min_vcpus": 8}));
+    let checked = check(&sandbox, folder.path());
+    let findings = checked.told["findings"].as_array().unwrap().iter();
+    let writers: Vec<_> = findings
+        .filter(|finding| finding["code"] == "AT704")
+        .map(|finding| (finding["subject"].as_str(), finding["evidence"]["who"].as_str()))
+        .collect();
+    let who = "arn:aws:iam::111122223333:user/somebody-else";
+    assert_eq!(writers, [(Some("spot"), Some(who))], "{:#}", checked.told);
+}
+
 /// What the metric does not tell, instances do.
 #[test]
 fn without_the_metric_of_a_quota_instances_are_counted() {

@@ -70,6 +70,9 @@ impl Aws {
             };
             let page = page.map_err(|e| unread("ec2:DescribeLaunchTemplateVersions", &e))?;
             all.extend(page.launch_template_versions.unwrap_or_default());
+            if page.next_token.is_none_or(|token| token.is_empty()) {
+                return Ok(all);
+            }
         }
         Ok(Vec::new())
     }

@@ -14,7 +14,7 @@ use crate::sandbox::account::Account;
 use crate::sandbox::faults::Fault;
 use crate::sandbox::flaws::Flaw;
 use crate::sandbox::refused::Refused;
-use crate::sandbox::state::State;
+use crate::sandbox::state::{Hand, State};
 use crate::simulate::world::Change;
 use crate::units::{Span, Time, Vcpus};
 
@@ -185,7 +185,7 @@ async fn levels(account: &Account, body: &[u8]) -> Result<Value, Wrong> {
     let done = account.ask(move |state| {
         let environment = state.environment(&levels.environment);
         let environment = environment.ok_or_else(|| unknown(&levels.environment))?;
-        let answer = state.scale(environment, &change);
+        let answer = state.scale(Hand::Other, environment, &change);
         answer.map_err(|refusal| Refused::client(refusal.text()))
     });
     tell(done.await.flatten())

@@ -12,7 +12,7 @@ use crate::sandbox::machines::ec2_configuration;
 use crate::sandbox::network::{SECURITY_GROUP, subnet_id};
 use crate::sandbox::refused::Refused;
 use crate::sandbox::roles::{FLEET_ROLE, INSTANCE_ROLE};
-use crate::sandbox::state::State;
+use crate::sandbox::state::{Hand, State};
 use crate::simulate::scenario::{Allocation, EnvironmentSpec, QueueSpec};
 use crate::simulate::world::Change;
 use crate::units::{Span, Vcpus, to_usize};
@@ -45,13 +45,7 @@ pub(super) fn perform(state: &mut State, call: &Call) -> Taken<Reply> {
     let input = Input::of(&call.input)?;
     let answer = match call.operation {
         "DescribeComputeEnvironments" => state.describe_environments(input),
-        "UpdateComputeEnvironment" => {
-            let answer = state.update_environment(input);
-            if answer.is_ok() {
-                state.note_update(&call.input);
-            }
-            answer
-        }
+        "UpdateComputeEnvironment" => state.update_environment(input),
         "DescribeJobQueues" => state.describe_queues(input),
         "ListJobs" => state.list_jobs(input),
         "DescribeJobs" => state.describe_jobs(input),
@@ -336,7 +330,7 @@ impl State {
                 max: level(resources, "maxvCpus")?,
             };
             if change != Change::default() || delay.is_none() {
-                let answer = self.scale(environment, &change);
+                let answer = self.scale(Hand::Credentials, environment, &change);
                 answer.map_err(|refusal| Refused::client(refusal.text()))?;
             }
         }

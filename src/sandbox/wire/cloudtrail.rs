@@ -1,4 +1,6 @@
-//! CloudTrail: who made or updated compute environments. Nothing else is in its history, and it is told at once.
+//! CloudTrail: who made or scaled compute environments. Nothing else is in its history, and it is told at once.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -7,14 +9,13 @@ use super::batch::{most, page};
 use super::calls::Call;
 use crate::sandbox::input::{Input, Taken};
 use crate::sandbox::refused::Refused;
-use crate::sandbox::state::State;
-use crate::units::{Time, i64_to_f64};
+use crate::sandbox::roles::GUARD_ROLE;
+use crate::sandbox::state::{Hand, State};
+use crate::units::{Time, Vcpus, i64_to_f64};
 
 pub(super) const OPERATIONS: [&str; 1] = ["LookupEvents"];
 /// Most events of a page.
 const PAGE: usize = 50;
-/// So many updates are kept.
-const KEPT: usize = 1_000;
 const CREATE: &str = "CreateComputeEnvironment";
 const UPDATE: &str = "UpdateComputeEnvironment";
 
@@ -40,26 +41,39 @@ pub(super) fn perform(state: &mut State, call: &Call) -> Taken<Reply> {
 }
 
 impl State {
-    /// Somebody with the sandbox's credentials has updated an environment.
-    pub(super) fn note_update(&mut self, request: &Value) {
-        self.trail.push_front((self.now, request.clone()));
-        self.trail.truncate(KEPT);
-    }
-
     /// Latest first.
     fn events(&self) -> Vec<Value> {
-        let updates = self.trail.iter().map(|(at, request)| self.event(UPDATE, *at, request));
+        let updates = self.scaled.iter().map(|scaled| {
+            let levels = [
+                ("minvCpus", scaled.change.min),
+                ("desiredvCpus", scaled.change.desired),
+                ("maxvCpus", scaled.change.max),
+            ];
+            let levels = levels.into_iter().filter_map(|(name, level)| Some((name, level?)));
+            let levels: BTreeMap<&str, Vcpus> = levels.collect();
+            let request = json!({ "computeEnvironment": scaled.environment, "computeResources": levels });
+            self.event(UPDATE, scaled.at, scaled.by, &request)
+        });
         let made = self.scenario.environments.iter().map(|spec| {
             let request = json!({ "computeEnvironmentName": spec.name });
-            self.event(CREATE, self.begun, &request)
+            self.event(CREATE, self.begun, Hand::Credentials, &request)
         });
         updates.chain(made).collect()
     }
 
-    fn event(&self, name: &str, at: Time, request: &Value) -> Value {
+    fn event(&self, name: &str, at: Time, by: Hand, request: &Value) -> Value {
+        let identity = match by {
+            Hand::Credentials => json!({ "type": "IAMUser", "arn": self.names.user_arn() }),
+            Hand::Other => json!({ "type": "IAMUser", "arn": self.names.iam_arn("user/somebody-else") }),
+            Hand::Schedule => json!({
+                "type": "AssumedRole",
+                "arn": format!("arn:aws:sts::{}:assumed-role/{GUARD_ROLE}/schedule", self.names.account),
+                "invokedBy": "scheduler.amazonaws.com",
+            }),
+        };
         let told = json!({
             "eventVersion": "1.09",
-            "userIdentity": { "type": "IAMUser", "arn": self.names.user_arn(), "accountId": self.names.account },
+            "userIdentity": identity,
             "eventTime": at.to_string(),
             "eventSource": "batch.amazonaws.com",
             "eventName": name,
@@ -70,7 +84,6 @@ impl State {
             "EventName": name,
             "EventTime": i64_to_f64(at.millis()) / 1_000.0,
             "EventSource": "batch.amazonaws.com",
-            "Username": "sandbox",
             "CloudTrailEvent": told.to_string(),
         })
     }
