@@ -15,6 +15,7 @@ mod instances;
 mod jobs;
 mod launches;
 mod leadership;
+mod prices;
 mod quota;
 #[cfg(test)]
 mod replay;
@@ -54,7 +55,7 @@ use crate::daemon::cloud::{
 use crate::jobs::{JobSize, JobStatus};
 use crate::observation::{GapReason, InstancesNow, SqsNow};
 use crate::planner::plan::Change;
-use crate::units::{Span, Time};
+use crate::units::{MicroUsd, Span, Time};
 
 use calls::Calls;
 use errors::{failed, unread};
@@ -313,6 +314,10 @@ impl Cloud for Aws {
 
     async fn quota(&self, code: &str) -> Read<QuotaRead> {
         self.read_quota(code).await
+    }
+
+    async fn spot_prices(&self, types: &[String]) -> Read<BTreeMap<String, MicroUsd>> {
+        self.read_spot_prices(types).await
     }
 
     async fn send(&self, environment: &str, change: &Change) -> Answer {

@@ -155,6 +155,7 @@ fn ec2_members(value: &Value) -> String {
         "Instances" => "instancesSet".to_owned(),
         "State" => "instanceState".to_owned(),
         "SpotFleetRequestConfigs" => "spotFleetRequestConfigSet".to_owned(),
+        "SpotPriceHistory" => "spotPriceHistorySet".to_owned(),
         "HistoryRecords" => "historyRecordSet".to_owned(),
         other => other[..1].to_lowercase() + &other[1..],
     };

@@ -1,4 +1,4 @@
-//! What capacity costs per hour, at list prices. Pure; page and metrics tell the same figures.
+//! What capacity costs per hour, estimated. Pure; page and metrics tell the same figures.
 
 use super::snapshot::Snapshot;
 use crate::metrics::{Cost, Metrics};

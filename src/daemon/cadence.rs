@@ -38,6 +38,8 @@ pub enum Part {
     Quota(String),
     /// Everything that a policy is compiled against.
     Topology,
+    /// What Spot Instances of the types that are there cost.
+    Prices,
     /// The jobs of a queue.
     Jobs(String),
 }
@@ -46,7 +48,12 @@ impl Part {
     /// How many API calls reading it takes, where one page each suffices.
     pub const fn cost(&self) -> u32 {
         match self {
-            Self::Environments | Self::Queues | Self::Launches(_) | Self::Messages(_) | Self::Oldest(_) => 1,
+            Self::Environments
+            | Self::Queues
+            | Self::Launches(_)
+            | Self::Messages(_)
+            | Self::Oldest(_)
+            | Self::Prices => 1,
             // The list, and the details; the limit, and its use. Where no metric tells that, all quotas share five calls an hour besides.
             Self::Instances(_) | Self::Quota(_) => 2,
             // Four statuses, and the head of the queue.
@@ -57,9 +64,10 @@ impl Part {
         }
     }
 
-    /// Read after what goes first. Of a quota's use our own instances are taken off, so these must be known.
+    /// Read after what goes first. Of a quota's use our own instances are taken off, and only their types are priced, so these must
+    /// be known.
     const fn goes_last(&self) -> bool {
-        matches!(self, Self::Jobs(_) | Self::Quota(_))
+        matches!(self, Self::Jobs(_) | Self::Quota(_) | Self::Prices)
     }
 
     const fn goes_first(&self) -> bool {
@@ -86,7 +94,7 @@ pub struct Periods {
     pub jobs_polled: Span,
     /// Quotas: what others use of them moves, and nothing else tells.
     pub quotas: Span,
-    /// Everything that policies are compiled against.
+    /// Everything that policies are compiled against, and prices.
     pub slow: Span,
     /// The least time between two readings of a part that hints ask for.
     pub hinted: Span,
@@ -258,7 +266,7 @@ impl Cadence {
             Part::Instances(_) | Part::Launches(_) | Part::Jobs(_) | Part::Messages(_) | Part::Oldest(_) => {
                 self.periods.hinted
             }
-            Part::Quota(_) | Part::Topology => self.periods.hinted.times(2),
+            Part::Quota(_) | Part::Topology | Part::Prices => self.periods.hinted.times(2),
         };
         let period = if state.wanted { gap.min(period) } else { period };
         began + period
@@ -274,7 +282,7 @@ impl Cadence {
             Part::Messages(_) => periods.messages,
             Part::Oldest(_) => periods.oldest,
             Part::Quota(_) => periods.quotas,
-            Part::Topology => periods.slow,
+            Part::Topology | Part::Prices => periods.slow,
             Part::Jobs(_) if circumstances.events => periods.jobs,
             Part::Jobs(_) => periods.jobs_polled,
         }
@@ -349,6 +357,7 @@ pub fn calls_per_minute(periods: &Periods, load: &Load) -> f64 {
         + cost(load.sqs, &Part::Oldest(name()), periods.oldest)
         + cost(load.quotas, &Part::Quota(name()), periods.quotas)
         + cost(1, &Part::Topology, periods.slow)
+        + cost(1, &Part::Prices, periods.slow)
         + cost(quiet, &Part::Jobs(name()), quiet_jobs)
         + cost(load.busy_queues, &Part::Jobs(name()), busy_jobs)
         + receipts

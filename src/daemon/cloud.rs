@@ -10,7 +10,7 @@ use crate::account::survey::{Counted, Survey};
 use crate::jobs::{JobSeen, JobSize, JobStatus};
 use crate::observation::{EnvironmentNow, GapReason, InstancesNow, Shape, SqsNow};
 use crate::planner::plan::Change;
-use crate::units::{Span, Time, Vcpus};
+use crate::units::{MicroUsd, Span, Time, Vcpus};
 
 /// Whose account it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -237,6 +237,8 @@ pub trait Cloud: Send + Sync + 'static {
     fn oldest_message(&self, sqs: &str) -> impl Future<Output = Read<Option<Span>>> + Send;
     /// A service quota of EC2 by its code.
     fn quota(&self, code: &str) -> impl Future<Output = Read<QuotaRead>> + Send;
+    /// What Spot Instances of these types cost per hour; types without a price are left out.
+    fn spot_prices(&self, types: &[String]) -> impl Future<Output = Read<BTreeMap<String, MicroUsd>>> + Send;
     /// One scaling update.
     fn send(&self, environment: &str, change: &Change) -> impl Future<Output = Answer> + Send;
     /// Creates or moves the guard of an environment.

@@ -312,7 +312,8 @@ impl<C: Cloud> Driver<C> {
                 | Part::Messages(_)
                 | Part::Oldest(_)
                 | Part::Quota(_)
-                | Part::Topology => None,
+                | Part::Topology
+                | Part::Prices => None,
             };
             let setup = self.controller.setup();
             let needs = reading::needs(&part, now, &self.sight, setup, book, &self.sizes, self.options.guard);
@@ -417,9 +418,17 @@ impl<C: Cloud> Driver<C> {
             }
             Some(Found::Topology(topology, guards)) => self.recompile(None, Some((*topology, guards, began))),
             Some(
-                Found::Environments(_) | Found::Instances(_) | Found::Messages(_) | Found::Oldest(_) | Found::Quota(_),
+                Found::Environments(_)
+                | Found::Instances(_)
+                | Found::Messages(_)
+                | Found::Oldest(_)
+                | Found::Quota(_)
+                | Found::Prices(_),
             )
             | None => {}
+        }
+        if matches!(part, Part::Instances(_)) && self.sight.lacks_prices() {
+            self.cadence.want(&Part::Prices);
         }
         if *part == Part::Environments {
             self.take_orders();

@@ -148,6 +148,8 @@ enum Found {
     Oldest(Option<crate::units::Span>),
     Quota(cloud::QuotaRead),
     Topology(Box<Topology>, Vec<NamedGuard>),
+    /// Of all types that were asked for.
+    Prices(std::collections::BTreeMap<String, Option<crate::units::MicroUsd>>),
     Jobs(Box<listing::Listed>),
 }
 

@@ -69,6 +69,7 @@ pub(super) fn needs(
                 .map_or(Vcpus::MAX, |queue| could_run(queue, sight, setup));
             needs.book = book.cloned().unwrap_or_default();
         }
+        Part::Prices => needs.names = sight.spot_types(),
         Part::Messages(_) | Part::Oldest(_) | Part::Quota(_) | Part::Topology => {}
     }
     needs
@@ -116,6 +117,13 @@ async fn calls<C: Cloud>(cloud: Arc<C>, part: Part, now: Time, needs: Needs) -> 
             let guards = if needs.guard { cloud.guards().await? } else { Vec::new() };
             Found::Topology(Box::new(topology), guards)
         }
+        Part::Prices if needs.names.is_empty() => Found::Prices(BTreeMap::new()),
+        Part::Prices => {
+            let told = cloud.spot_prices(&needs.names).await?;
+            let price = |name: String| (told.get(&name).copied(), name);
+            let prices = needs.names.into_iter().map(price);
+            Found::Prices(prices.map(|(price, name)| (name, price)).collect())
+        }
         Part::Jobs(name) => {
             let listed = listing::list(cloud.as_ref(), name, now, needs.most, needs.book, &needs.sizes).await?;
             Found::Jobs(Box::new(listed))
@@ -137,16 +145,18 @@ pub(super) fn fold(sight: &mut Sight, setup: &Setup, part: &Part, began: Time, f
             }
         }
         (Part::Quota(code), Found::Quota(read)) => sight.quota(code, began, read, setup),
+        (_, Found::Prices(read)) => sight.prices(began, read),
         (_, found) => return Some(found),
     }
     None
 }
 
-/// Reads everything once: environments together, then what hangs on them, then jobs.
+/// Reads everything that a plan needs once: environments together, then what hangs on them, then jobs.
 pub(super) async fn all_once<C: Cloud>(cloud: &Arc<C>, setup: &Setup, sight: &mut Sight, clock: Clock) {
     let sizes = Sizes::default();
     let mut cadence = Cadence::new(Periods::default());
-    cadence.set_parts(sight.parts().into_iter().filter(|part| *part != Part::Topology));
+    let needed = |part: &Part| !matches!(part, Part::Topology | Part::Prices);
+    cadence.set_parts(sight.parts().into_iter().filter(needed));
     for first in [true, false, false] {
         let mut tasks = tokio::task::JoinSet::new();
         let now = clock.now();
@@ -191,7 +201,8 @@ pub(super) async fn all_once<C: Cloud>(cloud: &Arc<C>, setup: &Setup, sight: &mu
                         | Found::Messages(_)
                         | Found::Oldest(_)
                         | Found::Quota(_)
-                        | Found::Topology(..),
+                        | Found::Topology(..)
+                        | Found::Prices(_),
                     )
                     | None => {}
                 },

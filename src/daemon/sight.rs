@@ -8,13 +8,13 @@ use super::cloud::{EnvironmentRead, FailedLaunch, QuotaRead, Unread};
 use super::listing::Listed;
 use crate::account::Platform;
 use crate::account::survey::Counted;
-use crate::catalog;
+use crate::catalog::{self, Purchase};
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::observation::{
     Gap, GapReason, InstancesNow, NotDemand, Observation, QuotaNow, Refusal, Refused, Seen, SqsNow, Tally,
 };
 use crate::setup::{EnvironmentSetup, Setup};
-use crate::units::{Span, Time, Vcpus};
+use crate::units::{MicroUsd, Span, Time, Vcpus};
 
 /// A count of instances of before that says nothing of which of them are ours now.
 const COUNT_MATCHES: Span = Span::from_minutes(1);
@@ -30,6 +30,8 @@ pub(super) struct Sight {
     environments: Vec<String>,
     /// Those of them behind which EC2 instances are launched, so that a launch may be refused.
     launching: Vec<String>,
+    /// Those of them whose instances are Spot Instances.
+    spot: Vec<String>,
     queues: Vec<String>,
     sqs: Vec<String>,
     quotas: Vec<String>,
@@ -51,6 +53,8 @@ pub(super) struct Sight {
     pub(super) counted: BTreeMap<String, (Counted, Time)>,
     /// Ages of oldest messages, by SQS source.
     pub(super) oldest: BTreeMap<String, Span>,
+    /// What Spot Instances of each type cost per hour, as far as EC2 tells, and when that was read.
+    spot_prices: Option<(Time, BTreeMap<String, Option<MicroUsd>>)>,
     /// What could not be read: since when, and why, in words.
     pub(super) gaps: BTreeMap<Part, (Time, String)>,
 }
@@ -77,7 +81,9 @@ impl Sight {
         let environments: Vec<String> = setup.environments.iter().map(|e| e.name.clone()).collect();
         let ec2 = |setup: &&EnvironmentSetup| matches!(setup.platform, Platform::Ec2 | Platform::Eks);
         let launching = setup.environments.iter().filter(ec2);
-        self.launching = launching.map(|environment| environment.name.clone()).collect();
+        self.launching = launching.clone().map(|environment| environment.name.clone()).collect();
+        let spot = launching.filter(|environment| environment.purchase == Purchase::Spot);
+        self.spot = spot.map(|environment| environment.name.clone()).collect();
         let queues: Vec<String> = setup.queues.iter().map(|queue| queue.name.clone()).collect();
         let sqs: Vec<String> = setup.sqs_sources.iter().map(|source| source.name.clone()).collect();
         let quotas: Vec<String> = setup.quotas.iter().map(|quota| quota.code.clone()).collect();
@@ -114,6 +120,7 @@ impl Sight {
         parts.extend(self.sqs.iter().cloned().map(Part::Messages));
         parts.extend(self.sqs.iter().cloned().map(Part::Oldest));
         parts.extend(self.quotas.iter().cloned().map(Part::Quota));
+        parts.extend((!self.spot.is_empty()).then_some(Part::Prices));
         parts
     }
 
@@ -140,6 +147,9 @@ impl Sight {
         observation.instances.iter_mut().for_each(|seen| limit(seen, now));
         observation.sqs.iter_mut().for_each(|seen| limit(seen, now));
         observation.quotas.iter_mut().for_each(|seen| limit(seen, now));
+        if let Some((read, _)) = &mut self.spot_prices {
+            *read = now.min(*read);
+        }
         for queue in &mut observation.queues {
             limit(&mut queue.runnable, now);
             limit(&mut queue.placed, now);
@@ -191,7 +201,7 @@ impl Sight {
             Part::Quota(code) => {
                 at(&self.quotas, &mut observation.quotas, code).is_some_and(|seen| open_gap(seen, gap))
             }
-            Part::Queues | Part::Launches(_) | Part::Oldest(_) | Part::Topology => false,
+            Part::Queues | Part::Launches(_) | Part::Oldest(_) | Part::Topology | Part::Prices => false,
         };
         observation.generation += u64::from(changed);
         news
@@ -289,6 +299,44 @@ impl Sight {
             && name
                 .and_then(|name| self.in_vain.get(name))
                 .is_some_and(|times| *times >= 2)
+    }
+
+    /// The types of Spot Instances that are there.
+    pub(super) fn spot_types(&self) -> Vec<String> {
+        let there = self.spot.iter().filter_map(|name| {
+            let position = position(&self.environments, name)?;
+            self.observation.instances.get(position)?.value()
+        });
+        let types: BTreeSet<&String> = there
+            .flat_map(|instances| instances.types.iter().map(|(name, _)| name))
+            .collect();
+        types.into_iter().cloned().collect()
+    }
+
+    /// Whether some are of a type whose price was not asked for yet.
+    pub(super) fn lacks_prices(&self) -> bool {
+        let asked = |name: &String| {
+            self.spot_prices
+                .as_ref()
+                .is_some_and(|(_, known)| known.contains_key(name))
+        };
+        !self.spot_types().iter().all(asked)
+    }
+
+    pub(super) fn prices(&mut self, began: Time, read: BTreeMap<String, Option<MicroUsd>>) {
+        self.spot_prices = Some((began, read));
+    }
+
+    /// What a Spot Instance of a type costs per hour, if EC2 told.
+    pub(super) fn spot_price(&self, name: &str) -> Option<MicroUsd> {
+        let (_, known) = self.spot_prices.as_ref()?;
+        known.get(name).copied().flatten()
+    }
+
+    /// When it told of any.
+    pub(super) fn spot_prices_of(&self) -> Option<Time> {
+        let (read, known) = self.spot_prices.as_ref()?;
+        known.values().any(Option::is_some).then_some(*read)
     }
 
     pub(super) fn messages(&mut self, name: &str, began: Time, read: SqsNow) {

@@ -51,6 +51,9 @@ pub struct Snapshot {
     pub sqs: Vec<SqsStatus>,
     /// Per service quota.
     pub quotas: Vec<QuotaStatus>,
+    /// When EC2 told what Spot Instances cost. What it did not tell, and On-Demand, is at the list prices of the catalogue.
+    #[serde(default)]
+    pub spot_prices_of: Option<Time>,
     /// What `check` found last; `None`: it has not looked yet.
     #[serde(default)]
     pub checked: Option<Checked>,
@@ -126,7 +129,7 @@ pub struct EnvironmentStatus {
     /// How long ago its container instances were read, which tell what is there and used; `None`: never.
     #[serde(default)]
     pub instances_age: Option<Span>,
-    /// What is there costs so much per hour, at the list prices of the catalogue; `None`: its instance types are not known.
+    /// What is there costs so much per hour, see [`Snapshot::spot_prices_of`]; `None`: its instance types are not known.
     #[serde(default)]
     pub per_hour: Option<MicroUsd>,
     /// Codes of the service quotas that it draws from.

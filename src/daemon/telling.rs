@@ -258,6 +258,7 @@ pub(super) fn snapshot<C: Cloud>(driver: &Driver<C>, now: Time) -> Snapshot {
             .filter_map(|at| sqs(driver, SqsIndex::at(at), now))
             .collect(),
         quotas: quotas(driver),
+        spot_prices_of: driver.sight.spot_prices_of(),
         checked: driver.checked.borrow().clone(),
         saved: driver.options.saved.borrow().clone(),
     }
@@ -351,7 +352,7 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
         instances_age: instances.and_then(|seen| age(seen, now)),
         per_hour: instances
             .and_then(Seen::value)
-            .and_then(|now| per_hour(now, setup.purchase)),
+            .and_then(|now| per_hour(now, setup.purchase, &driver.sight)),
         quotas: quota_codes(driver, setup),
         backs_off_until: driver.controller.backs_off(index).filter(|until| *until > now),
         dry_until: match memory.supply {
@@ -365,16 +366,14 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
     })
 }
 
-/// What is there, at list prices. `None`: not every type of it is known.
-fn per_hour(now: &InstancesNow, purchase: Purchase) -> Option<MicroUsd> {
+/// What is there, at the prices of EC2 for Spot where it told them, else at list prices. `None`: not every type of it is known.
+fn per_hour(now: &InstancesNow, purchase: Purchase, sight: &Sight) -> Option<MicroUsd> {
     let told: Vcpus = now.types.iter().map(|(_, vcpus)| *vcpus).sum();
     let price = |(name, vcpus): &(String, Vcpus)| {
         let known = Catalog::bundled().get(name)?;
-        Some(
-            known
-                .price_per_hour(purchase)
-                .scaled_up(vcpus.get(), known.nominal.vcpus.get()),
-        )
+        let told = sight.spot_price(name).filter(|_| purchase == Purchase::Spot);
+        let price = told.unwrap_or_else(|| known.price_per_hour(purchase));
+        Some(price.scaled_up(vcpus.get(), known.nominal.vcpus.get()))
     };
     let all: Option<MicroUsd> = now.types.iter().map(price).sum();
     all.filter(|_| told >= now.there)

@@ -14,6 +14,7 @@ use super::sqs::EVENTS_QUEUE;
 use super::state::{Hand, State};
 use crate::account::Topology;
 use crate::account::survey::{self, Counted, Known, Survey};
+use crate::catalog::Catalog;
 use crate::control::Outcome;
 use crate::daemon::cloud::{
     Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, Principal, QueueRead,
@@ -24,7 +25,7 @@ use crate::jobs::{ArraySeen, JobSeen, JobSize, JobStatus};
 use crate::observation::{GapReason, InstancesNow, Room, SqsNow};
 use crate::planner::plan::Change;
 use crate::simulate::world;
-use crate::units::{Span, Time, Vcpus, to_usize};
+use crate::units::{MicroUsd, Span, Time, Vcpus, to_usize};
 
 /// Jobs of a page, as AWS Batch gives them.
 const PAGE: usize = 1_000;
@@ -174,6 +175,16 @@ impl Cloud for Account {
             })
         });
         told.await
+    }
+
+    async fn spot_prices(&self, types: &[String]) -> Read<BTreeMap<String, MicroUsd>> {
+        let types = types.to_vec();
+        let told = move |state: &mut State| {
+            let price = |name: String| Some((state.spot_price(Catalog::bundled().get(&name)?)?, name));
+            let prices = types.into_iter().filter_map(price);
+            Ok(prices.map(|(price, name)| (name, price)).collect())
+        };
+        self.look(told).await
     }
 
     async fn send(&self, environment: &str, change: &Change) -> Answer {

@@ -11,13 +11,14 @@ use super::ids::{Names, Subject, name_in};
 use super::jobs::Book;
 use super::schedules::Schedules;
 use super::sqs::Sqs;
+use crate::catalog::{InstanceType, Purchase};
 use crate::clock::Pace;
 use crate::ids::{EnvironmentIndex, JobIndex, QueueIndex};
 use crate::simulate::scenario::Scenario;
 use crate::simulate::view::ViewModel;
 use crate::simulate::world::{Change, Phase, Refusal, Told, World};
 use crate::trace::Trace;
-use crate::units::{Span, Time};
+use crate::units::{MicroUsd, Span, Time};
 
 /// What a simulated account is made from.
 #[derive(Clone, Debug)]
@@ -266,6 +267,12 @@ impl State {
     pub(super) fn queue_name(&self, queue: QueueIndex) -> &str {
         let spec = self.scenario.queues.get(queue.position());
         spec.map_or("", |spec| &spec.name)
+    }
+
+    /// What a Spot Instance of a type costs per hour; not every type is told of.
+    pub(super) fn spot_price(&self, instance_type: &InstanceType) -> Option<MicroUsd> {
+        instance_type.spot_per_hour?;
+        Some(self.scenario.price(instance_type, Purchase::Spot))
     }
 
     /// One scaling update, whoever makes it.

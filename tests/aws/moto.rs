@@ -13,7 +13,7 @@ use autotune::daemon::leadership::{Claim, Claimed, Held, Lock};
 use autotune::jobs::JobStatus;
 use autotune::observation::GapReason;
 use autotune::planner::plan::Change;
-use autotune::units::{Span, Time, Vcpus};
+use autotune::units::{MicroUsd, Span, Time, Vcpus};
 
 /// The account that moto simulates.
 const ACCOUNT: &str = "123456789012";
@@ -160,6 +160,16 @@ async fn instances_that_run_count_against_the_quota_of_their_class_and_purchase(
     let calls = aws.calls();
     let listings = calls.iter().filter(|row| row.1 == "DescribeInstances").map(|row| row.3);
     assert_eq!(listings.sum::<u64>(), 1);
+}
+
+#[tokio::test]
+#[ignore = "needs moto: tests/run provides it"]
+async fn spot_prices_are_told_for_the_types_that_are_asked_for() {
+    let aws = moto().await;
+    let names = ["c5.large", "m5.xlarge"].map(str::to_owned);
+    let prices = aws.spot_prices(&names).await.unwrap();
+    assert_eq!(prices.keys().collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
+    assert!(prices.values().all(|price| *price > MicroUsd::ZERO), "{prices:?}");
 }
 
 #[tokio::test]

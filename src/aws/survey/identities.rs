@@ -50,6 +50,7 @@ const ANYWHERE: &[(&str, &str)] = &[
         "ec2:DescribeSpotFleetRequestHistory",
         "to see launches that EC2 refused, with BEST_FIT",
     ),
+    ("ec2:DescribeSpotPriceHistory", "to know what Spot Instances cost"),
     ("cloudtrail:LookupEvents", "to know who else writes to environments"),
 ];
 const ON_QUEUES: &[(&str, &str)] = &[("batch:GetJobQueueSnapshot", "to see the head of a job queue")];

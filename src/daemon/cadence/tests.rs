@@ -169,7 +169,7 @@ fn looking_costs_no_more_calls_than_promised() {
 /// The formula says what the cadence does.
 #[test]
 fn the_formula_counts_what_is_really_read() {
-    let mut parts = vec![Part::Environments, Part::Queues, Part::Topology];
+    let mut parts = vec![Part::Environments, Part::Queues, Part::Topology, Part::Prices];
     for number in 0..10 {
         let name = number.to_string();
         parts.push(Part::Instances(name.clone()));

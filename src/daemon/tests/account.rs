@@ -90,6 +90,8 @@ pub(crate) struct State {
     pub(crate) reads: BTreeMap<String, u32>,
     /// Launches that EC2 refuses, by environment; no instance comes there.
     pub(crate) refused: BTreeMap<String, Vec<FailedLaunch>>,
+    /// What Spot Instances cost per hour, by type.
+    pub(crate) spot_prices: BTreeMap<String, MicroUsd>,
     /// Calls that never answer, such as `instances spot`.
     pub(crate) hang: BTreeSet<String>,
     /// Calls that fail; `*` is every one.
@@ -134,6 +136,7 @@ impl Account {
             log: Vec::new(),
             reads: BTreeMap::new(),
             refused: BTreeMap::new(),
+            spot_prices: BTreeMap::new(),
             hang: BTreeSet::new(),
             fail: BTreeSet::new(),
             panic: BTreeSet::new(),
@@ -407,6 +410,10 @@ impl Cloud for Account {
             } else {
                 Vec::new()
             },
+            types: (instances > 0)
+                .then(|| ("m6i.4xlarge".to_owned(), Vcpus::new(i64::from(instances) * 16)))
+                .into_iter()
+                .collect(),
             ..InstancesNow::default()
         })
     }
@@ -433,6 +440,13 @@ impl Cloud for Account {
             limit: Vcpus::new(100_000),
             ..QuotaRead::default()
         })
+    }
+
+    async fn spot_prices(&self, types: &[String]) -> Read<BTreeMap<String, MicroUsd>> {
+        self.read("prices").await?;
+        let mut prices = self.with(|state| state.spot_prices.clone());
+        prices.retain(|name, _| types.contains(name));
+        Ok(prices)
     }
 
     async fn send(&self, environment: &str, change: &Change) -> Answer {

@@ -4,9 +4,11 @@ use std::io;
 use std::sync::Mutex;
 
 use super::*;
+use crate::catalog::{Catalog, Purchase};
 use crate::daemon::cloud::Hint;
 use crate::jobs::{JobSeen, JobStatus};
 use crate::journal::{Asked, Journal};
+use crate::units::MicroUsd;
 
 /// Log lines as the daemon writes them where nobody looks on: JSON, one object a line.
 #[derive(Clone, Default)]
@@ -324,5 +326,47 @@ async fn an_event_of_next_year_does_not_hide_how_long_jobs_wait_today() {
         today.longest.is_some_and(|longest| longest <= Span::from_minutes(5)),
         "{today:?}"
     );
+    life.end().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn spot_is_billed_at_prices_of_the_hour_and_at_list_prices_where_ec2_tells_none() {
+    let account = account();
+    let name = "m6i.4xlarge";
+    account.with(|state| state.spot_prices.insert(name.to_owned(), MicroUsd::new(250_000)));
+    let life = Life::begin(&account, |_| {});
+    let told = || {
+        let snapshot = life.snapshot.borrow();
+        let spot = &snapshot.environments[0];
+        (spot.there_vcpus.get(), spot.per_hour, snapshot.spot_prices_of)
+    };
+    let asked = || account.with(|state| state.reads.get("prices").copied().unwrap_or(0));
+    minutes(30).await;
+    assert_eq!(asked(), 0, "nothing is there to be priced");
+    boost(&account, Some(32));
+    minutes(10).await;
+    let (there, price, first) = told();
+    assert_eq!((there, price, asked()), (32, Some(MicroUsd::new(500_000)), 1));
+    account.with(|state| state.spot_prices.insert(name.to_owned(), MicroUsd::new(200_000)));
+    minutes(130).await;
+    let (_, price, second) = told();
+    assert_eq!((price, asked()), (Some(MicroUsd::new(400_000)), 3));
+    assert!(second > first, "{second:?} {first:?}");
+    // What was told last stays, with its time.
+    account.with(|state| state.fail.insert("prices".to_owned()));
+    minutes(70).await;
+    let (_, price, third) = told();
+    assert_eq!(price, Some(MicroUsd::new(400_000)));
+    assert!(third.is_some() && third < Some(account.clock.now() - Span::from_minutes(60)));
+    account.with(|state| {
+        state.fail.clear();
+        state.spot_prices.clear();
+    });
+    minutes(45).await;
+    let listed = Catalog::bundled().get(name).unwrap().price_per_hour(Purchase::Spot);
+    assert_eq!((told().1, told().2), (Some(listed + listed), None));
+    let again = asked();
+    minutes(4).await;
+    assert_eq!(asked(), again, "a type without a price is not asked for again at once");
     life.end().await.unwrap();
 }

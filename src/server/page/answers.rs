@@ -310,7 +310,13 @@ fn cost(page: &Page<'_>) -> Markup {
                         " Without " (counted(to_i64(bill.stale), "environment", "environments")) " last read " (span(bill.stale_age)) " ago."
                     }
                 }
-                p.dim { "What is there now, at list prices of " (PRICES_OF) " in us-east-1: an estimate, not a bill." }
+                p.dim {
+                    "What is there now, "
+                    @if let Some(read) = page.snapshot.spot_prices_of {
+                        "Spot at the prices that EC2 told " (span(page.now.since(read))) " ago, the rest "
+                    }
+                    "at list prices of " (PRICES_OF) " in us-east-1: an estimate, not a bill."
+                }
             }
         }
     }

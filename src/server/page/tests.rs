@@ -381,6 +381,13 @@ fn figures_are_of_what_was_read_and_of_what_is_ours() {
     ] {
         assert!(whole.contains(words), "`{words}` is missing in\n{whole}");
     }
+    assert!(whole.contains("What is there now, at list prices of "), "{whole}");
+    snapshot.spot_prices_of = Some(NOW - Span::from_minutes(25));
+    let priced = written(&snapshot, &history, None, NOW);
+    assert!(
+        priced.contains("Spot at the prices that EC2 told 25m ago, the rest at list prices of "),
+        "{priced}"
+    );
     let mut other = named_environment("other");
     other.lease_expires = None;
     other.instances_age = Some(Span::from_minutes(20));

@@ -14,7 +14,7 @@ use crate::sandbox::refused::Refused;
 use crate::sandbox::state::State;
 use crate::units::to_usize;
 
-pub(super) const OPERATIONS: [&str; 11] = [
+pub(super) const OPERATIONS: [&str; 12] = [
     "DescribeInstanceTypes",
     "DescribeInstanceTypeOfferings",
     "DescribeLaunchTemplateVersions",
@@ -26,6 +26,7 @@ pub(super) const OPERATIONS: [&str; 11] = [
     "DescribeImages",
     "DescribeLaunchTemplates",
     "DescribeInstances",
+    "DescribeSpotPriceHistory",
 ];
 
 /// Most things of a page.
@@ -169,6 +170,7 @@ pub(super) fn perform(state: &mut State, call: &Call) -> Taken<Reply> {
     match call.operation {
         "DescribeInstanceTypes" => types::describe(state, input),
         "DescribeInstanceTypeOfferings" => types::offerings(state, input),
+        "DescribeSpotPriceHistory" => types::spot_prices(state, input),
         "DescribeLaunchTemplateVersions" => templates::versions(state, input),
         operation => {
             let listing = LISTINGS.iter().find(|listing| listing.operation == operation);

@@ -14,8 +14,10 @@ use crate::sandbox::wire::xml::{filters, numbered};
 
 /// Most types of a page, and of one request by name.
 const PAGE: usize = 100;
-/// Most offerings of a page.
+/// Most offerings of a page, and most prices.
 const OFFERINGS: usize = 1_000;
+/// What Spot prices call Linux without a licence.
+const LINUX: &str = "Linux/UNIX";
 
 pub(super) fn describe(state: &State, input: Input<'_>) -> Taken<Reply> {
     let named = numbered(input, "InstanceType")?;
@@ -91,4 +93,48 @@ pub(super) fn offerings(state: &State, input: Input<'_>) -> Taken<Reply> {
     }
     let set = "instanceTypeOfferingSet";
     listed(state, "DescribeInstanceTypeOfferings", set, all, input, OFFERINGS)
+}
+
+/// The same price in every zone, as if it had been set when the simulated time began.
+pub(super) fn spot_prices(state: &State, input: Input<'_>) -> Taken<Reply> {
+    let named = numbered(input, "InstanceType")?;
+    let descriptions = numbered(input, "ProductDescription")?;
+    let linux = descriptions.is_empty() || descriptions.contains(&LINUX);
+    let chosen = Catalog::bundled()
+        .iter()
+        .filter(|one| linux && (named.is_empty() || named.contains(&one.name.as_str())));
+    let region = &state.names.region;
+    let begun = state.begun.to_string();
+    let told = |one: &InstanceType| -> Vec<Value> {
+        let Some(price) = state.spot_price(one) else {
+            return Vec::new();
+        };
+        let at = |zone| {
+            json!({
+                "availabilityZone": zone_name(region, zone),
+                "instanceType": one.name,
+                "productDescription": LINUX,
+                "spotPrice": format!("{:.6}", price.usd()),
+                "timestamp": begun,
+            })
+        };
+        (0..state.zones()).map(at).collect()
+    };
+    let mut all: Vec<Value> = chosen.flat_map(told).collect();
+    for filter in filters(input, "Filter", "Value")? {
+        let known = [
+            ("instance-type", "instanceType"),
+            ("availability-zone", "availabilityZone"),
+            ("product-description", "productDescription"),
+        ];
+        keep(&mut all, &filter, &known)?;
+    }
+    listed(
+        state,
+        "DescribeSpotPriceHistory",
+        "spotPriceHistorySet",
+        all,
+        input,
+        OFFERINGS,
+    )
 }

@@ -99,6 +99,16 @@ async fn filters_pages_and_ids_choose() {
         ("Action=DescribeVpcEndpoints", "vpcEndpointId", 0),
         ("Action=DescribeInstances", "instanceId", 0),
         (
+            "Action=DescribeSpotPriceHistory&InstanceType.1=m6i.large&InstanceType.2=c7i.large&ProductDescription.1=Linux%2FUNIX",
+            "spotPrice",
+            6,
+        ),
+        (
+            "Action=DescribeSpotPriceHistory&ProductDescription.1=Windows",
+            "spotPrice",
+            0,
+        ),
+        (
             "Action=DescribeInstanceTypeOfferings&LocationType=availability-zone&Filter.1.Name=instance-type&Filter.1.Value.1=m6i.large",
             "location",
             3,
