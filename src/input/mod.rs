@@ -15,6 +15,7 @@ pub mod values;
 mod walk;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -93,12 +94,30 @@ impl<T> Document<T> {
 /// The path of a key inside a table: `parent.key`, with quotes where TOML needs them.
 pub fn key_path(parent: &str, key: &str) -> String {
     let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    let key = if bare { key.to_owned() } else { format!("{key:?}") };
+    let key = if bare { key.to_owned() } else { basic_string(key) };
     if parent.is_empty() {
         key
     } else {
         format!("{parent}.{key}")
     }
+}
+
+/// As TOML's basic strings are written, on one line; what cannot be seen is escaped.
+fn basic_string(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        let hidden = c != '\'' && c.escape_debug().len() > 1;
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if hidden => {
+                // Writing to a string does not fail.
+                let _ = write!(quoted, "\\U{:08X}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 /// The path of an item of a list: `parent[2]`, counted from 0.

@@ -245,6 +245,14 @@ proptest! {
     }
 
     #[test]
+    fn any_key_is_written_as_toml_reads_it_and_nothing_of_it_is_hidden(key in ".{0,20}|[a-z_-]{1,9}") {
+        let path = key_path("", &key);
+        let read: toml::Table = toml::from_str(&format!("{path} = 1")).unwrap();
+        prop_assert_eq!(read.keys().collect::<Vec<_>>(), [&key]);
+        prop_assert!(!path.contains(|c: char| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c)), "{}", path);
+    }
+
+    #[test]
     fn numbers_survive_being_written(millis in 0_i64..1_000_000_000_000, hundredths in 0_i64..=10_000, vcpus in 0_i64..=2_147_483_647) {
         let millis = crate::units::Span::from_millis(millis);
         prop_assert_eq!(Duration::read(Scalar::Text(&Duration(millis).write())).unwrap().0, millis);
