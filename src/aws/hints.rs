@@ -86,7 +86,7 @@ impl Aws {
                 "Wake-ups could not be deleted and will come again"
             ),
             Err(error) => {
-                let error = unread("sqs:DeleteMessageBatch", &error);
+                let error = unread("sqs:DeleteMessage", &error);
                 tracing::warn!(%error, "Wake-ups could not be deleted and will come again");
             }
         }

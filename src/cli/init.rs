@@ -115,6 +115,12 @@ mod tests {
     const EXAMPLE: &str = include_str!("../../deploy/autotune.toml");
 
     #[test]
+    fn the_template_says_how_it_is_printed() {
+        assert!(ACCOUNT.contains("#   autotune init --events > "), "{ACCOUNT}");
+        assert!(!ACCOUNT.contains("autotune init >") && !ACCOUNT.contains("`autotune init`"));
+    }
+
+    #[test]
     fn the_example_names_every_key_and_changes_none() {
         let fresh = super::settings(&Settings::default(), &|_| true).unwrap();
         assert!(EXAMPLE == fresh, "stale: autotune init > deploy/autotune.toml");

@@ -11,11 +11,15 @@ use crate::daemon::cloud::{Cloud, NamedGuard};
 use crate::daemon::release::{Restored, restored};
 use crate::explain::printable;
 use crate::input::values::Cpus;
+use crate::settings::Guard;
+
+/// The schedule group as `autotune init --events` makes it.
+const GROUP: &str = "autotune";
 
 /// Put back by hand what a daemon has raised.
 ///
-/// Restores the levels that the guards in the account name. Can be repeated, and needs only credentials. Stop the daemon first,
-/// or pause the environments: it would raise again.
+/// Restores the levels that the guards in the account name, and takes a guard away once they stand. Can be repeated, and needs only
+/// credentials. Stop the daemon first, or pause the environments: it would raise again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -27,6 +31,9 @@ pub(super) struct Arguments {
     /// Only this compute environment.
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
+    /// The schedule group of the guards [default: that of the settings, else autotune].
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
     /// Without a guard: the minvCpus to restore.
     #[arg(long, value_name = "N", requires = "environment", value_parser = account::value::<Cpus>)]
     min_vcpus: Option<Cpus>,
@@ -36,7 +43,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
-    let settings = arguments.account.settings()?;
+    let mut settings = arguments.account.settings()?;
+    settings.guard = Some(guards_of(settings.guard, arguments.group.as_deref()));
     account::block_on(async {
         let clock = account::clock(&settings).await?;
         let cloud = account::connect(&settings, clock).await?;
@@ -44,8 +52,28 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     })?
 }
 
+/// Where guards are is all that matters here: no role is needed to look at them or to remove them.
+fn guards_of(set: Option<Guard>, group: Option<&str>) -> Guard {
+    let mut guard = set.unwrap_or_else(|| Guard {
+        group: GROUP.to_owned(),
+        role_arn: String::new(),
+    });
+    if let Some(group) = group {
+        group.clone_into(&mut guard.group);
+    }
+    guard
+}
+
 async fn release<C: Cloud>(cloud: &Arc<C>, arguments: &Arguments, clock: Clock) -> Result<ExitStatus, Failed> {
-    let mut guards = cloud.guards().await.map_err(account::unread)?;
+    let mut guards = match cloud.guards().await {
+        Ok(guards) => guards,
+        // Whoever says what to restore needs no guard for it.
+        Err(unread) if arguments.min_vcpus.is_some() => {
+            remark(&printable(&unread.message).to_string());
+            Vec::new()
+        }
+        Err(unread) => return Err(account::unread(unread)),
+    };
     if let Some(name) = &arguments.environment {
         guards.retain(|guard| guard.environment == *name);
         if let (true, Some(min)) = (guards.is_empty(), arguments.min_vcpus) {
@@ -92,4 +120,27 @@ async fn release<C: Cloud>(cloud: &Arc<C>, arguments: &Arguments, clock: Clock) 
 struct Document {
     version: u32,
     environments: Vec<Restored>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guards_are_looked_for_where_the_template_puts_them_unless_somebody_says_where() {
+        let template = include_str!("../../deploy/cloudformation/account.yaml");
+        assert!(template.contains(&format!("Name: {GROUP}\n")), "{GROUP}");
+        let set = Guard {
+            group: "ours".to_owned(),
+            role_arn: "r".to_owned(),
+        };
+        for (settings, flag, expected) in [
+            (None, None, GROUP),
+            (None, Some("other"), "other"),
+            (Some(set.clone()), None, "ours"),
+            (Some(set), Some("other"), "other"),
+        ] {
+            assert_eq!(guards_of(settings, flag).group, expected);
+        }
+    }
 }

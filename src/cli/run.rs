@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rand::TryRng as _;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -77,12 +78,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
 }
 
 async fn daemon(settings: Settings) -> Result<(), Failed> {
+    let stop = CancellationToken::new();
+    let (reload, reloads) = watch::channel(0);
+    // Before anything takes time: a signal that nobody handles ends a process, and is lost on the first one of a container.
+    match signals() {
+        Ok(signals) => drop(tokio::spawn(listen_to_signals(signals, stop.clone(), reload.clone()))),
+        Err(error) => tracing::error!(%error, "Signals cannot be heard: end this process by SIGKILL only"),
+    }
     // What the settings lack is told before anything is left behind.
     let account_clock = account::clock(&settings).await?;
     let cloud = account::connect(&settings, account_clock).await?;
-    let stop = CancellationToken::new();
-    let (reload, reloads) = watch::channel(0);
-    tokio::spawn(listen_to_signals(stop.clone(), reload.clone()));
     tokio::spawn(watch_files(settings.policies.clone(), stop.clone(), reload));
     let opened = Journal::open(&settings.journal.path).map_err(|error| account::failure(error.to_string()));
     let (journal, recovered) = opened?;
@@ -238,14 +243,18 @@ async fn serve(
     })))
 }
 
+/// SIGTERM, SIGINT and SIGHUP, from now on.
+fn signals() -> std::io::Result<[Signal; 3]> {
+    Ok([
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::hangup())?,
+    ])
+}
+
 /// SIGTERM and SIGINT stop, SIGHUP reads the policies again.
-async fn listen_to_signals(stop: CancellationToken, reload: watch::Sender<u64>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds.map(signal) else {
-        tracing::error!("Signals cannot be heard: end this process by SIGKILL only");
-        return;
-    };
+async fn listen_to_signals(signals: [Signal; 3], stop: CancellationToken, reload: watch::Sender<u64>) {
+    let [mut terminate, mut interrupt, mut hangup] = signals;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,

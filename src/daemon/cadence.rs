@@ -326,8 +326,8 @@ pub struct Load {
 
 /// API calls per minute, as a formula: for every part `60 s / period * cost`, where the period of a busy queue with events is
 /// [`Periods::hinted`] and that of an environment with an open raise is [`Periods::instances_open`]; three waits a minute for
-/// hints, and a receipt and a deletion for every ten events. Updates and guards come on top: at most two updates a minute and
-/// environment, and none when nothing changes.
+/// hints, and a receipt and a deletion for every ten events. Prices are also asked for when a new type comes, once a minute at most.
+/// Updates and guards come on top: at most two updates a minute and environment, and none when nothing changes.
 pub fn calls_per_minute(periods: &Periods, load: &Load) -> f64 {
     let cost = |count: usize, part: &Part, period: Span| {
         usize_to_f64(count) * f64::from(part.cost()) * 60.0 / period.seconds_f64().max(1.0)

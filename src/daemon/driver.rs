@@ -43,7 +43,7 @@ const STOOD_STILL: Span = Span::from_seconds(60);
 /// A clock that goes back by more than this was set back.
 const CLOCK_SLACK: Span = Span::from_seconds(5);
 /// A stop may take this long in all, and this long for what was being sent.
-const STOP_MOST: Span = Span::from_seconds(8);
+const STOP_MOST: Span = Span::from_seconds(5);
 /// How often a stop looks whether it is done.
 const STOP_STEP: Span = Span::from_millis(200);
 /// The disk has this long at the end.

@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use super::cloud::{Cloud, EnvironmentRead, NamedGuard, Read};
+use crate::clock;
 use crate::control::Outcome;
 use crate::planner::plan::Change;
+use crate::units::Span;
 
 /// How an environment was left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -58,6 +60,12 @@ async fn restore<C: Cloud>(cloud: &C, guard: &NamedGuard, seen: Option<&Environm
             if answer.outcome != Outcome::Accepted {
                 return Err(answer.message);
             }
+            if !stands(cloud, guard).await {
+                let name = &guard.environment;
+                return Err(format!(
+                    "was updated, but {name} does not show it yet: its guard is left, try again"
+                ));
+            }
         }
     }
     cloud
@@ -73,6 +81,23 @@ async fn restore<C: Cloud>(cloud: &C, guard: &NamedGuard, seen: Option<&Environm
         }
         None => "is gone, and so is its guard".to_owned(),
     })
+}
+
+/// Whether the environment shows what its guard restores; looks for some seconds. A guard that is gone too early restores nothing.
+async fn stands<C: Cloud>(cloud: &C, guard: &NamedGuard) -> bool {
+    for pause in [0, 1, 2, 4] {
+        clock::wait(Span::from_seconds(pause)).await;
+        let Ok(read) = cloud.environments(std::slice::from_ref(&guard.environment)).await else {
+            continue;
+        };
+        let right = |seen: &EnvironmentRead| {
+            seen.now.min_vcpus == guard.min_vcpus && guard.max_vcpus.is_none_or(|max| seen.now.max_vcpus == max)
+        };
+        if read.iter().all(right) {
+            return true;
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -112,6 +137,29 @@ mod tests {
         let all = restored(&account, &guards).await.unwrap();
         assert!(all.iter().all(|one| one.restored), "{all:?}");
         assert_eq!(account.min(&fails.environment), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guard_stays_until_what_it_restores_is_seen_to_stand() {
+        let account = Account::new(Clock::paced(START));
+        account.with(|state| {
+            state.min.insert("spot".to_owned(), 64);
+            state.deaf = true;
+        });
+        let guard = NamedGuard {
+            environment: "spot".to_owned(),
+            fires: START + Span::from_minutes(10),
+            min_vcpus: Vcpus::ZERO,
+            max_vcpus: None,
+        };
+        account.with(|state| state.guards.insert("spot".to_owned(), guard.clone()));
+        let all = restored(&account, std::slice::from_ref(&guard)).await.unwrap();
+        assert!(!all[0].restored && all[0].message.contains("guard is left"), "{all:?}");
+        assert!(account.with(|state| state.guards.contains_key("spot")));
+        account.with(|state| state.deaf = false);
+        let all = restored(&account, &[guard]).await.unwrap();
+        assert!(all[0].restored, "{all:?}");
+        assert!(account.with(|state| state.guards.is_empty()));
     }
 
     #[tokio::test(start_paused = true)]

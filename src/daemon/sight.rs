@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cadence::Part;
 use super::cloud::{EnvironmentRead, FailedLaunch, QuotaRead, Unread};
 use super::listing::Listed;
+use super::snapshot::Told;
 use crate::account::Platform;
 use crate::account::survey::Counted;
 use crate::catalog::{self, Purchase};
+use crate::explain::printable;
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::observation::{
     Gap, GapReason, InstancesNow, NotDemand, Observation, QuotaNow, Refusal, Refused, Seen, SqsNow, Tally,
@@ -22,6 +24,9 @@ const COUNT_MATCHES: Span = Span::from_minutes(1);
 const REFUSED_MOST: usize = 20;
 /// Refused launches of before that are history.
 const REFUSED_FOR: Span = Span::from_minutes(60);
+
+/// Spot prices of before that are too old to go by.
+const PRICES_FOR: Span = Span::from_minutes(180);
 
 /// What is seen, and what only people want to know of it.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +59,7 @@ pub(super) struct Sight {
     /// Ages of oldest messages, by SQS source.
     pub(super) oldest: BTreeMap<String, Span>,
     /// What Spot Instances of each type cost per hour, as far as EC2 tells, and when that was read.
-    spot_prices: Option<(Time, BTreeMap<String, Option<MicroUsd>>)>,
+    spot_prices: BTreeMap<String, (Time, Option<MicroUsd>)>,
     /// What could not be read: since when, and why, in words.
     pub(super) gaps: BTreeMap<Part, (Time, String)>,
 }
@@ -66,6 +71,17 @@ pub(super) struct QueueExtra {
     pub(super) blocked: Option<(String, Time)>,
     pub(super) oldest: Option<Time>,
     pub(super) trouble: Option<String>,
+}
+
+impl QueueExtra {
+    /// What people have to know of a listing before they believe it.
+    pub(super) fn told(&self, queue: &str) -> impl Iterator<Item = Told> {
+        let sampled = "the sizes of its jobs are sampled: there are too many new ones to ask for each";
+        let sampled = self.sampled.then_some(("sampled", sampled));
+        let trouble = self.trouble.as_deref().map(|trouble| ("unreadable", trouble));
+        let said = |(code, words)| Told::new(code, format!("{}: {}", printable(queue), printable(words)));
+        sampled.into_iter().chain(trouble).map(said)
+    }
 }
 
 impl Sight {
@@ -147,7 +163,7 @@ impl Sight {
         observation.instances.iter_mut().for_each(|seen| limit(seen, now));
         observation.sqs.iter_mut().for_each(|seen| limit(seen, now));
         observation.quotas.iter_mut().for_each(|seen| limit(seen, now));
-        if let Some((read, _)) = &mut self.spot_prices {
+        for (read, _) in self.spot_prices.values_mut() {
             *read = now.min(*read);
         }
         for queue in &mut observation.queues {
@@ -315,28 +331,28 @@ impl Sight {
 
     /// Whether some are of a type whose price was not asked for yet.
     pub(super) fn lacks_prices(&self) -> bool {
-        let asked = |name: &String| {
-            self.spot_prices
-                .as_ref()
-                .is_some_and(|(_, known)| known.contains_key(name))
-        };
+        let asked = |name: &String| self.spot_prices.contains_key(name);
         !self.spot_types().iter().all(asked)
     }
 
+    /// Types that are gone keep their price for a while: they may come back.
     pub(super) fn prices(&mut self, began: Time, read: BTreeMap<String, Option<MicroUsd>>) {
-        self.spot_prices = Some((began, read));
+        self.spot_prices.retain(|_, (at, _)| began.since(*at) <= PRICES_FOR);
+        let read = read.into_iter().map(|(name, price)| (name, (began, price)));
+        self.spot_prices.extend(read);
     }
 
-    /// What a Spot Instance of a type costs per hour, if EC2 told.
-    pub(super) fn spot_price(&self, name: &str) -> Option<MicroUsd> {
-        let (_, known) = self.spot_prices.as_ref()?;
-        known.get(name).copied().flatten()
+    /// What a Spot Instance of a type costs per hour, if EC2 told lately.
+    pub(super) fn spot_price(&self, name: &str, now: Time) -> Option<MicroUsd> {
+        let (at, price) = self.spot_prices.get(name)?;
+        price.filter(|_| now.since(*at) <= PRICES_FOR)
     }
 
-    /// When it told of any.
-    pub(super) fn spot_prices_of(&self) -> Option<Time> {
-        let (read, known) = self.spot_prices.as_ref()?;
-        known.values().any(Option::is_some).then_some(*read)
+    /// When it last told of any, if that was lately.
+    pub(super) fn spot_prices_of(&self, now: Time) -> Option<Time> {
+        let told = self.spot_prices.values().filter(|(_, price)| price.is_some());
+        let last = told.map(|(at, _)| *at).max();
+        last.filter(|at| now.since(*at) <= PRICES_FOR)
     }
 
     pub(super) fn messages(&mut self, name: &str, began: Time, read: SqsNow) {

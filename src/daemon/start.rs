@@ -329,6 +329,9 @@ pub async fn look_once<C: Cloud>(
     }
     let unread = sight.gaps.values().map(|(_, message)| printable(message).to_string());
     notes.extend(unread);
+    for (queue, extra) in &sight.queues_read {
+        notes.extend(extra.told(queue).map(|told| told.sentence));
+    }
     Ok(Looked {
         setup: compiled.setup,
         forecast: compiled.forecast,

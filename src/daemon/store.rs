@@ -10,7 +10,7 @@ use crate::control::Lease;
 use crate::journal::{Decision, Ended, Intent, Journal, JournalError, Recovered, Remembered, Tick, Transition};
 use crate::units::{Span, Time, Vcpus, to_i64};
 
-/// Ticks and transitions that may wait for the disk; what comes on top is lost and counted. Intents are never lost.
+/// Ticks and transitions that may wait for the disk; what comes on top is lost. Intents are never lost.
 const WAITING_MOST: usize = 256;
 /// How often old rows are dropped.
 const TIDY_EVERY: Span = Span::from_minutes(60);

@@ -258,7 +258,7 @@ pub(super) fn snapshot<C: Cloud>(driver: &Driver<C>, now: Time) -> Snapshot {
             .filter_map(|at| sqs(driver, SqsIndex::at(at), now))
             .collect(),
         quotas: quotas(driver),
-        spot_prices_of: driver.sight.spot_prices_of(),
+        spot_prices_of: driver.sight.spot_prices_of(now),
         checked: driver.checked.borrow().clone(),
         saved: driver.options.saved.borrow().clone(),
     }
@@ -352,7 +352,7 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
         instances_age: instances.and_then(|seen| age(seen, now)),
         per_hour: instances
             .and_then(Seen::value)
-            .and_then(|now| per_hour(now, setup.purchase, &driver.sight)),
+            .and_then(|there| per_hour(there, setup.purchase, (&driver.sight, now))),
         quotas: quota_codes(driver, setup),
         backs_off_until: driver.controller.backs_off(index).filter(|until| *until > now),
         dry_until: match memory.supply {
@@ -367,16 +367,16 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
 }
 
 /// What is there, at the prices of EC2 for Spot where it told them, else at list prices. `None`: not every type of it is known.
-fn per_hour(now: &InstancesNow, purchase: Purchase, sight: &Sight) -> Option<MicroUsd> {
-    let told: Vcpus = now.types.iter().map(|(_, vcpus)| *vcpus).sum();
+fn per_hour(there: &InstancesNow, purchase: Purchase, (sight, now): (&Sight, Time)) -> Option<MicroUsd> {
+    let told: Vcpus = there.types.iter().map(|(_, vcpus)| *vcpus).sum();
     let price = |(name, vcpus): &(String, Vcpus)| {
         let known = Catalog::bundled().get(name)?;
-        let told = sight.spot_price(name).filter(|_| purchase == Purchase::Spot);
+        let told = sight.spot_price(name, now).filter(|_| purchase == Purchase::Spot);
         let price = told.unwrap_or_else(|| known.price_per_hour(purchase));
         Some(price.scaled_up(vcpus.get(), known.nominal.vcpus.get()))
     };
-    let all: Option<MicroUsd> = now.types.iter().map(price).sum();
-    all.filter(|_| told >= now.there)
+    let all: Option<MicroUsd> = there.types.iter().map(price).sum();
+    all.filter(|_| told >= there.there)
 }
 
 fn quota_codes<C: Cloud>(driver: &Driver<C>, setup: &EnvironmentSetup) -> Vec<String> {
@@ -460,9 +460,8 @@ fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<Q
     let (lately, today) = driver.waits.waited(&setup.name, now);
     let parts = [Part::Queues, Part::Jobs(setup.name.clone())];
     let mut said = reasons(driver, Subject::Queue(index), &parts, now);
-    if let Some(trouble) = &extra.trouble {
-        let sentence = format!("{}: {}", printable(&setup.name), printable(trouble));
-        said.insert(0, Told::new("unreadable", sentence));
+    for told in extra.told(&setup.name) {
+        said.insert(0, told);
     }
     Some(QueueStatus {
         name: setup.name.clone(),

@@ -123,6 +123,9 @@ fn what_is_raised_is_guarded_survives_a_kill_and_can_be_released_by_hand_or_take
     let (code, _, errors) = ran(autotune(&order, &settings));
     assert_eq!(code, 0, "{errors}");
 
+    let (code, plan, notes) = ran(autotune(&["plan"], &settings));
+    assert!(code == 2 && plan.contains("min 0 -> 8"), "{plan}{notes}");
+    assert!(plan.contains("a person wants"), "it explains itself: {plan}");
     let first = Daemon::begin(&settings);
     let raised = until(|| Some(environment(&first.url)).filter(|seen| seen["accepted"].as_u64() > Some(0)));
     assert!(
@@ -148,7 +151,12 @@ fn what_is_raised_is_guarded_survives_a_kill_and_can_be_released_by_hand_or_take
         "nothing tidies up after SIGKILL but the guard itself"
     );
 
-    let (code, told, errors) = ran(autotune(&["release", "--output", "json"], &settings));
+    // As from any laptop: nothing but credentials.
+    let bare = folder.path().join("bare.toml");
+    let text = format!("region = \"eu-central-1\"\nendpoint_url = \"{}\"\n", moto_url());
+    std::fs::write(&bare, text).unwrap();
+    let by_hand = ["release", "--group", "steered", "--output", "json"];
+    let (code, told, errors) = ran(autotune(&by_hand, &bare));
     assert_eq!(code, 0, "{told}{errors}");
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
     let steered = &told["environments"][0];

@@ -118,7 +118,7 @@ fn a_quota_that_the_environments_may_outgrow_is_found() {
     assert_eq!(checked.exit, Some(1));
 }
 
-/// As CloudTrail has it, and neither autotune's own hand nor the guard's.
+/// As CloudTrail has it.
 #[test]
 fn whoever_else_scales_an_environment_is_found() {
     let folder = folder(SCENARIO);

@@ -196,6 +196,7 @@ fn the_formula_counts_what_is_really_read() {
         };
         let read = run(&mut cadence, &circumstances, 0, 3600);
         let calls: u32 = read.iter().map(|(_, part)| part.cost()).sum();
+        assert_eq!(times(&read, &Part::Prices).len(), 1, "once an hour");
         let load = Load {
             queues: 5,
             environments: 10,

@@ -109,6 +109,37 @@ async fn many_unknown_jobs_are_sampled_and_sizes_are_asked_for_once() {
     assert_eq!(large.with(|state| state.reads["describe_jobs"]), 1);
 }
 
+/// Above what the environments could run, more demand changes nothing.
+#[tokio::test(start_paused = true)]
+async fn a_listing_ends_where_demand_exceeds_what_could_run_and_says_at_least() {
+    for (most, pages, jobs, exact) in [
+        (4 * 2_500, 3, 2_500, true),
+        (4 * 1_999, 2, 2_000, false),
+        (0, 1, 1_000, false),
+    ] {
+        for status in [JobStatus::Runnable, JobStatus::Running] {
+            let many = (0..2_500).map(|at| job(&format!("many-{at}"), status)).collect();
+            let account = account(many);
+            let sizes = Sizes::default();
+            let found = list(&account, "q", START, Vcpus::new(most), Book::default(), &sizes);
+            let found = found.await.unwrap();
+            let (counted, none) = if status == JobStatus::Runnable {
+                (&found.runnable, &found.placed)
+            } else {
+                (&found.placed, &found.runnable)
+            };
+            let told = (jobs_in(counted), jobs_in(none), matches!(counted, Seen::Exactly(..)));
+            assert_eq!(told, (jobs, 0, exact), "{status:?} {most}");
+            // The other three statuses are a page each.
+            assert_eq!(
+                account.with(|state| state.reads["list_jobs"]),
+                pages + 3,
+                "{status:?} {most}"
+            );
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn sizes_that_nobody_tells_may_raise_and_never_lower() {
     let account = account(vec![job("a", JobStatus::Runnable)]);
@@ -175,7 +206,10 @@ async fn of_a_huge_queue_all_jobs_are_counted_and_few_are_kept() {
             shape.resources.vcpus = Vcpus::new(8);
         }
     });
-    let found = listed(&account, START, Book::default()).await;
+    let sizes = Sizes::default();
+    let found = list(&account, "q", START, Vcpus::MAX, Book::default(), &sizes)
+        .await
+        .unwrap();
     assert_eq!(jobs_in(&found.runnable), 12_000);
     assert_eq!(vcpus_in(&found.runnable), Vcpus::new(9_000 * 4 + 3_000 * 8));
     assert!(found.sampled && found.runnable.is_exact());

@@ -386,6 +386,30 @@ async fn one_look_reads_everything_once_and_says_what_it_could_not() {
     assert_eq!(twice, None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_plan_says_that_sizes_are_sampled_or_cannot_be_read() {
+    let account = account();
+    account.set_runnable(900, 4);
+    let policy = parse("p.toml", POLICY).unwrap();
+    let notes = async || {
+        let (cloud, keys) = (Arc::new(account.clone()), Keys::default());
+        look_once(cloud, &policy, &keys, account.clock).await.unwrap().notes
+    };
+    let sampled = notes().await;
+    assert!(
+        sampled
+            .iter()
+            .any(|note| note.starts_with("q: the sizes of its jobs are sampled")),
+        "{sampled:?}"
+    );
+    account.with(|state| state.fail.insert("head".to_owned()));
+    let unread = notes().await;
+    assert!(
+        unread.iter().any(|note| note.starts_with("q: head failed")),
+        "{unread:?}"
+    );
+}
+
 /// Not five minutes later.
 #[tokio::test(start_paused = true)]
 async fn a_quota_that_had_to_wait_for_our_own_instances_is_read_again_once_they_are_known() {

@@ -313,7 +313,7 @@ fn cost(page: &Page<'_>) -> Markup {
                 p.dim {
                     "What is there now, "
                     @if let Some(read) = page.snapshot.spot_prices_of {
-                        "Spot at the prices that EC2 told " (span(page.now.since(read))) " ago, the rest "
+                        "Spot at the prices that EC2 told " (span(page.now.since(read))) " ago (the mean over zones), the rest "
                     }
                     "at list prices of " (PRICES_OF) " in us-east-1: an estimate, not a bill."
                 }

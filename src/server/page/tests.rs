@@ -385,7 +385,7 @@ fn figures_are_of_what_was_read_and_of_what_is_ours() {
     snapshot.spot_prices_of = Some(NOW - Span::from_minutes(25));
     let priced = written(&snapshot, &history, None, NOW);
     assert!(
-        priced.contains("Spot at the prices that EC2 told 25m ago, the rest at list prices of "),
+        priced.contains("Spot at the prices that EC2 told 25m ago (the mean over zones), the rest at list prices of "),
         "{priced}"
     );
     let mut other = named_environment("other");

@@ -234,6 +234,19 @@ fn schedule(input: &str, start: i64) -> Value {
     })
 }
 
+/// Who has scaled environments, the latest first.
+async fn hands(client: &Client) -> Vec<String> {
+    let asked =
+        json!({"LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": "UpdateComputeEnvironment"}]});
+    let told = client.target("CloudTrail_20131101.LookupEvents", asked).await.unwrap();
+    let who = |event: &Value| {
+        let event: Value = serde_json::from_str(event["CloudTrailEvent"].as_str().unwrap()).unwrap();
+        let arn = event["userIdentity"]["arn"].as_str().unwrap();
+        arn.rsplit(':').next().unwrap().to_owned()
+    };
+    told["Events"].as_array().unwrap().iter().map(who).collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_guard_puts_base_back_at_its_times_and_goes_away() {
     let client = Client::new();
@@ -298,6 +311,11 @@ async fn a_guard_puts_base_back_at_its_times_and_goes_away() {
             .unwrap()
             .contains("Unknown parameter")
     );
+    // CloudTrail tells whose hand each was, the latest first.
+    let levels = json!({"environment": "on-demand", "min_vcpus": 4});
+    client.admin("POST", "levels", Some(levels)).await;
+    let (own, guard) = ("user/sandbox", "assumed-role/autotune-guard/schedule");
+    assert_eq!(hands(&client).await, ["user/somebody-else", guard, own, guard, own]);
     client.pass(3_600).await;
     let gone = get("/schedules/autotune-x?groupName=autotune").await.unwrap_err();
     assert_eq!(gone.1, "ResourceNotFoundException");
