@@ -225,3 +225,38 @@ async fn a_successor_does_nothing_before_it_has_read_the_guards() {
     assert_eq!(account.min("spot"), 0, "{:?}", account.log());
     second.end().await.unwrap();
 }
+
+/// A queue's messages go to one receiver only: whoever does not lead would take them from who does.
+#[tokio::test(start_paused = true)]
+async fn only_the_leader_receives_wake_ups() {
+    let account = account();
+    let mut other = account.clone();
+    other.kept = crate::daemon::store::Kept::default();
+    let table = Table::default();
+    let candidates = ["first", "second"].map(|holder| Candidate::new(&table, holder, account.clock));
+    clock::wait(Span::from_seconds(1)).await;
+    let begin = |account: &super::Account, index: usize| {
+        Life::begin(account, |options| {
+            options.leads = Some(candidates[index].leads.clone());
+            options.events = true;
+        })
+    };
+    let (first, second) = (begin(&account, 0), begin(&other, 1));
+    // Each wait for them lasts 20 s.
+    let heard_in_ten_minutes = async || {
+        let heard = || account.with(|state| state.reads["hints"]);
+        let before = heard();
+        minutes(10).await;
+        heard() - before
+    };
+    minutes(3).await;
+    let heard = heard_in_ten_minutes().await;
+    assert!((29..=31).contains(&heard), "{heard} waits");
+    first.task.abort();
+    candidates[0].task.abort();
+    minutes(3).await;
+    assert!(second.snapshot.borrow().leads);
+    let heard = heard_in_ten_minutes().await;
+    assert!((29..=31).contains(&heard), "{heard} waits");
+    second.end().await.unwrap();
+}
