@@ -80,7 +80,9 @@ impl QueueExtra {
         let sampled = self.sampled.then_some(("sampled", sampled));
         let trouble = self.trouble.as_deref().map(|trouble| ("unreadable", trouble));
         let said = |(code, words)| Told::new(code, format!("{}: {}", printable(queue), printable(words)));
-        sampled.into_iter().chain(trouble).map(said)
+        // Samples are usual, and no reason why a job waits.
+        let sampled = sampled.map(said).map(|told| Told { rank: u8::MAX, ..told });
+        trouble.map(said).into_iter().chain(sampled)
     }
 }
 

@@ -461,7 +461,8 @@ fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<Q
     let parts = [Part::Queues, Part::Jobs(setup.name.clone())];
     let mut said = reasons(driver, Subject::Queue(index), &parts, now);
     for told in extra.told(&setup.name) {
-        said.insert(0, told);
+        let place = if told.code == "sampled" { said.len() } else { 0 };
+        said.insert(place, told);
     }
     Some(QueueStatus {
         name: setup.name.clone(),

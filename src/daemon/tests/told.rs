@@ -370,3 +370,19 @@ async fn spot_is_billed_at_prices_of_the_hour_and_at_list_prices_where_ec2_tells
     assert_eq!(asked(), again, "a type without a price is not asked for again at once");
     life.end().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn samples_are_told_last_and_are_no_reason_to_wait() {
+    let account = account();
+    account.set_runnable(900, 4);
+    let life = Life::begin(&account, |_| {});
+    minutes(3).await;
+    let reasons = life.snapshot.borrow().queues[0].reasons.clone();
+    let (last, others) = reasons.split_last().unwrap();
+    assert_eq!(last.code, "sampled", "{reasons:?}");
+    assert!(
+        last.rank == u8::MAX && others.iter().all(|told| told.rank < last.rank),
+        "{reasons:?}"
+    );
+    life.end().await.unwrap();
+}
