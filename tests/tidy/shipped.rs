@@ -62,3 +62,34 @@ fn named_paths(text: &str) -> Vec<&str> {
     }
     paths
 }
+
+/// Messages name the permission that was missing, so it has to be one that the template gives or the table of permissions explains.
+#[test]
+fn every_action_that_the_program_names_is_a_permission_that_is_documented() {
+    let files = all();
+    let text = |name: &str| files.iter().find(|file| file.name == name).unwrap().text.clone();
+    let documented = text("deploy/cloudformation/account.yaml") + &text("deploy/iam/README.md");
+    let sources = files.iter().filter(|file| file.name.starts_with("src/aws/"));
+    let named: Vec<&str> = sources
+        .flat_map(|file| file.text.split('"'))
+        .filter(|word| is_action(word))
+        .collect();
+    assert!(named.len() > 40, "{named:?}");
+    let words: Vec<&str> = documented
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != ':')
+        .collect();
+    let unknown: Vec<&&str> = named.iter().filter(|name| !words.contains(*name)).collect();
+    assert!(unknown.is_empty(), "named and not documented: {unknown:?}");
+}
+
+/// `batch:ListJobs`
+fn is_action(word: &str) -> bool {
+    let Some((service, action)) = word.split_once(':') else {
+        return false;
+    };
+    let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric());
+    !service.is_empty()
+        && service.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && action.starts_with(|c: char| c.is_ascii_uppercase())
+        && is_word(action)
+}
