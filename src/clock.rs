@@ -130,6 +130,20 @@ impl Pace {
             }
         }
     }
+
+    /// What is known after somebody told the pace, `asked` before. However long the answer took, its time is one of those between
+    /// the question and now: as long as ours is among them we keep it, or every slow answer would set a fast clock back.
+    pub fn heard(self, told: Told, asked: Stopwatch) -> Self {
+        let told = Self::from(told);
+        let took = asked.passed() + Span::from_millis(1);
+        let most = took.millis().saturating_mul(i64::from(told.factor));
+        let ahead = self.now().since(told.now()).millis();
+        if self.factor == told.factor && (0..=most).contains(&ahead) {
+            self
+        } else {
+            told
+        }
+    }
 }
 
 /// A pace as a simulated account tells it to others.
@@ -153,22 +167,6 @@ impl From<Pace> for Told {
 impl From<Told> for Pace {
     fn from(told: Told) -> Self {
         Self::new(Time::from_millis(told.now_ms), told.factor)
-    }
-}
-
-impl Pace {
-    /// What is known after somebody told the pace, `asked` before. However long the answer took, its time is one of those between
-    /// the question and now: as long as ours is among them we keep it, or every slow answer would set a fast clock back.
-    pub fn heard(self, told: Told, asked: Stopwatch) -> Self {
-        let told = Self::from(told);
-        let took = asked.passed() + Span::from_millis(1);
-        let most = took.millis().saturating_mul(i64::from(told.factor));
-        let ahead = self.now().since(told.now()).millis();
-        if self.factor == told.factor && (0..=most).contains(&ahead) {
-            self
-        } else {
-            told
-        }
     }
 }
 

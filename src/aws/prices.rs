@@ -18,7 +18,8 @@ const PRICES_A_PAGE: i32 = 1_000;
 type ByZone = BTreeMap<String, BTreeMap<String, (Time, MicroUsd)>>;
 
 impl Aws {
-    /// The mean over the zones of the region, for Linux: in which of them instances come is not known before. A history that begins now begins with what was set last before.
+    /// The mean over the zones of the region, for Linux: in which of them instances come is not known before. A history that begins
+    /// now begins with what was set last before.
     pub(super) async fn read_spot_prices(&self, types: &[String]) -> Read<BTreeMap<String, MicroUsd>> {
         let mut found = ByZone::new();
         for types in types.chunks(TYPES_A_CALL) {

@@ -15,6 +15,8 @@ use crate::settings::Guard;
 
 /// The schedule group as `autotune init --events` makes it.
 const GROUP: &str = "autotune";
+/// What else there is to do.
+const BY_HAND: &str = "--group names another, --environment NAME --min-vcpus N restores by hand";
 
 /// Put back by hand what a daemon has raised.
 ///
@@ -44,11 +46,13 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     let mut settings = arguments.account.settings()?;
-    settings.guard = Some(guards_of(settings.guard, arguments.group.as_deref()));
+    let guard = guards_of(settings.guard, arguments.group.as_deref());
+    let group = guard.group.clone();
+    settings.guard = Some(guard);
     account::block_on(async {
         let clock = account::clock(&settings).await?;
         let cloud = account::connect(&settings, clock).await?;
-        release(&cloud, arguments, clock).await
+        release(&cloud, arguments, &group, clock).await
     })?
 }
 
@@ -64,7 +68,12 @@ fn guards_of(set: Option<Guard>, group: Option<&str>) -> Guard {
     guard
 }
 
-async fn release<C: Cloud>(cloud: &Arc<C>, arguments: &Arguments, clock: Clock) -> Result<ExitStatus, Failed> {
+async fn release<C: Cloud>(
+    cloud: &Arc<C>,
+    arguments: &Arguments,
+    group: &str,
+    clock: Clock,
+) -> Result<ExitStatus, Failed> {
     let mut guards = match cloud.guards().await {
         Ok(guards) => guards,
         // Whoever says what to restore needs no guard for it.
@@ -72,7 +81,11 @@ async fn release<C: Cloud>(cloud: &Arc<C>, arguments: &Arguments, clock: Clock) 
             remark(&printable(&unread.message).to_string());
             Vec::new()
         }
-        Err(unread) => return Err(account::unread(unread)),
+        Err(unread) => {
+            let Failed { status, message } = account::unread(unread);
+            let message = format!("{message}\nhint: guards are looked for in schedule group `{group}`, {BY_HAND}");
+            return Err(Failed { status, message });
+        }
     };
     if let Some(name) = &arguments.environment {
         guards.retain(|guard| guard.environment == *name);
@@ -86,9 +99,10 @@ async fn release<C: Cloud>(cloud: &Arc<C>, arguments: &Arguments, clock: Clock) 
         }
     }
     if guards.is_empty() {
-        remark(
-            "no guard is armed, so nothing is known to be raised; --environment NAME --min-vcpus N restores by hand",
-        );
+        remark(&format!(
+            "no guard is armed in schedule group `{}`, so nothing is known to be raised: {BY_HAND}",
+            printable(group)
+        ));
     }
     let rows = restored(&**cloud, &guards).await.map_err(account::unread)?;
     let well = rows.iter().all(|row| row.restored);

@@ -42,7 +42,7 @@ const SLEEP_MOST: Span = Span::from_seconds(5);
 const STOOD_STILL: Span = Span::from_seconds(60);
 /// A clock that goes back by more than this was set back.
 const CLOCK_SLACK: Span = Span::from_seconds(5);
-/// A stop may take this long in all, and this long for what was being sent.
+/// A stop waits this long for what is being sent or restored. The journal, leadership and the server have five seconds after it.
 const STOP_MOST: Span = Span::from_seconds(5);
 /// How often a stop looks whether it is done.
 const STOP_STEP: Span = Span::from_millis(200);

@@ -6,11 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cadence::Part;
 use super::cloud::{EnvironmentRead, FailedLaunch, QuotaRead, Unread};
 use super::listing::Listed;
-use super::snapshot::Told;
 use crate::account::Platform;
 use crate::account::survey::Counted;
 use crate::catalog::{self, Purchase};
-use crate::explain::printable;
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::observation::{
     Gap, GapReason, InstancesNow, NotDemand, Observation, QuotaNow, Refusal, Refused, Seen, SqsNow, Tally,
@@ -71,19 +69,6 @@ pub(super) struct QueueExtra {
     pub(super) blocked: Option<(String, Time)>,
     pub(super) oldest: Option<Time>,
     pub(super) trouble: Option<String>,
-}
-
-impl QueueExtra {
-    /// What people have to know of a listing before they believe it.
-    pub(super) fn told(&self, queue: &str) -> impl Iterator<Item = Told> {
-        let sampled = "the sizes of its jobs are sampled: there are too many new ones to ask for each";
-        let sampled = self.sampled.then_some(("sampled", sampled));
-        let trouble = self.trouble.as_deref().map(|trouble| ("unreadable", trouble));
-        let said = |(code, words)| Told::new(code, format!("{}: {}", printable(queue), printable(words)));
-        // Samples are usual, and no reason why a job waits.
-        let sampled = sampled.map(said).map(|told| Told { rank: u8::MAX, ..told });
-        trouble.map(said).into_iter().chain(sampled)
-    }
 }
 
 impl Sight {

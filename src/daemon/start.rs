@@ -10,6 +10,7 @@ use super::cloud::{Cloud, EnvironmentRead, Identity, NamedGuard, Read};
 use super::driver::{Driver, Kit};
 use super::reload::{self, Keys, Known};
 use super::sight::Sight;
+use super::telling::of_listing;
 use super::{Event, Options, reading};
 use crate::account::Topology;
 use crate::clock;
@@ -330,7 +331,7 @@ pub async fn look_once<C: Cloud>(
     let unread = sight.gaps.values().map(|(_, message)| printable(message).to_string());
     notes.extend(unread);
     for (queue, extra) in &sight.queues_read {
-        notes.extend(extra.told(queue).map(|told| told.sentence));
+        notes.extend(of_listing(queue, extra).map(|told| told.sentence));
     }
     Ok(Looked {
         setup: compiled.setup,

@@ -6,7 +6,7 @@ use super::cadence::Part;
 use super::cloud::{Answer, Cloud, FailedLaunch, LaunchSource};
 use super::driver::Driver;
 use super::listing::{jobs_in, vcpus_in};
-use super::sight::{Sight, kind};
+use super::sight::{QueueExtra, Sight, kind};
 use super::snapshot::{Demand, EnvironmentStatus, NoDemand, QueueStatus, QuotaStatus, Snapshot, SqsStatus, Told};
 use crate::account::survey::Counted;
 use crate::catalog::{Catalog, Purchase};
@@ -445,6 +445,21 @@ fn in_their_words(environment: &impl std::fmt::Display, launch: &FailedLaunch) -
     format!("{environment}: {who} at {}: {code}{quota}: {message}", launch.at)
 }
 
+/// What people have to know of a queue's listing before they believe it.
+pub(super) fn of_listing(queue: &str, extra: &QueueExtra) -> impl Iterator<Item = Told> {
+    let told = |code, words: &str| Told::new(code, format!("{}: {}", printable(queue), printable(words)));
+    let trouble = extra.trouble.as_deref().map(|trouble| told("unreadable", trouble));
+    let sampled = extra.sampled.then(|| Told {
+        // Usual, and no reason why a job waits.
+        rank: u8::MAX,
+        ..told(
+            "sampled",
+            "the sizes of its jobs are sampled: there are too many new ones to ask for each",
+        )
+    });
+    trouble.into_iter().chain(sampled)
+}
+
 fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<QueueStatus> {
     let setup = driver.controller.setup().queues.get(index.position())?;
     let (runnable, placed) = driver.sight.tallies(index)?;
@@ -460,7 +475,7 @@ fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<Q
     let (lately, today) = driver.waits.waited(&setup.name, now);
     let parts = [Part::Queues, Part::Jobs(setup.name.clone())];
     let mut said = reasons(driver, Subject::Queue(index), &parts, now);
-    for told in extra.told(&setup.name) {
+    for told in of_listing(&setup.name, &extra) {
         let place = if told.code == "sampled" { said.len() } else { 0 };
         said.insert(place, told);
     }

@@ -167,6 +167,10 @@ fn what_is_raised_is_guarded_survives_a_kill_and_can_be_released_by_hand_or_take
     assert_eq!(guards(), []);
     let (code, told, errors) = ran(autotune(&["release"], &settings));
     assert_eq!(code, 0, "{told}{errors}");
+    assert!(
+        errors.contains("no guard is armed in schedule group `steered`"),
+        "{errors}"
+    );
 
     // Alone, since a test does not wait a minute for the leadership of the dead; and the only one that ever listened, since
     // moto goes on giving messages to the dead.
