@@ -1,4 +1,5 @@
-//! Dense indices. Names become indices once, in `setup::compile`; everything after that counts.
+//! Dense indices. Names become indices once, in `setup::compile`; everything after that counts. And a number for a name, where one is
+//! needed that outlives a process.
 
 use serde::{Deserialize, Serialize};
 
@@ -51,3 +52,20 @@ index!(
     /// A job's size, by its position in a table of shapes.
     ShapeIndex(u32)
 );
+
+/// The hash of Fowler, Noll and Vo: the same for a name in every version of this program.
+pub(crate) fn fnv1a(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_of_a_name_never_changes() {
+        assert_eq!(fnv1a("foobar"), 0x8594_4171_f739_67e8);
+    }
+}

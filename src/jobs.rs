@@ -28,6 +28,16 @@ pub enum JobStatus {
     Failed,
 }
 
+impl JobStatus {
+    /// Nothing follows.
+    pub const fn is_over(self) -> bool {
+        match self {
+            Self::Succeeded | Self::Failed => true,
+            Self::Submitted | Self::Pending | Self::Runnable | Self::Starting | Self::Running => false,
+        }
+    }
+}
+
 /// A job as ListJobs tells of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSeen {
@@ -64,6 +74,17 @@ pub struct ArraySeen {
     pub summary: BTreeMap<JobStatus, i64>,
     /// When the service counted them.
     pub updated: Option<Time>,
+}
+
+/// A job as DescribeJobs tells of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobDescribed {
+    /// What a listing would tell.
+    pub seen: JobSeen,
+    /// When each attempt began.
+    pub attempts: Vec<Time>,
+    /// `None` for a job that says nothing of its size.
+    pub size: Option<JobSize>,
 }
 
 /// What DescribeJobs adds: the size, with container overrides.

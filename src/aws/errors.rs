@@ -28,7 +28,6 @@ const DENIED: &[&str] = &[
     "AccessDeniedException",
     "UnauthorizedOperation",
     "NotAuthorized",
-    "AuthorizationError",
 ];
 /// The credentials are not good, or no longer.
 const EXPIRED: &[&str] = &["ExpiredToken", "ExpiredTokenException", "RequestExpired"];

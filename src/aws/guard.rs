@@ -14,6 +14,7 @@ use crate::account::survey::Base;
 use crate::aws::errors::{code, failed, unread};
 use crate::aws::{Aws, GuardSettings};
 use crate::daemon::cloud::{NamedGuard, Read, Unread};
+use crate::ids::fnv1a;
 use crate::observation::GapReason;
 use crate::units::{Span, Time, Vcpus};
 
@@ -220,13 +221,6 @@ fn name(environment: &str) -> String {
     format!("{PREFIX}{cut}{hash}")
 }
 
-/// Fowler, Noll and Vo's hash: the same in every version of this program, which must find its guards again.
-fn fnv1a(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,10 +249,5 @@ mod tests {
             let safe = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
             assert!(schedule.chars().all(safe), "{schedule}");
         }
-    }
-
-    #[test]
-    fn the_hash_of_a_name_never_changes() {
-        assert_eq!(fnv1a("foobar"), 0x8594_4171_f739_67e8);
     }
 }

@@ -1,23 +1,42 @@
-//! Jobs: listings, sizes, the head of a queue.
+//! Jobs: listings, descriptions, the head of a queue.
+
+use std::collections::HashMap;
 
 use aws_sdk_batch::operation::list_jobs::builders::ListJobsFluentBuilder;
-use aws_sdk_batch::types::{self as batch, JobDetail, JobSummary, NodeRangeProperty, ResourceRequirement};
+use aws_sdk_batch::types::{
+    self as batch, JobDetail, JobSummary, KeyValuesPair, NodeRangeProperty, ResourceRequirement,
+};
 
 use crate::aws::Aws;
 use crate::aws::errors::unread;
 use crate::aws::size::Size;
 use crate::aws::topology::name_of;
 use crate::daemon::cloud::{Head, Page, Read};
-use crate::jobs::{ArraySeen, JobSeen, JobSize, JobStatus};
+use crate::jobs::{ArraySeen, JobDescribed, JobSeen, JobSize, JobStatus};
 use crate::observation::Shape;
 use crate::units::{Time, Vcpus, f64_to_i64, to_u32};
 
-/// Most jobs of a page of ListJobs.
+/// Most jobs of a page of ListJobs by status, and of one by filter.
 const PAGE: i32 = 1000;
+const FILTERED_PAGE: i32 = 100;
 
 /// One page of a listing by status; `call` says of what.
 pub(super) async fn list(call: ListJobsFluentBuilder, status: JobStatus, page: Option<String>) -> Read<Page> {
     let call = call.job_status(to_batch(status)).max_results(PAGE).set_next_token(page);
+    page_of(call, status).await
+}
+
+/// One page of a listing by the time of creation, in milliseconds since 1970; `call` says of what.
+pub(super) async fn list_created(call: ListJobsFluentBuilder, after: Time, page: Option<String>) -> Read<Page> {
+    let filter = KeyValuesPair::builder()
+        .name("AFTER_CREATED_AT")
+        .values(after.millis().to_string())
+        .build();
+    let call = call.filters(filter).max_results(FILTERED_PAGE).set_next_token(page);
+    page_of(call, JobStatus::Submitted).await
+}
+
+async fn page_of(call: ListJobsFluentBuilder, status: JobStatus) -> Read<Page> {
     let answer = call.send().await.map_err(|e| unread("batch:ListJobs", &e))?;
     let jobs = answer.job_summary_list.unwrap_or_default();
     Ok(Page {
@@ -28,14 +47,14 @@ pub(super) async fn list(call: ListJobsFluentBuilder, status: JobStatus, page: O
 
 impl Aws {
     /// At most 100 ids a call; more are asked for in several.
-    pub(super) async fn read_sizes(&self, ids: &[String]) -> Read<Vec<JobSize>> {
-        let mut sizes = Vec::with_capacity(ids.len());
+    pub(super) async fn read_jobs(&self, ids: &[String]) -> Read<Vec<JobDescribed>> {
+        let mut jobs = Vec::with_capacity(ids.len());
         for ids in ids.chunks(100) {
             let call = self.batch.describe_jobs().set_jobs(Some(ids.to_vec()));
             let answer = call.send().await.map_err(|e| unread("batch:DescribeJobs", &e))?;
-            sizes.extend(answer.jobs.unwrap_or_default().into_iter().filter_map(size));
+            jobs.extend(answer.jobs.unwrap_or_default().into_iter().filter_map(described));
         }
-        Ok(sizes)
+        Ok(jobs)
     }
 
     pub(super) async fn read_head(&self, queue: &str) -> Read<Option<Head>> {
@@ -55,17 +74,8 @@ impl Aws {
 fn seen(job: JobSummary, asked: JobStatus) -> Option<JobSeen> {
     let usage = job.capacity_usage.unwrap_or_default();
     let array = job.array_properties.and_then(|array| {
-        // A child has an index; only a parent has a size.
-        let size = array.size.filter(|size| *size > 0 && array.index.is_none())?;
-        let summary = array.status_summary.unwrap_or_default();
-        Some(ArraySeen {
-            size: i64::from(size),
-            summary: summary
-                .into_iter()
-                .filter_map(|(name, count)| Some((status(&name)?, i64::from(count.max(0)))))
-                .collect(),
-            updated: array.status_summary_last_updated_at.and_then(time),
-        })
+        let updated = array.status_summary_last_updated_at;
+        parent(array.size, array.index, array.status_summary, updated)
     });
     Some(JobSeen {
         id: job.job_id?,
@@ -85,6 +95,51 @@ fn seen(job: JobSummary, asked: JobStatus) -> Option<JobSeen> {
         }),
         array,
         nodes: nodes(job.node_properties.and_then(|n| n.num_nodes)),
+    })
+}
+
+/// A child has an index; only a parent has a size.
+fn parent(
+    size: Option<i32>,
+    index: Option<i32>,
+    summary: Option<HashMap<String, i32>>,
+    updated: Option<i64>,
+) -> Option<ArraySeen> {
+    let size = size.filter(|size| *size > 0 && index.is_none())?;
+    let counts = summary.unwrap_or_default().into_iter();
+    Some(ArraySeen {
+        size: i64::from(size),
+        summary: counts
+            .filter_map(|(name, count)| Some((status(&name)?, i64::from(count.max(0)))))
+            .collect(),
+        updated: updated.and_then(time),
+    })
+}
+
+/// `None` for what has no id or a status that nobody knows.
+fn described(mut job: JobDetail) -> Option<JobDescribed> {
+    let array = job.array_properties.take().and_then(|array| {
+        let updated = array.status_summary_last_updated_at;
+        parent(array.size, array.index, array.status_summary, updated)
+    });
+    let seen = JobSeen {
+        id: job.job_id.clone()?,
+        name: job.job_name.take().unwrap_or_default(),
+        definition: job.job_definition.take().unwrap_or_default(),
+        status: job.status.as_ref().and_then(|told| status(told.as_str()))?,
+        status_reason: job.status_reason.take().unwrap_or_default(),
+        created: job.created_at.and_then(time),
+        started: job.started_at.and_then(time),
+        stopped: job.stopped_at.and_then(time),
+        vcpus: None,
+        array,
+        nodes: nodes(job.node_properties.as_ref().and_then(|n| n.num_nodes)),
+    };
+    let attempts = job.attempts().iter();
+    Some(JobDescribed {
+        seen,
+        attempts: attempts.filter_map(|attempt| time(attempt.started_at?)).collect(),
+        size: size(job),
     })
 }
 

@@ -131,7 +131,7 @@ fn code(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::replay::{Replay, Reply};
+    use crate::aws::replay::{Replay, Reply, query_xml};
     use crate::daemon::cloud::Cloud as _;
 
     const ID: &str = "1c5a2b3d-0e4f-4a6b-8c7d-9e0f1a2b3c4d";
@@ -181,28 +181,10 @@ mod tests {
 
     #[tokio::test]
     async fn refused_launches_are_those_that_failed_since_in_groups_of_the_environment() {
-        const GROUPS: &str = r#"<DescribeAutoScalingGroupsResponse xmlns="http://autoscaling.amazonaws.com/doc/2011-01-01/">
-            <DescribeAutoScalingGroupsResult><AutoScalingGroups>
-            <member><AutoScalingGroupName>AWSBatch-spot-asg-1c5a2b3d-0e4f-4a6b-8c7d-9e0f1a2b3c4d</AutoScalingGroupName></member>
-            <member><AutoScalingGroupName>AWSBatch-other-asg-1c5a2b3d-0e4f-4a6b-8c7d-9e0f1a2b3c4d</AutoScalingGroupName></member>
-            </AutoScalingGroups></DescribeAutoScalingGroupsResult></DescribeAutoScalingGroupsResponse>"#;
-        const ACTIVITIES: &str = r#"<DescribeScalingActivitiesResponse xmlns="http://autoscaling.amazonaws.com/doc/2011-01-01/">
-            <DescribeScalingActivitiesResult><Activities>
-            <member><StatusCode>Failed</StatusCode><StartTime>2026-06-21T00:10:00Z</StartTime>
-            <StatusMessage>Max spot instance count exceeded</StatusMessage></member>
-            <member><StatusCode>Failed</StatusCode><StartTime>2026-06-20T00:10:00Z</StartTime></member>
-            <member><StatusCode>Successful</StatusCode><StartTime>2026-06-21T00:11:00Z</StartTime></member>
-            </Activities></DescribeScalingActivitiesResult></DescribeScalingActivitiesResponse>"#;
+        let groups = || Reply::Made(query_xml("describe-auto-scaling-groups"));
+        let activities = || Reply::Made(query_xml("describe-scaling-activities"));
         let refused = Reply::Error(400, "ValidationError", "Group name not found");
-        let text = Reply::Text;
-        let replies = [
-            text(GROUPS),
-            text(ACTIVITIES),
-            text(ACTIVITIES),
-            refused,
-            text(GROUPS),
-            text(ACTIVITIES),
-        ];
+        let replies = [groups(), activities(), activities(), refused, groups(), activities()];
         let (aws, replay) = Replay::account(&replies);
         let spot = EnvironmentRead {
             name: "spot".to_owned(),

@@ -52,7 +52,7 @@ use crate::daemon::cloud::{
     Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, Principal, QueueRead,
     QuotaRead, Read, Tagged, Unread,
 };
-use crate::jobs::{JobSize, JobStatus};
+use crate::jobs::{JobDescribed, JobStatus};
 use crate::observation::{GapReason, InstancesNow, SqsNow};
 use crate::planner::plan::Change;
 use crate::units::{MicroUsd, Span, Time};
@@ -288,8 +288,14 @@ impl Cloud for Aws {
         jobs::list(call, status, page).await
     }
 
-    async fn describe_jobs(&self, ids: &[String]) -> Read<Vec<JobSize>> {
-        self.read_sizes(ids).await
+    async fn list_created(&self, queue: &str, after: Time, page: Option<String>) -> Read<Page> {
+        let _turn = self.pages.acquire().await;
+        let call = self.batch.list_jobs().job_queue(queue);
+        jobs::list_created(call, after, page).await
+    }
+
+    async fn describe_jobs(&self, ids: &[String]) -> Read<Vec<JobDescribed>> {
+        self.read_jobs(ids).await
     }
 
     async fn head(&self, queue: &str) -> Read<Option<Head>> {

@@ -146,6 +146,27 @@ pub(super) fn ec2_xml(name: &str) -> String {
     )
 }
 
+/// A recorded reply as services write it that speak the query protocol.
+pub(super) fn query_xml(name: &str) -> String {
+    let file = file("replies", name);
+    let operation = file["operation"].as_str().unwrap_or_default();
+    let members = query_members(&file["reply"]);
+    format!("<{operation}Response><{operation}Result>{members}</{operation}Result></{operation}Response>")
+}
+
+fn query_members(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => fields.iter().fold(String::new(), |text, (name, value)| {
+            text + &format!("<{name}>{}</{name}>", query_members(value))
+        }),
+        Value::Array(items) => items.iter().fold(String::new(), |text, item| {
+            text + &format!("<member>{}</member>", query_members(item))
+        }),
+        Value::String(text) => text.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
 fn ec2_members(value: &Value) -> String {
     let Value::Object(fields) = value else {
         return value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -147,7 +147,7 @@ async fn reads_are_tried_three_times_and_every_attempt_is_counted() {
 
 #[tokio::test]
 async fn a_listing_tells_sizes_arrays_and_nodes() {
-    let (aws, replay) = Replay::account(&[Reply::File("list-jobs"), Reply::File("list-jobs")]);
+    let (aws, replay) = Replay::account(&[(); 3].map(|()| Reply::File("list-jobs")));
     let page = aws
         .list_jobs("q", JobStatus::Runnable, Some("page-1".to_owned()))
         .await
@@ -175,12 +175,14 @@ async fn a_listing_tells_sizes_arrays_and_nodes() {
     assert_eq!((page.jobs[1].started, page.jobs[2].array.as_ref()), (None, None));
     assert!(page.jobs[0].status_reason.starts_with("CAPACITY:"));
     aws.list_children("parent", JobStatus::Runnable, None).await.unwrap();
+    aws.list_created("q", T, None).await.unwrap();
     let bodies: Vec<_> = replay.asked().into_iter().map(|asked| asked.body).collect();
     assert_eq!(
         bodies,
         [
             file("requests", "list-jobs")["request"].clone(),
-            file("requests", "list-children")["request"].clone()
+            file("requests", "list-children")["request"].clone(),
+            file("requests", "list-created")["request"].clone()
         ]
     );
 }
@@ -188,7 +190,8 @@ async fn a_listing_tells_sizes_arrays_and_nodes() {
 #[tokio::test]
 async fn sizes_come_from_wherever_a_job_states_them() {
     let (aws, _) = Replay::account(&[Reply::File("describe-jobs")]);
-    let sizes = aws.describe_jobs(&names(&["any"])).await.unwrap();
+    let described = aws.describe_jobs(&names(&["any"])).await.unwrap();
+    let sizes: Vec<_> = described.iter().filter_map(|job| job.size.as_ref()).collect();
     let read: Vec<_> = sizes
         .iter()
         .map(|s| {
@@ -206,6 +209,25 @@ async fn sizes_come_from_wherever_a_job_states_them() {
     ];
     assert_eq!(read, expected);
     assert_eq!(sizes[0].parents, ["before"]);
+}
+
+/// Without events nothing else tells how a job ended, and when its first attempt began.
+#[tokio::test]
+async fn a_description_tells_of_the_end_of_a_job_and_of_every_attempt() {
+    let (aws, _) = Replay::account(&[Reply::File("describe-jobs")]);
+    let described = aws.describe_jobs(&names(&["any"])).await.unwrap();
+    let ended = described.iter().find(|job| job.seen.id == "ended").unwrap();
+    let later = |seconds| T + Span::from_seconds(seconds);
+    assert_eq!((ended.seen.status, ended.seen.created), (JobStatus::Failed, Some(T)));
+    assert_eq!(
+        (ended.seen.started, ended.seen.stopped),
+        (Some(later(300)), Some(later(360)))
+    );
+    assert_eq!(ended.attempts, [later(100), later(300)]);
+    assert_eq!(ended.seen.array.as_ref().unwrap().summary[&JobStatus::Failed], 1);
+    assert_eq!(ended.size, None);
+    // Zero stands for never.
+    assert_eq!((described[0].seen.started, described[0].attempts.len()), (None, 0));
 }
 
 #[tokio::test]

@@ -98,9 +98,6 @@ fn say(out: &Path, written: &Written) {
     for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
         remark(&format!("left out: {count} {what}"));
     }
-    if written.jobs == 0 && left.unfinished > 0 {
-        remark("only events tell when a job ends: `autotune init --events` prints what brings them");
-    }
     if written.without_size > 0 {
         remark(&format!(
             "{} jobs have no size: `simulate` has to be told one",

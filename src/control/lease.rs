@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::{BACK_OFF_MOST, Controller, Decide, Effect, Flight, RENEW_AGAIN};
+use crate::control::{Controller, Decide, Effect, Flight, RENEW_AGAIN};
 use crate::ids::EnvironmentIndex;
 use crate::observation::{EnvironmentNow, Observation, Seen};
 use crate::planner::SHOWN_AFTER;
@@ -237,9 +237,10 @@ impl<D: Decide> Controller<D> {
                     ..lease
                 };
                 effects.push(Effect::Arm(self.guard(environment, renewed, levels_seen(seen))));
-                if let Some((not_before, tries)) = self.renewals.get_mut(position) {
-                    *not_before = now + RENEW_AGAIN.times(1_i64 << (*tries).min(6)).min(BACK_OFF_MOST);
-                    *tries = tries.saturating_add(1);
+                let tries = self.renewals.get(position).map_or(0, |(_, tries)| *tries);
+                let again = now + self.again_after(RENEW_AGAIN, tries, position);
+                if let Some(slot) = self.renewals.get_mut(position) {
+                    *slot = (again, tries.saturating_add(1));
                 }
             }
         }

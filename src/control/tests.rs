@@ -289,13 +289,13 @@ fn a_raise_is_not_sent_when_its_commit_or_its_guard_fails() {
     09:00:00 observed
         commit spot min 64 desired 64, lease until 09:15:00
     09:00:00 committed spot badly
-        wake at 09:00:05
+        wake at 09:00:04.841
     09:00:05 observed
         commit spot min 64 desired 64, lease until 09:15:05
     09:00:05 committed spot well
         arm spot: min 0 max 256 at 09:15:05
     09:00:05 armed spot badly
-        wake at 09:00:15
+        wake at 09:00:12.771
     ");
 }
 
@@ -400,12 +400,16 @@ fn refusals_make_longer_and_longer_pauses_for_their_own_environment() {
         let Some(Effect::WakeAt(until)) = desk.effects.last().copied() else {
             panic!("{}", desk.told)
         };
-        pauses.push(until.since(desk.now).to_string());
+        pauses.push(until.since(desk.now));
         desk.now = until - Span::from_millis(1);
         assert_eq!(desk.read(0).commits(), 0, "{}", desk.told);
         desk.now = until;
     }
-    assert_eq!(pauses, ["5s", "10s", "20s", "40s", "80s", "2m 40s", "5m", "5m", "5m"]);
+    let whole = [5, 10, 20, 40, 80, 160, 300, 300, 300].map(Span::from_seconds);
+    for (pause, whole) in pauses.iter().zip(whole) {
+        let half = whole.scaled_down(1, 2);
+        assert!((half..=whole).contains(pause), "{pauses:?}");
+    }
     assert_eq!(
         (desk.controller.sent()[0].refused, desk.controller.sent()[1].refused),
         (9, 0)
@@ -419,10 +423,10 @@ fn refusals_make_longer_and_longer_pauses_for_their_own_environment() {
     desk.step(Input::Finished(SPOT, Outcome::Accepted));
     wishes.borrow_mut()[0] = Some((128, 256));
     desk.read(1).step(Input::Committed(SPOT, Err(Failed)));
-    assert_eq!(
-        desk.effects.last(),
-        Some(&Effect::WakeAt(desk.now + Span::from_seconds(5))),
-        "{}",
+    let soon = desk.now + Span::from_seconds(5);
+    assert!(
+        matches!(desk.effects.last(), Some(Effect::WakeAt(at)) if *at <= soon),
+        "from the start again: {}",
         desk.told
     );
 }

@@ -4,9 +4,9 @@ use crate::control::{
     BACK_OFF_FIRST, BACK_OFF_MOST, Controller, DECIDED_MOST, Decide, Effect, Failed, Flight, Guard, Lease, Outcome,
     REQUEST_MOST,
 };
-use crate::ids::EnvironmentIndex;
+use crate::ids::{EnvironmentIndex, fnv1a};
 use crate::planner::plan::Levels;
-use crate::units::Time;
+use crate::units::{Span, Time};
 
 impl<D: Decide> Controller<D> {
     pub(super) fn committed(
@@ -177,11 +177,23 @@ impl<D: Decide> Controller<D> {
     pub(super) fn back_off(&mut self, now: Time, environment: EnvironmentIndex) {
         let position = environment.position();
         let failures = self.failures.get(position).copied().unwrap_or(0);
-        let pause = BACK_OFF_FIRST.times(1_i64 << failures.min(6)).min(BACK_OFF_MOST);
+        let pause = self.again_after(BACK_OFF_FIRST, failures, position);
         if let Some(slot) = self.failures.get_mut(position) {
             *slot = failures.saturating_add(1);
         }
         self.set_flight(environment, Flight::BackOff { until: now + pause });
+    }
+
+    /// Doubles with every try up to [`BACK_OFF_MOST`], and of that half to all, another part for every environment and try: those
+    /// that were throttled together do not come back together. No randomness: a replay pauses as the daemon does.
+    pub(super) fn again_after(&self, first: Span, tries: u32, position: usize) -> Span {
+        let whole = first.times(1_i64 << tries.min(6)).min(BACK_OFF_MOST);
+        let name = self.setup.environments.get(position).map_or("", |setup| &setup.name);
+        let mixed = fnv1a(name)
+            .wrapping_add(u64::from(tries))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let part = i64::try_from(mixed >> 54).unwrap_or(0);
+        Span::from_millis(whole.millis() / 2 + whole.millis() / 2 * part / 1023)
     }
 
     /// What was intended was not sent, so the planner must not reckon with it.

@@ -18,6 +18,9 @@ const AGAIN_FIRST: Span = Span::from_seconds(5);
 const TOPOLOGY_AGAIN: Span = Span::from_minutes(1);
 /// How long one wait for hints lasts, see [`super::cloud::Cloud::hints`].
 const HINTS_WAIT: Span = Span::from_seconds(20);
+/// After some hints, others gather for this long: where they trickle, each would cost a call to receive it and one to delete it.
+/// What they are about is read every half minute at most.
+pub(super) const GATHER: Span = Span::from_seconds(4);
 
 /// Something that is read by itself. Names, not indices: these change with a reload.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +59,7 @@ impl Part {
             | Self::Prices => 1,
             // The list, and the details; the limit, and its use. Where no metric tells that, all quotas share five calls an hour besides.
             Self::Instances(_) | Self::Quota(_) => 2,
-            // Four statuses, and the head of the queue.
+            // Four statuses, and the head of a queue in which something waits.
             Self::Jobs(_) => 5,
             // Environments, queues, instance types, launch templates and their images; guards; the Auto Scaling groups, which are
             // listed anew for the next reading of launches.
@@ -322,12 +325,18 @@ pub struct Load {
     pub stuck: usize,
     /// Events per minute.
     pub events_per_minute: i64,
+    /// Updates per minute.
+    pub updates_per_minute: i64,
+    /// Jobs that end per minute and of which no event tells.
+    pub ends_per_minute: i64,
 }
 
 /// API calls per minute, as a formula: for every part `60 s / period * cost`, where the period of a busy queue with events is
 /// [`Periods::hinted`] and that of an environment with an open raise is [`Periods::instances_open`]; three waits a minute for
-/// hints, and a receipt and a deletion for every ten events. Prices are also asked for when a new type comes, once a minute at most.
-/// Updates and guards come on top: at most two updates a minute and environment, and none when nothing changes.
+/// hints, or every four seconds one while some come, or one for ten of many, each with a deletion; for a busy queue, the sizes of
+/// new jobs with every listing; for an update, its guard and a reading of environments. Without events, a listing of new jobs beside each
+/// listing, and a call for a hundred jobs that ended. Prices are also asked for when a new type comes, once a minute at most; an hourly
+/// check of the account is no part of this.
 pub fn calls_per_minute(periods: &Periods, load: &Load) -> f64 {
     let cost = |count: usize, part: &Part, period: Span| {
         usize_to_f64(count) * f64::from(part.cost()) * 60.0 / period.seconds_f64().max(1.0)
@@ -342,11 +351,15 @@ pub fn calls_per_minute(periods: &Periods, load: &Load) -> f64 {
     let quiet = load.queues.saturating_sub(load.busy_queues);
     let closed = load.environments.saturating_sub(load.open);
     let moving = load.launching.saturating_sub(load.stuck);
-    let receipts = if load.events {
-        60.0 / HINTS_WAIT.seconds_f64() + 2.0 * i64_to_f64(load.events_per_minute) / 10.0
+    let hints = if load.events {
+        let events = i64_to_f64(load.events_per_minute);
+        let received = events.min(60.0 / GATHER.seconds_f64()).max(events / 10.0);
+        received.max(60.0 / HINTS_WAIT.seconds_f64()) + received
     } else {
-        0.0
+        let created = usize_to_f64(load.queues) * 60.0 / periods.jobs_polled.seconds_f64().max(1.0);
+        created + i64_to_f64(load.ends_per_minute) / 100.0
     };
+    let sizes = usize_to_f64(load.busy_queues) * 60.0 / busy_jobs.seconds_f64().max(1.0);
     cost(1, &Part::Environments, periods.environments)
         + cost(1, &Part::Queues, periods.environments)
         + cost(closed, &Part::Instances(name()), periods.instances)
@@ -360,7 +373,9 @@ pub fn calls_per_minute(periods: &Periods, load: &Load) -> f64 {
         + cost(1, &Part::Prices, periods.slow)
         + cost(quiet, &Part::Jobs(name()), quiet_jobs)
         + cost(load.busy_queues, &Part::Jobs(name()), busy_jobs)
-        + receipts
+        + hints
+        + sizes
+        + 3.0 * i64_to_f64(load.updates_per_minute)
 }
 
 /// Calls over the last ten minutes.

@@ -7,7 +7,7 @@ use std::future::Future;
 
 use crate::account::Topology;
 use crate::account::survey::{Counted, Survey};
-use crate::jobs::{JobSeen, JobSize, JobStatus};
+use crate::jobs::{JobDescribed, JobSeen, JobStatus};
 use crate::observation::{EnvironmentNow, GapReason, InstancesNow, Shape, SqsNow};
 use crate::planner::plan::Change;
 use crate::units::{MicroUsd, Span, Time, Vcpus};
@@ -219,8 +219,10 @@ pub trait Cloud: Send + Sync + 'static {
         status: JobStatus,
         page: Option<String>,
     ) -> impl Future<Output = Read<Page>> + Send;
-    /// The sizes of at most 100 jobs; those that are unknown are left out.
-    fn describe_jobs(&self, ids: &[String]) -> impl Future<Output = Read<Vec<JobSize>>> + Send;
+    /// One page of a queue's jobs in any status that were submitted after a moment, the latest first; no children of arrays.
+    fn list_created(&self, queue: &str, after: Time, page: Option<String>) -> impl Future<Output = Read<Page>> + Send;
+    /// At most 100 jobs; those that are unknown are left out.
+    fn describe_jobs(&self, ids: &[String]) -> impl Future<Output = Read<Vec<JobDescribed>>> + Send;
     /// The first RUNNABLE job of a queue.
     fn head(&self, queue: &str) -> impl Future<Output = Read<Option<Head>>> + Send;
     /// What really runs in an environment.

@@ -128,7 +128,9 @@ impl<C: Cloud> Driver<C> {
             sight,
             cadence,
             meter: Meter::default(),
-            books: BTreeMap::new(),
+            books: (options.recovered.heard.iter())
+                .map(|(queue, heard)| (queue.clone(), Book::after(heard, now)))
+                .collect(),
             sizes: Sizes::default(),
             orders: Orders::default(),
             waits: Waits::new(now),
@@ -304,7 +306,13 @@ impl<C: Cloud> Driver<C> {
         let circumstances = self.circumstances();
         for part in self.cadence.due(now, &circumstances) {
             let book = match &part {
-                Part::Jobs(name) => self.books.get(name),
+                Part::Jobs(name) => {
+                    let book = self.books.entry(name.clone()).or_default();
+                    if !circumstances.events {
+                        book.miss(now);
+                    }
+                    Some(&*book)
+                }
                 Part::Environments
                 | Part::Queues
                 | Part::Instances(_)
@@ -460,7 +468,7 @@ impl<C: Cloud> Driver<C> {
                 by_event: false,
             });
         }
-        self.writer.jobs(transitions);
+        self.note_jobs(transitions);
         let book = std::mem::take(&mut listed.book);
         self.books.entry(name.to_owned()).or_default().absorb(book, began);
         let before = self
@@ -476,6 +484,14 @@ impl<C: Cloud> Driver<C> {
         self.sight.jobs(name, listed);
         if let Some(queue) = short.and_then(|index| self.controller.setup().queues.get(index.position())) {
             self.sight.short_of_capacity(&queue.environments, began);
+        }
+    }
+
+    /// Notes what was told of jobs. What the journal has no room for is asked for again with the next listing.
+    pub(super) fn note_jobs(&mut self, transitions: Vec<Transition>) {
+        let now = self.now();
+        for left in self.writer.jobs(transitions) {
+            self.books.entry(left.queue).or_default().not_noted(&left.job.id, now);
         }
     }
 

@@ -14,7 +14,7 @@ use lru::LruCache;
 
 use super::cloud::{Cloud, Page, Read, Unread};
 use crate::catalog::Resources;
-use crate::jobs::{JobSeen, JobSize, JobStatus};
+use crate::jobs::{JobDescribed, JobSeen, JobSize, JobStatus};
 use crate::observation::{Gap, NotDemand, Seen, Shape, Tally};
 use crate::units::{Mebibytes, Span, Time, Vcpus, to_i64};
 
@@ -67,9 +67,10 @@ impl Sizes {
         sizes.peek(id).map(|size| size.parents.clone()).unwrap_or_default()
     }
 
-    pub(super) fn put(&self, size: JobSize) {
+    pub(super) fn put(&self, described: &JobDescribed) {
+        let Some(size) = &described.size else { return };
         let mut sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sizes.put(size.id.clone(), size);
+        sizes.put(size.id.clone(), size.clone());
     }
 }
 
@@ -87,11 +88,22 @@ pub(super) struct Book {
     short_since: Option<Time>,
     /// What events told of children of arrays: by parent and child, in the order of their times.
     told: BTreeMap<String, BTreeMap<String, Vec<(Time, JobStatus)>>>,
+    /// When the last listing began.
+    listed: Option<Time>,
+    /// When an event was last lost, or could not come.
+    missed: Option<Time>,
+    /// Jobs that are not over, as far as is known: when each was last looked at.
+    open: BTreeMap<String, Time>,
+    /// Jobs of which something could not be noted, and when.
+    unnoted: BTreeMap<String, Time>,
 }
 
 impl Book {
     /// An event told of a job.
     pub(super) fn tell(&mut self, id: &str, status: JobStatus, at: Time) {
+        if status.is_over() {
+            self.open.remove(id);
+        }
         let Some(parent) = parent_of(id) else { return };
         if self.told.values().map(BTreeMap::len).sum::<usize>() >= REMEMBERED_MOST {
             self.told.clear();
@@ -104,8 +116,18 @@ impl Book {
         }
     }
 
+    /// What events would have told of these jobs, nobody heard.
+    pub(super) fn miss(&mut self, now: Time) {
+        self.missed = Some(now);
+    }
+
     /// Takes over what a listing that began then found; what events told meanwhile stays.
     pub(super) fn absorb(&mut self, listed: Self, began: Time) {
+        self.listed = Some(began);
+        self.missed = self.missed.filter(|at| *at > began);
+        self.open = listed.open;
+        let open = &self.open;
+        self.unnoted.retain(|id, at| *at > began || open.contains_key(id));
         self.blocked = listed.blocked;
         self.short_since = listed.short_since;
         self.told.retain(|parent, told| {
@@ -174,7 +196,7 @@ pub(super) struct Listed {
     pub(super) short: bool,
     /// What could not be read beside the jobs themselves, and why.
     pub(super) trouble: Option<String>,
-    /// Jobs that were listed, those that run first: [`TOLD_MOST`] at most.
+    /// Jobs that were listed, those that run first: [`TOLD_MOST`] at most. Then those that are over since.
     pub(super) jobs: Vec<JobSeen>,
     /// API calls that it took.
     pub(super) calls: u32,
@@ -224,6 +246,8 @@ struct Lister<'a, C> {
     placed_at_least: bool,
     blocked_now: BTreeSet<String>,
     short_now: bool,
+    /// Open jobs that this listing has not shown.
+    gone: BTreeMap<String, Time>,
     /// What jobs beyond the rows have in common: the first has a row of its own, to be asked for; all others share one.
     alike: BTreeMap<(Kind, u32, Place), Option<usize>>,
     arrays: BTreeSet<String>,
@@ -241,24 +265,7 @@ pub(super) async fn list<C: Cloud>(
     book: Book,
     sizes: &Sizes,
 ) -> Read<Listed> {
-    let mut lister = Lister {
-        cloud,
-        queue,
-        now,
-        most,
-        rows: Vec::new(),
-        at_least: false,
-        placed_at_least: false,
-        blocked_now: BTreeSet::new(),
-        short_now: false,
-        alike: BTreeMap::new(),
-        arrays: BTreeSet::new(),
-        untold: Vec::new(),
-        found: Listed {
-            book,
-            ..Listed::default()
-        },
-    };
+    let mut lister = Lister::new(cloud, queue, now, most, book);
     // Against the stream: a job that moves on while we look is missed, never counted twice.
     lister.status(JobStatus::Running).await?;
     lister.status(JobStatus::Starting).await?;
@@ -266,10 +273,35 @@ pub(super) async fn list<C: Cloud>(
     lister.status(JobStatus::Pending).await?;
     lister.children().await?;
     let head = lister.head().await;
+    lister.ends(sizes).await;
     lister.finish(head, sizes).await
 }
 
-impl<C: Cloud> Lister<'_, C> {
+impl<'a, C: Cloud> Lister<'a, C> {
+    fn new(cloud: &'a C, queue: &'a str, now: Time, most: Vcpus, mut book: Book) -> Self {
+        let mut gone = std::mem::take(&mut book.open);
+        gone.extend(book.unnoted.keys().map(|id| (id.clone(), Time::FAR_PAST)));
+        Self {
+            cloud,
+            queue,
+            now,
+            most,
+            rows: Vec::new(),
+            at_least: false,
+            placed_at_least: false,
+            blocked_now: BTreeSet::new(),
+            short_now: false,
+            gone,
+            alike: BTreeMap::new(),
+            arrays: BTreeSet::new(),
+            untold: Vec::new(),
+            found: Listed {
+                book,
+                ..Listed::default()
+            },
+        }
+    }
+
     async fn status(&mut self, status: JobStatus) -> Read<()> {
         let mut next = None;
         let mut wanted = Vcpus::ZERO;
@@ -278,7 +310,11 @@ impl<C: Cloud> Lister<'_, C> {
             let Page { jobs, next: after } = self.cloud.list_jobs(self.queue, status, next).await?;
             for job in jobs {
                 wanted += self.count(&job, status);
-                if self.found.jobs.len() < TOLD_MOST {
+                let is_told = self.found.jobs.len() < TOLD_MOST;
+                if self.gone.remove(&job.id).is_some() || is_told {
+                    self.found.book.follow(&job.id, self.now);
+                }
+                if is_told {
                     self.found.jobs.push(job);
                 }
             }
@@ -456,7 +492,12 @@ impl<C: Cloud> Lister<'_, C> {
         believed
     }
 
+    /// The first RUNNABLE job. Not asked for where none can be: what is told of arrays may be old.
     async fn head(&mut self) -> Read<Option<String>> {
+        let waits = |row: &Row| row.place != Place::Placed;
+        if self.arrays.is_empty() && self.blocked_now.is_empty() && !self.rows.iter().any(waits) {
+            return Ok(None);
+        }
         self.found.calls += 1;
         let head = self.cloud.head(self.queue).await?;
         Ok(head.map(|head| head.job))
@@ -554,7 +595,7 @@ impl<C: Cloud> Lister<'_, C> {
         for ids in ids.chunks(DESCRIBED_AT_ONCE) {
             self.found.calls += 1;
             match self.cloud.describe_jobs(ids).await {
-                Ok(described) => described.into_iter().for_each(|size| sizes.put(size)),
+                Ok(described) => described.iter().for_each(|job| sizes.put(job)),
                 Err(error) => {
                     self.found.trouble = Some(error.message);
                     failed = true;
@@ -587,5 +628,6 @@ pub(super) fn vcpus_in(part: &Seen<Tally>) -> Vcpus {
     part.value().map_or(Vcpus::ZERO, Tally::vcpus)
 }
 
+mod ends;
 #[cfg(test)]
 mod tests;

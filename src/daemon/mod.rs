@@ -157,6 +157,7 @@ enum Found {
 /// at the start; everything later is told and survived.
 pub async fn run<C: Cloud>(cloud: Arc<C>, options: Options, stop: CancellationToken) -> anyhow::Result<()> {
     let (sender, inbox) = mpsc::unbounded_channel();
+    let clock = options.clock;
     let started = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         started = start::start(Arc::clone(&cloud), options, sender.clone()) => started?,
@@ -165,7 +166,7 @@ pub async fn run<C: Cloud>(cloud: Arc<C>, options: Options, stop: CancellationTo
     // The listener ends with this function, whatever it waits for.
     let listener = started.listens().then(|| {
         let token = stop.child_token();
-        let listening = wake::listen(cloud, led, sender);
+        let listening = wake::listen(cloud, led, sender, clock);
         tokio::spawn(async move {
             tokio::select! {
                 () = token.cancelled() => {}

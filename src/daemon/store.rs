@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::control::Lease;
 use crate::journal::{Decision, Ended, Intent, Journal, JournalError, Recovered, Remembered, Tick, Transition};
-use crate::units::{Span, Time, Vcpus, to_i64};
+use crate::units::{Span, Time, Vcpus, to_i64, to_u32};
 
-/// Ticks and transitions that may wait for the disk; what comes on top is lost. Intents are never lost.
-const WAITING_MOST: usize = 256;
+/// Ticks that may wait for the disk; what comes on top is lost. Intents are never lost.
+const TICKS_MOST: usize = 256;
+/// Transitions of jobs that may wait for the disk, some 20 MB. What comes on top is given back.
+const TRANSITIONS_MOST: usize = 50_000;
 /// How often old rows are dropped.
 const TIDY_EVERY: Span = Span::from_minutes(60);
 
@@ -38,6 +40,9 @@ struct Held {
     decisions: Vec<Decision>,
     /// Nothing can be written: the disk is full.
     full: bool,
+    /// Jobs of which something was noted, in that order.
+    #[cfg(test)]
+    jobs: Vec<String>,
 }
 
 impl Kept {
@@ -49,7 +54,7 @@ impl Kept {
             memory: held.memory.clone(),
             leases: held.leases.clone(),
             open: open.map(|decision| decision.intent.clone()).collect(),
-            forgotten: None,
+            ..Recovered::default()
         }
     }
 
@@ -120,6 +125,11 @@ impl Store {
     fn jobs(&self, transitions: &[Transition]) -> Result<(), JournalError> {
         match self {
             Self::Journal(journal) => journal.jobs(transitions),
+            #[cfg(test)]
+            Self::Memory(kept) => kept.write(|held| {
+                held.jobs.extend(transitions.iter().map(|told| told.job.id.clone()));
+            }),
+            #[cfg(not(test))]
             Self::Memory(_) => Ok(()),
         }
     }
@@ -160,12 +170,18 @@ enum Entry {
     Flush(oneshot::Sender<()>),
 }
 
+/// For what may have to be left out.
+#[derive(Clone, Debug)]
+struct Room {
+    ticks: Arc<Semaphore>,
+    transitions: Arc<Semaphore>,
+}
+
 /// The way to the writer.
 #[derive(Debug)]
 pub(super) struct Writer {
     entries: mpsc::UnboundedSender<Entry>,
-    /// For what may be lost.
-    room: Arc<tokio::sync::Semaphore>,
+    room: Room,
     retention: Retention,
     tidied: Option<Time>,
 }
@@ -174,8 +190,11 @@ impl Writer {
     /// Starts the writer; it ends when this is dropped and everything is written.
     pub(super) fn start(store: Store, retention: Retention) -> Self {
         let (entries, inbox) = mpsc::unbounded_channel();
-        let room = Arc::new(tokio::sync::Semaphore::new(WAITING_MOST));
-        tokio::spawn(write(store, inbox, Arc::clone(&room)));
+        let room = Room {
+            ticks: Arc::new(Semaphore::new(TICKS_MOST)),
+            transitions: Arc::new(Semaphore::new(TRANSITIONS_MOST)),
+        };
+        tokio::spawn(write(store, inbox, room.clone()));
         Self {
             entries,
             room,
@@ -198,13 +217,26 @@ impl Writer {
 
     /// Notes a tick, unless too much waits to be written.
     pub(super) fn tick(&self, tick: Tick) {
-        self.if_room(Entry::Tick(Box::new(tick)));
+        if let Ok(permit) = self.room.ticks.try_acquire() {
+            permit.forget();
+            let _ = self.entries.send(Entry::Tick(Box::new(tick)));
+        } else {
+            tracing::debug!("The journal is behind; a tick is not noted");
+        }
     }
 
-    /// Notes transitions, unless too much waits to be written.
-    pub(super) fn jobs(&self, transitions: Vec<Transition>) {
-        if !transitions.is_empty() {
-            self.if_room(Entry::Jobs(transitions));
+    /// Notes transitions. Gives them back if too much waits to be written.
+    pub(super) fn jobs(&self, transitions: Vec<Transition>) -> Vec<Transition> {
+        if transitions.is_empty() {
+            return transitions;
+        }
+        match self.room.transitions.try_acquire_many(to_u32(transitions.len())) {
+            Ok(permits) => {
+                permits.forget();
+                let _ = self.entries.send(Entry::Jobs(transitions));
+                Vec::new()
+            }
+            Err(_) => transitions,
         }
     }
 
@@ -229,24 +261,17 @@ impl Writer {
         let _ = self.entries.send(Entry::Flush(answer));
         answered
     }
-
-    fn if_room(&self, entry: Entry) {
-        if let Ok(permit) = self.room.try_acquire() {
-            permit.forget();
-            let _ = self.entries.send(entry);
-        } else {
-            tracing::debug!("The journal is behind; a tick or transition is not noted");
-        }
-    }
 }
 
-async fn write(store: Store, mut inbox: mpsc::UnboundedReceiver<Entry>, room: Arc<tokio::sync::Semaphore>) {
+async fn write(store: Store, mut inbox: mpsc::UnboundedReceiver<Entry>, room: Room) {
     // Of failures only the first in a row is told.
     let mut failed = false;
     // What a full disk did not take. Without it, an update that was answered would be one without an answer after a restart.
     let mut owed = Owed::default();
     while let Some(entry) = inbox.recv().await {
-        let takes_room = matches!(entry, Entry::Tick(_) | Entry::Jobs(_));
+        room.ticks.add_permits(usize::from(matches!(entry, Entry::Tick(_))));
+        let came = if let Entry::Jobs(jobs) = &entry { jobs.len() } else { 0 };
+        let waited = came + owed.jobs.len();
         let store = store.clone();
         let mut owing = std::mem::take(&mut owed);
         let (done, still) = tokio::task::spawn_blocking(move || {
@@ -264,18 +289,17 @@ async fn write(store: Store, mut inbox: mpsc::UnboundedReceiver<Entry>, room: Ar
             tracing::error!(error, "The journal cannot be written; nothing is raised meanwhile");
         }
         failed = error.is_some();
-        if takes_room {
-            room.add_permits(1);
-        }
+        room.transitions.add_permits(waited - owed.jobs.len().min(waited));
     }
 }
 
-/// Leases and ends of intents that are still to be written: the latest of one, all of the other, in order. There are few: an
-/// intent has an end once, and none is taken while nothing can be written.
+/// What is still to be written: the latest leases; all ends of intents, in order, which are few, since an intent has an end once
+/// and none is taken while nothing can be written; and transitions of jobs, as many as there is room for.
 #[derive(Default)]
 struct Owed {
     leases: Option<Leases>,
     ended: Vec<(i64, Ended)>,
+    jobs: Vec<Transition>,
 }
 
 impl Owed {
@@ -287,6 +311,25 @@ impl Owed {
         while let Some((number, ended)) = self.ended.first() {
             store.finish(*number, ended)?;
             self.ended.remove(0);
+        }
+        if !self.jobs.is_empty() {
+            store.jobs(&self.jobs)?;
+            self.jobs.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes transitions that came after those that wait.
+    fn pay_jobs(&mut self, store: &Store, jobs: Vec<Transition>) -> Result<(), JournalError> {
+        if let Err(error) = store.jobs(&jobs) {
+            self.jobs.extend(jobs);
+            return Err(error);
+        }
+        // If the disk has room again. Else these will never be taken.
+        let mut waiting = std::mem::take(&mut self.jobs);
+        if !waiting.is_empty() && store.jobs(&waiting).is_err() {
+            waiting.truncate(1);
+            tracing::error!(first = ?waiting, "The journal takes other jobs, but not these");
         }
         Ok(())
     }
@@ -315,11 +358,68 @@ fn perform(store: &Store, entry: Entry, owed: &mut Owed) -> Result<(), JournalEr
             owed.pay(store)
         }
         Entry::Tick(tick) => store.tick(&tick),
-        Entry::Jobs(transitions) => store.jobs(&transitions),
+        Entry::Jobs(transitions) => owed.pay_jobs(store, transitions),
         Entry::Tidy(keep_from, most_bytes) => store.tidy(keep_from, most_bytes),
         Entry::Flush(answer) => {
             let _ = answer.send(());
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::JobSeen;
+
+    fn told(id: &str) -> Transition {
+        let job = JobSeen {
+            id: id.to_owned(),
+            ..JobSeen::default()
+        };
+        Transition {
+            job,
+            ..Transition::default()
+        }
+    }
+
+    fn noted(kept: &Kept) -> Vec<String> {
+        kept.0.lock().unwrap().jobs.clone()
+    }
+
+    #[tokio::test]
+    async fn transitions_that_a_full_disk_did_not_take_are_written_before_those_that_follow() {
+        let kept = Kept::default();
+        let writer = Writer::start(Store::Memory(kept.clone()), Retention::default());
+        kept.fill(true);
+        for id in ["a", "b"] {
+            assert_eq!(writer.jobs(vec![told(id)]), []);
+        }
+        writer.flush().await.unwrap();
+        assert_eq!(noted(&kept), [""; 0]);
+        kept.fill(false);
+        assert_eq!(writer.jobs(vec![told("c")]), []);
+        writer.flush().await.unwrap();
+        assert_eq!(noted(&kept), ["a", "b", "c"]);
+    }
+
+    /// Whoever watches for days beside a full disk keeps no more than that in memory; and the way out is free again afterwards.
+    #[tokio::test]
+    async fn what_there_is_no_room_for_is_given_back() {
+        let kept = Kept::default();
+        let writer = Writer::start(Store::Memory(kept.clone()), Retention::default());
+        kept.fill(true);
+        assert_eq!(writer.jobs(vec![told("a"); TRANSITIONS_MOST]), []);
+        writer.flush().await.unwrap();
+        assert_eq!(writer.jobs(vec![told("b")]), [told("b")]);
+        kept.fill(false);
+        for _ in 0..2 {
+            // There is room as soon as this has been gone through.
+            writer.flush().await.unwrap();
+        }
+        assert_eq!(noted(&kept).len(), TRANSITIONS_MOST);
+        assert_eq!(writer.jobs(vec![told("b")]), []);
+        writer.flush().await.unwrap();
+        assert_eq!(noted(&kept).last().map(String::as_str), Some("b"));
     }
 }

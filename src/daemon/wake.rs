@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::Event;
-use super::cadence::{Cadence, Part};
+use super::cadence::{Cadence, GATHER, Part};
 use super::cloud::{Cloud, Hint, Read};
 use super::driver::Driver;
 use super::sight::Sight;
-use crate::clock;
+use crate::clock::{self, Clock};
 use crate::control::Input;
 use crate::explain::printable;
 use crate::journal::Transition;
@@ -19,6 +19,8 @@ use crate::units::{Span, Time};
 /// A wait for hints that failed is tried again after this; doubles up to the longest.
 const AGAIN_FIRST: Span = Span::from_seconds(5);
 const AGAIN_MOST: Span = Span::from_minutes(1);
+/// So many at once are a flood, which does not wait.
+const FLOOD: usize = 100;
 /// Longer than a wait for hints lasts.
 const WAIT_MOST: Span = Span::from_seconds(40);
 /// Of more hints in a second, only what they are about is taken: it is read again, as after any hint.
@@ -29,6 +31,7 @@ pub(super) async fn listen<C: Cloud>(
     cloud: Arc<C>,
     mut leads: watch::Receiver<bool>,
     events: mpsc::UnboundedSender<Event>,
+    account: Clock,
 ) {
     let mut pause = AGAIN_FIRST;
     loop {
@@ -37,6 +40,7 @@ pub(super) async fn listen<C: Cloud>(
         }
         let hints = clock::within(WAIT_MOST, cloud.hints()).await;
         let failed = !matches!(hints, Some(Ok(_)));
+        let gathers = matches!(&hints, Some(Ok(hints)) if (1..FLOOD).contains(&hints.len()));
         if let Some(hints) = hints
             && events.send(Event::Hints(hints)).is_err()
         {
@@ -47,6 +51,9 @@ pub(super) async fn listen<C: Cloud>(
             pause = pause.times(2).min(AGAIN_MOST);
         } else {
             pause = AGAIN_FIRST;
+        }
+        if gathers {
+            account.wait(GATHER).await;
         }
     }
 }
@@ -129,6 +136,9 @@ impl<C: Cloud> Driver<C> {
             let metrics = &self.options.metrics;
             if !self.flood.takes(now) {
                 metrics.hinted("dropped", 1);
+                if let Hint::Job { queue, .. } = &hint {
+                    self.books.entry(queue.clone()).or_default().miss(now);
+                }
                 ours |= mark(&hint, &self.sight, &mut self.cadence);
                 continue;
             }
@@ -172,7 +182,7 @@ impl<C: Cloud> Driver<C> {
                 });
             }
         }
-        self.writer.jobs(transitions);
+        self.note_jobs(transitions);
         if ours {
             self.step(Input::Woken);
         }

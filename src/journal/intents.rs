@@ -35,6 +35,7 @@ pub(super) fn recover(connection: &Connection) -> Result<Recovered, Failure> {
         )?);
     }
     Ok(Recovered {
+        heard: super::ledger::heard(connection)?,
         memory,
         leases,
         open,

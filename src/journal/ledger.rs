@@ -3,10 +3,12 @@
 //! Of a status the time of an event counts before that of a listing, then the earlier one, so that the order of arrival does not
 //! matter. What is known of a job is never replaced by what is not known. An *attempt* is a distinct startedAt.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use super::schema::{Failure, Writer};
-use super::{Source, Started, Transition};
+use super::{Heard, Source, Started, Transition};
 use crate::catalog::Resources;
 use crate::jobs::{JobSeen, JobStatus};
 use crate::observation::Shape;
@@ -14,6 +16,8 @@ use crate::units::{Mebibytes, Span, Time, Vcpus};
 
 /// Started jobs that are told at once.
 const STARTED_MOST: i64 = 10_000;
+/// Jobs among which those without an end are looked for at a start.
+const HEARD_MOST: i64 = 20_000;
 
 /// A status as a number; the table keeps these for ever.
 pub(super) const fn number(status: JobStatus) -> i64 {
@@ -232,6 +236,24 @@ fn update(transaction: &Transaction, key: i64, known: &Known) -> Result<(), Fail
             known.latest,
         ])?;
     Ok(())
+}
+
+/// Read from the jobs that were told of last.
+pub(super) fn heard(connection: &Connection) -> Result<BTreeMap<String, Heard>, Failure> {
+    let mut statement = connection.prepare(
+        "SELECT j.queue, j.id, j.latest, EXISTS (SELECT 1 FROM transitions WHERE job = j.number AND status IN (5, 6)) AS ended
+         FROM jobs j INDEXED BY jobs_latest WHERE j.array_parent IS NULL ORDER BY j.latest DESC LIMIT ?1",
+    )?;
+    let mut rows = statement.query([HEARD_MOST])?;
+    let mut heard: BTreeMap<String, Heard> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let queue = heard.entry(row.get("queue")?).or_default();
+        queue.latest = queue.latest.max(Time::from_millis(row.get("latest")?));
+        if !row.get::<_, bool>("ended")? {
+            queue.open.push(row.get("id")?);
+        }
+    }
+    Ok(heard)
 }
 
 pub(super) fn started_cursor(connection: &Connection) -> Result<i64, Failure> {

@@ -57,8 +57,19 @@ pub struct Recovered {
     pub leases: BTreeMap<String, (Lease, Option<Vcpus>)>,
     /// Intents without an outcome: whether they took effect is unknown.
     pub open: Vec<Intent>,
+    /// Per job queue: what the ledger was last told.
+    pub heard: BTreeMap<String, Heard>,
     /// Why the memory of an earlier version could not be read and is blank; `None`: it could.
     pub forgotten: Option<String>,
+}
+
+/// What the ledger was last told of a queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// When it was last told something new.
+    pub latest: Time,
+    /// Jobs and arrays whose end it was not told; of very many the latest.
+    pub open: Vec<String>,
 }
 
 /// The planner's memory by name.

@@ -12,6 +12,7 @@ use super::refused::Refused;
 use super::schedules::GUARD_GROUP;
 use super::sqs::EVENTS_QUEUE;
 use super::state::{Hand, State};
+use super::wire::listings::{BY_FILTER_MOST, BY_STATUS_MOST};
 use crate::account::Topology;
 use crate::account::survey::{self, Counted, Known, Survey};
 use crate::catalog::Catalog;
@@ -21,14 +22,12 @@ use crate::daemon::cloud::{
     QuotaRead, Read, Tagged, Unread,
 };
 use crate::ids::{EnvironmentIndex, QueueIndex};
-use crate::jobs::{ArraySeen, JobSeen, JobSize, JobStatus};
+use crate::jobs::{ArraySeen, JobDescribed, JobSeen, JobSize, JobStatus};
 use crate::observation::{GapReason, InstancesNow, Room, SqsNow};
 use crate::planner::plan::Change;
 use crate::simulate::world;
 use crate::units::{MicroUsd, Span, Time, Vcpus, to_usize};
 
-/// Jobs of a page, as AWS Batch gives them.
-const PAGE: usize = 1_000;
 /// Messages that are taken at once, and how long is waited for the first.
 const HINTS_MOST: usize = 200;
 const WAIT: Span = Span::from_seconds(20);
@@ -118,11 +117,27 @@ impl Cloud for Account {
         told.await
     }
 
-    async fn describe_jobs(&self, ids: &[String]) -> Read<Vec<JobSize>> {
+    async fn list_created(&self, queue: &str, after: Time, page: Option<String>) -> Read<Page> {
+        let queue = queue.to_owned();
+        let told = self.look(move |state| {
+            let index = state.queue_or_refuse(&queue)?;
+            let all = state.book.of_queue(index).to_vec();
+            let of = format!("created {queue}");
+            let start = state.page_begins(&of, page.as_deref())?;
+            let (page, next) = state.latest_first(&all, (start, BY_FILTER_MOST), |_, seen| seen.created > after);
+            Ok(Page {
+                jobs: page.iter().map(|seen| state.job_seen(seen)).collect(),
+                next: next.map(|position| state.names.token(&of, position)),
+            })
+        });
+        told.await
+    }
+
+    async fn describe_jobs(&self, ids: &[String]) -> Read<Vec<JobDescribed>> {
         let ids = ids.to_vec();
         let told = self.look(move |state| {
             let seen: Vec<Seen> = ids.iter().filter_map(|id| state.find(id)).collect();
-            Ok(seen.iter().map(|seen| state.size_of(seen)).collect())
+            Ok(seen.iter().map(|seen| state.described(seen)).collect())
         });
         told.await
     }
@@ -385,13 +400,9 @@ impl State {
 
     fn listed(&mut self, of: &str, all: &[JobRef], status: JobStatus, page: Option<&str>) -> Result<Page, Refused> {
         let of = format!("{} {of}", spelled(status));
-        let start = match page {
-            None => 0,
-            Some(token) => (self.names.position(&of, token))
-                .ok_or_else(|| Refused::client("The nextToken provided is not valid"))?,
-        };
+        let start = self.page_begins(&of, page)?.unwrap_or(0);
         let suits = |_: &Self, seen: &Seen| seen.status == status;
-        let (page, next) = self.page_of_jobs(all, (start, PAGE), Some(status), suits);
+        let (page, next) = self.page_of_jobs(all, (start, BY_STATUS_MOST), Some(status), suits);
         Ok(Page {
             jobs: page.iter().map(|seen| self.job_seen(seen)).collect(),
             next: next.map(|position| self.names.token(&of, position)),
@@ -422,11 +433,17 @@ impl State {
         }
     }
 
-    fn size_of(&self, seen: &Seen) -> JobSize {
-        JobSize {
-            id: self.names.job_id(seen.job),
-            shape: seen.now.shape,
-            parents: self.parents_of(seen).into_iter().filter_map(|(id, _)| id).collect(),
+    /// Of earlier attempts nothing is known any more.
+    fn described(&self, seen: &Seen) -> JobDescribed {
+        let told = self.job_seen(seen);
+        JobDescribed {
+            attempts: told.started.into_iter().collect(),
+            size: Some(JobSize {
+                id: told.id.clone(),
+                shape: seen.now.shape,
+                parents: self.parents_of(seen).into_iter().filter_map(|(id, _)| id).collect(),
+            }),
+            seen: told,
         }
     }
 
@@ -571,7 +588,10 @@ mod tests {
             .describe_jobs(&[id.clone(), "made up".to_owned()])
             .await
             .unwrap();
-        assert_eq!((sizes.len(), sizes[0].shape.resources.vcpus), (1, Vcpus::new(1)));
+        assert_eq!(
+            (sizes.len(), sizes[0].size.as_ref().unwrap().shape.resources.vcpus),
+            (1, Vcpus::new(1))
+        );
         assert_eq!(account.head("default").await.unwrap().unwrap().job, format!("{id}:0"));
         account.skip(Span::from_minutes(30)).await.unwrap();
         assert_eq!(

@@ -98,7 +98,7 @@ impl State {
             let nodes = json!({"isMainNode": false, "numNodes": seen.now.shape.nodes, "nodeIndex": 0});
             put(&mut told, "nodeProperties", nodes);
         }
-        if matches!(seen.status, JobStatus::Succeeded | JobStatus::Failed) && seen.array.is_none() {
+        if seen.status.is_over() && seen.array.is_none() {
             put(&mut told, "container", json!({"exitCode": exit_code(seen)}));
         }
         if let Some(terminated) = seen.terminated {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ids::{JobRef, Names};
+use super::input::Taken;
+use super::refused::Refused;
 use super::state::State;
 use crate::ids::{ArrayIndex, JobIndex, QueueIndex};
 use crate::jobs::JobStatus;
@@ -205,6 +207,29 @@ impl State {
         (page, None)
     }
 
+    /// Where a page begins; `None` for the first.
+    pub(super) fn page_begins(&self, of: &str, token: Option<&str>) -> Taken<Option<usize>> {
+        let position = |token| {
+            let position = self.names.position(of, token);
+            position.ok_or_else(|| Refused::client("The nextToken provided is not valid"))
+        };
+        token.map(position).transpose()
+    }
+
+    /// Jobs that suit, the latest first: a page from a position in the order of submission on, and where the next one begins.
+    pub(super) fn latest_first(
+        &mut self,
+        all: &[JobRef],
+        (start, most): (Option<usize>, usize),
+        suits: impl Fn(&Self, &Seen) -> bool,
+    ) -> (Vec<Seen>, Option<usize>) {
+        let last = all.len().saturating_sub(1);
+        let all: Vec<JobRef> = all.iter().rev().copied().collect();
+        let start = start.map_or(0, |position| last.saturating_sub(position));
+        let (page, next) = self.page_of_jobs(&all, (start, most), None, suits);
+        (page, next.map(|position| last.saturating_sub(position)))
+    }
+
     /// The status of a job that is no parent: quickly, for those that are left out.
     fn plain_status(&self, job: JobRef) -> Option<JobStatus> {
         if matches!(job, JobRef::Array(_)) {
@@ -285,7 +310,7 @@ impl State {
         };
         seen.now.attempt = None;
         seen.now.place = None;
-        let over = matches!(seen.status, JobStatus::Succeeded | JobStatus::Failed);
+        let over = seen.status.is_over();
         let ends = children(array).filter_map(|child| self.world.job(child)?.ended);
         seen.now.ended = if over { ends.max() } else { None };
         let ended = children(array).find_map(|child| self.book.ended.get(&child).cloned());

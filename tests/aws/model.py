@@ -4,12 +4,13 @@
     tests/aws/model.py
     tests/aws/model.py --surveys FILE       instead surveys of `autotune check`, a list of pairs of name and survey
 
-A request must hold what the model requires, a reply may leave out anything; neither may hold what the model does not know. What a
+Codes of errors that src/aws names must be documented too. A request must hold what the model requires, a reply may leave out anything; neither may hold what the model does not know. What a
 survey has beside replies is named in BESIDES.
 """
 
 import json
 import pathlib
+import re
 import sys
 
 import botocore.loaders
@@ -101,6 +102,31 @@ def check_surveys(path):
     return 1 if wrong or not surveys else 0
 
 
+# In no model: what the API references call common errors, what EC2's lists in prose, and what AWS Batch answers when throttled.
+COMMON = {
+    "AccessDeniedException", "ExpiredTokenException", "InvalidSignatureException", "MissingAuthenticationTokenException",
+    "ThrottlingException", "TooManyRequestsException", "UnauthorizedOperation", "UnrecognizedClientException", "ValidationError",
+}
+SERVICES = (
+    "autoscaling", "batch", "cloudtrail", "cloudwatch", "dynamodb", "ec2", "ecs", "events", "iam", "scheduler", "service-quotas", "sqs", "sts",
+)
+
+
+def unknown_errors():
+    """Codes of errors that our code or its tests name and nobody documents."""
+    known = set(COMMON)
+    for service in SERVICES:
+        for shape in botocore.model.ServiceModel(loader.load_service_model(service, "service-2"), service).error_shapes:
+            known |= {shape.name, shape.metadata.get("error", {}).get("code", shape.name)}
+    retried = loader.load_data("_retry")["definitions"].values()
+    answers = (entry["applies_when"]["response"] for entry in retried if "response" in entry["applies_when"])
+    known |= {answer["service_error_code"] for answer in answers if "service_error_code" in answer}
+    named = re.compile(r'Reply::Error\(\s*\d+,\s*"(\w+)"|"([A-Z]\w+(?:Exception|Error|Fault))"')
+    sources = sorted((HERE.parent.parent / "src/aws").rglob("*.rs"))
+    found = {(path.name, code) for path in sources for code in map("".join, named.findall(path.read_text())) if code not in known}
+    return [f"{name}: no model knows the error {code}" for name, code in sorted(found)]
+
+
 def main():
     if sys.argv[1:2] == ["--surveys"]:
         return check_surveys(sys.argv[2])
@@ -126,6 +152,7 @@ def main():
         else:
             wrong += problems(shape, file["reply"], path.name)
         checked += 1
+    wrong += unknown_errors()
     for line in wrong:
         print(line, file=sys.stderr)
     print(f"tests/aws/model.py: {checked} files checked, {len(wrong)} wrong")

@@ -124,12 +124,25 @@ async fn jobs_are_listed_and_sized() {
     jobs.dedup_by(|a, b| a.id == b.id);
     assert_eq!(jobs.len(), 3);
     let ids: Vec<String> = jobs.iter().map(|job| job.id.clone()).collect();
-    let sizes = aws.describe_jobs(&ids).await.unwrap();
-    let sizes: Vec<_> = sizes
+    let described = aws.describe_jobs(&ids).await.unwrap();
+    let sizes: Vec<_> = described
         .iter()
+        .filter_map(|job| job.size.as_ref())
         .map(|s| (s.shape.resources.vcpus.get(), s.shape.resources.memory.get()))
         .collect();
     assert_eq!(sizes, [(2, 4096); 3]);
+    // How they stand, and when they came, whatever their status.
+    let created = aws.list_created("nightly", Time::from_seconds(0), None).await.unwrap();
+    assert_eq!(created.jobs.len(), 3);
+    for job in &described {
+        let listed = created.jobs.iter().find(|listed| listed.id == job.seen.id).unwrap();
+        assert_eq!(
+            (&job.seen.name, job.seen.created),
+            (&listed.name, listed.created),
+            "{listed:?}"
+        );
+        assert!(job.seen.created.is_some());
+    }
 }
 
 #[tokio::test]

@@ -51,8 +51,12 @@ fn a_renewal_is_asked_for_less_and_less_often_while_it_fails_or_nobody_answers()
                 }
             }
         }
-        let gaps: Vec<i64> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert_eq!(gaps, [10, 20, 40, 80, 160], "{asked:?}");
+        let gaps = asked.windows(2).map(|pair| pair[1] - pair[0]);
+        for (gap, whole) in gaps.zip([10, 20, 40, 80, 160, 300]) {
+            // Looked at once a second.
+            assert!((whole / 2..=whole + 1).contains(&gap), "{asked:?}");
+        }
+        assert!((5..=7).contains(&asked.len()), "{asked:?}");
     }
 }
 
@@ -136,4 +140,23 @@ fn an_update_has_a_time_before_which_it_begins() {
             .collect();
         assert_eq!(before, [START + Span::from_seconds(expected)], "{}", desk.told);
     }
+}
+
+/// Else an account that throttles is asked by all of them at once, again and again.
+#[test]
+fn environments_that_were_throttled_together_do_not_come_back_together() {
+    let (desk, _) = scripted();
+    let first = Span::from_seconds(5);
+    let mut apart = 0;
+    for tries in 0..12 {
+        let whole = first.times(1 << tries.min(6)).min(Span::from_minutes(5));
+        let pauses = [0, 1].map(|position| desk.controller.again_after(first, tries, position));
+        let half = whole.scaled_down(1, 2);
+        assert!(
+            pauses.iter().all(|pause| (half..=whole).contains(pause)),
+            "{tries}: {pauses:?}"
+        );
+        apart += i32::from((pauses[0].millis() - pauses[1].millis()).abs() * 20 > whole.millis());
+    }
+    assert!(apart >= 9, "{apart} of 12");
 }

@@ -156,8 +156,9 @@ fn looking_costs_no_more_calls_than_promised() {
         &Periods::default(),
         &Load {
             busy_queues: 5,
-            open: 10,
+            open: 5,
             events_per_minute: 100,
+            updates_per_minute: 2,
             ..load
         },
     );
@@ -206,8 +207,8 @@ fn the_formula_counts_what_is_really_read() {
             events: with_events,
             ..Load::default()
         };
-        let receipts = if with_events { 3.0 } else { 0.0 };
-        let formula = calls_per_minute(&Periods::default(), &load) - receipts;
+        let besides = if with_events { 3.0 } else { 5.0 };
+        let formula = calls_per_minute(&Periods::default(), &load) - besides;
         let counted = f64::from(calls) / 60.0;
         assert!((formula - counted).abs() < 1.0, "{formula} {counted}");
     }

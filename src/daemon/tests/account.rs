@@ -15,7 +15,7 @@ use crate::daemon::cloud::{
     QuotaRead, Read, Tagged, Unread,
 };
 use crate::daemon::store::Kept;
-use crate::jobs::{JobSeen, JobSize, JobStatus};
+use crate::jobs::{JobDescribed, JobSeen, JobSize, JobStatus};
 use crate::observation::{EnvironmentNow, GapReason, InstancesNow, Room, Shape, SqsNow};
 use crate::planner::plan::Change;
 use crate::units::{Mebibytes, MicroUsd, Span, Time, Vcpus};
@@ -369,18 +369,34 @@ impl Cloud for Account {
         })
     }
 
-    async fn describe_jobs(&self, ids: &[String]) -> Read<Vec<JobSize>> {
+    async fn list_created(&self, _queue: &str, after: Time, page: Option<String>) -> Read<Page> {
+        self.read("list_created").await?;
+        let jobs = self.with(|state| state.jobs.clone());
+        let jobs = jobs.into_iter().map(|(job, _)| job).rev();
+        let jobs = jobs.filter(|job| job.created.is_some_and(|created| created > after));
+        let from = page.map_or(0, |page| page.parse().unwrap());
+        let mut jobs: Vec<JobSeen> = jobs.skip(from).collect();
+        let next = (jobs.len() > 100).then(|| (from + 100).to_string());
+        jobs.truncate(100);
+        Ok(Page { jobs, next })
+    }
+
+    async fn describe_jobs(&self, ids: &[String]) -> Read<Vec<JobDescribed>> {
         self.read("describe_jobs").await?;
         let jobs = self.with(|state| state.jobs.clone());
-        let size = |(job, shape): (JobSeen, Shape)| JobSize {
-            id: job.id,
-            shape,
-            parents: Vec::new(),
+        let described = |(job, shape): (JobSeen, Shape)| JobDescribed {
+            attempts: job.started.into_iter().collect(),
+            size: Some(JobSize {
+                id: job.id.clone(),
+                shape,
+                parents: Vec::new(),
+            }),
+            seen: job,
         };
         Ok(jobs
             .into_iter()
             .filter(|(job, _)| ids.contains(&job.id))
-            .map(size)
+            .map(described)
             .collect())
     }
 

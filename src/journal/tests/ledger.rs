@@ -112,3 +112,32 @@ fn a_repeated_listing_does_not_keep_a_job_from_being_dropped() {
     journal.tidy(at(1_000), u64::MAX).unwrap();
     assert_eq!(rows(&journal), Vec::<String>::new());
 }
+
+/// Whoever begins asks how they ended.
+#[test]
+fn a_start_finds_jobs_whose_end_was_not_told_and_when_something_last_was() {
+    let (_folder, path, journal) = made();
+    let other = Transition {
+        queue: "other".to_owned(),
+        ..told("z", JobStatus::Failed, 7, false)
+    };
+    let all = [
+        told("a", JobStatus::Running, 41, true),
+        told("a", JobStatus::Succeeded, 101, true),
+        told("b", JobStatus::Running, 60, false),
+        // An array is asked for its children, no child by itself.
+        told("p", JobStatus::Pending, 70, true),
+        told("p:3", JobStatus::Running, 75, true),
+        other,
+    ];
+    journal.jobs(&all).unwrap();
+    drop(journal);
+    let (_journal, recovered) = Journal::open(&path).unwrap();
+    let heard = |seconds, open: &[&str]| Heard {
+        latest: at(seconds),
+        open: open.iter().map(ToString::to_string).collect(),
+    };
+    let expected = [("main", heard(101, &["p", "b"])), ("other", heard(7, &[]))];
+    let expected = expected.map(|(queue, heard)| (queue.to_owned(), heard));
+    assert_eq!(recovered.heard, BTreeMap::from(expected));
+}

@@ -14,8 +14,8 @@ use crate::sandbox::state::State;
 use crate::units::Time;
 
 /// Most jobs of a page by status, and of one by filters.
-const BY_STATUS_MOST: usize = 1_000;
-const BY_FILTER_MOST: usize = 100;
+pub(in crate::sandbox) const BY_STATUS_MOST: usize = 1_000;
+pub(in crate::sandbox) const BY_FILTER_MOST: usize = 100;
 /// Most jobs of DescribeJobs, and at the front of a queue.
 const JOBS_MOST: usize = 100;
 
@@ -67,18 +67,15 @@ impl State {
             }
         };
         let of = format!("{of} {}", queue.or(array).or(nodes).unwrap_or_default());
-        let start = match input.text("nextToken")? {
-            None => 0,
-            Some(token) => (self.names.position(&of, token))
-                .ok_or_else(|| Refused::client("The nextToken provided is not valid"))?,
-        };
+        let start = self.page_begins(&of, input.text("nextToken")?)?;
         let longest = most(input, "maxResults", longest)?;
-        let only = match &wanted {
-            Wanted::Status(status) => Some(*status),
-            Wanted::Name(_) | Wanted::Definition(_) | Wanted::Before(_) | Wanted::After(_) | Wanted::Nothing => None,
-        };
         let suits = |state: &Self, seen: &Seen| state.suits(seen, &wanted);
-        let (page, next) = self.page_of_jobs(&all, (start, longest), only, suits);
+        let (page, next) = match &wanted {
+            Wanted::Status(status) => self.page_of_jobs(&all, (start.unwrap_or(0), longest), Some(*status), suits),
+            Wanted::Name(_) | Wanted::Definition(_) | Wanted::Before(_) | Wanted::After(_) | Wanted::Nothing => {
+                self.latest_first(&all, (start, longest), suits)
+            }
+        };
         let told: Vec<Value> = page.iter().map(|seen| self.job_summary(seen)).collect();
         let next = next.map(|position| self.names.token(&of, position));
         let mut answer = json!({"jobSummaryList": told});

@@ -14,7 +14,7 @@ mod ecs;
 mod encode;
 mod events;
 mod iam;
-mod listings;
+pub(in crate::sandbox) mod listings;
 mod quotas;
 mod scheduler;
 mod sqs;

@@ -105,6 +105,8 @@ pub(crate) struct Case {
     pub(crate) work: Work,
     pub(crate) seed: u64,
     pub(crate) speed: u32,
+    /// Whether the daemon is told of the queue that EventBridge feeds.
+    pub(crate) events: bool,
 }
 
 impl Case {
@@ -115,6 +117,7 @@ impl Case {
             work,
             seed: 1,
             speed: 60,
+            events: true,
         }
     }
 
@@ -146,7 +149,17 @@ impl Case {
 
     /// What `autotune simulate` makes of it.
     pub(crate) fn simulated(&self) -> Outcome {
-        let (scenario, trace, policy) = self.loaded();
+        self.simulated_with(&self.trace())
+    }
+
+    /// The work as a trace.
+    pub(crate) fn trace(&self) -> Trace {
+        self.loaded().1
+    }
+
+    /// The same account and policy with other work.
+    pub(crate) fn simulated_with(&self, trace: &Trace) -> Outcome {
+        let (scenario, _, policy) = self.loaded();
         let day = Span::from_minutes(24 * 60);
         let first = Time::from_millis(FIRST);
         let compiled = setup::compile(&policy, &scenario.topology(), (first - day, first + day)).unwrap();
@@ -162,7 +175,7 @@ impl Case {
                 cost.get_or_insert(world.cost().get());
             }
         };
-        let (result, _) = drive::replay(&scenario, &trace, steered, drive, self.seed, &mut watch).unwrap();
+        let (result, _) = drive::replay(&scenario, trace, steered, drive, self.seed, &mut watch).unwrap();
         let outcome = Outcome::of(&result);
         Outcome {
             cost: cost.unwrap_or(outcome.cost),

@@ -35,7 +35,7 @@ fn whatever_the_answer_jobs_run_and_nothing_is_left_raised() {
                 let work = Work::default().burst(12, 0, 200).burst(12, 900, 120);
                 let scenario = format!("{SPOT}[model_overrides]\n{name} = {answer}\n");
                 let case = Case {
-                    speed: 120,
+                    speed: 60,
                     ..Case::new(&scenario, KEEPS, work)
                 };
                 let steered = Steered::begin(&case);

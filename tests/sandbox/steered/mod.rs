@@ -4,8 +4,10 @@
 //! Time goes at a multiple, so nothing here counts calls or milliseconds: what is asserted are relations, and limits with room.
 
 mod agreement;
+mod budget;
 mod case;
 mod doubts;
+mod recordings;
 mod restarts;
 mod situations;
 
@@ -55,6 +57,7 @@ impl Drop for Turn {
 /// A simulated account that a daemon steers. Both end with the test.
 pub(crate) struct Steered {
     sandbox: Sandbox,
+    events: bool,
     daemon: Option<Child>,
     policy: PathBuf,
     folder: TempDir,
@@ -79,6 +82,7 @@ impl Steered {
         let sandbox = Sandbox::over(scenario.to_str().unwrap(), &arguments);
         let mut steered = Self {
             sandbox,
+            events: case.events,
             daemon: None,
             policy,
             folder,
@@ -92,12 +96,13 @@ impl Steered {
     /// Starts a daemon with the journal of those before it.
     pub(crate) fn start_daemon(&mut self) {
         let log = File::create(self.path("log")).unwrap();
+        let told = |name: &str| self.events || name != "AUTOTUNE__EVENTS_QUEUE_URL";
         let child = Command::new(env!("CARGO_BIN_EXE_autotune"))
             .args(["run", "--apply", "--listen", "127.0.0.1:0", "--policy"])
             .arg(&self.policy)
             .arg("--journal")
             .arg(self.path("journal.db"))
-            .envs(&self.sandbox.variables)
+            .envs(self.sandbox.variables.iter().filter(|(name, _)| told(name)))
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();

@@ -192,3 +192,25 @@ fn what_two_queues_of_one_environment_need_is_asked_for_once() {
     assert!(steered.updates() > 0);
     assert_eq!(steered.trouble(), [""; 0]);
 }
+
+/// Nobody has to tell the daemon: it looks at its files.
+#[test]
+fn a_changed_policy_file_is_taken_and_a_bad_one_refused() {
+    let steered = Steered::begin(&Case::new(ON_DEMAND, KEEPS, Work::default().burst(1, 0, 30)));
+    let tells = |what: &str| steered.until(what, |_| steered.log().contains(what));
+    let reloaded = |value: &str| {
+        let metrics = steered.metrics();
+        metrics.contains(&format!("autotune_policy_last_reload_success {value}\n"))
+    };
+    tells("Serves");
+    std::fs::write(&steered.policy, "version = 1\n[queues.\"*\"]\nidle_tim = \"10m\"\n").unwrap();
+    tells("The policies are refused, the old ones stay");
+    assert!(steered.log().contains("idle_time"), "with a hint: {}", steered.log());
+    assert!(reloaded("0"), "{}", steered.metrics());
+    let room = "reference_job = { vcpus = 4, memory = \"7 GiB\" }\nheadroom_slots = 4\n";
+    std::fs::write(&steered.policy, format!("{KEEPS}{room}")).unwrap();
+    tells("The policies are taken");
+    // The only job wants 4.
+    steered.until("as the new policy has it", |state| state.all("min_vcpus") >= 16);
+    assert!(reloaded("1"), "{}", steered.metrics());
+}

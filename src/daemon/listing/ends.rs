@@ -1,0 +1,376 @@
+//! How jobs ended that a listing no longer shows. The ledger and the statistics of waits want to know; demand does not.
+//!
+//! Where events come, they tell. For those that were lost, and where none come, DescribeJobs is asked of jobs that are gone; a listing
+//! by the time of creation finds those that came and went between two listings; and the children of an array are listed when the
+//! array has ended, which takes a call for a thousand of them.
+
+use super::{Book, CHILD_PAGES_MOST, DESCRIBED_AT_ONCE, Lister, REMEMBERED_MOST, Sizes, parent_of};
+use crate::daemon::cloud::{Cloud, Read};
+use crate::jobs::{JobDescribed, JobSeen, JobStatus};
+use crate::journal::Heard;
+use crate::units::{Span, Time};
+
+/// Jobs of a queue that are followed until they end: those that run first.
+const FOLLOWED_MOST: usize = 5_000;
+/// API calls of one listing for this. What is left is asked for in the next one.
+const CALLS_MOST: u32 = 20;
+/// Pages of a hundred jobs by the time of creation.
+const CREATED_PAGES_MOST: u32 = 10;
+/// The account's clock may be behind ours by this.
+const CLOCKS_APART: Span = Span::from_seconds(5);
+
+impl Book {
+    /// What a start finds. Of what happened meanwhile nobody has heard.
+    pub(in crate::daemon) fn after(heard: &Heard, now: Time) -> Self {
+        let open = heard.open.iter().take(FOLLOWED_MOST);
+        Self {
+            listed: Some(heard.latest),
+            missed: Some(now),
+            open: open.map(|id| (id.clone(), heard.latest)).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// What was told of a job could not be noted. The next listing tells of it again, or asks: of a child, once its array is over.
+    pub(in crate::daemon) fn not_noted(&mut self, id: &str, now: Time) {
+        let id = parent_of(id).unwrap_or(id);
+        if self.unnoted.len() < REMEMBERED_MOST {
+            self.unnoted.insert(id.to_owned(), now);
+        }
+    }
+
+    /// A job that is not over.
+    pub(super) fn follow(&mut self, id: &str, now: Time) {
+        let is_child = parent_of(id).is_some();
+        if !is_child && (self.open.len() < FOLLOWED_MOST || self.open.contains_key(id)) {
+            self.open.insert(id.to_owned(), now);
+        }
+    }
+}
+
+impl<C: Cloud> Lister<'_, C> {
+    /// Asks what became of jobs that are gone. What cannot be told now is asked for again.
+    pub(super) async fn ends(&mut self, sizes: &Sizes) {
+        let most = self.found.calls + CALLS_MOST;
+        let mut asked = self.came_and_went().await;
+        if asked.is_ok() {
+            asked = self.gone(most, sizes).await;
+        }
+        if let Err(unread) = asked {
+            self.found.trouble.get_or_insert(unread.message);
+        }
+        let unknown = std::mem::take(&mut self.gone);
+        self.found.book.open.extend(unknown);
+    }
+
+    /// Jobs that were submitted since the last listing and are over already.
+    async fn came_and_went(&mut self) -> Read<()> {
+        let book = &self.found.book;
+        let Some(listed) = book.listed.filter(|_| book.missed.is_some()) else {
+            return Ok(());
+        };
+        let (after, mut next) = (listed - CLOCKS_APART, None);
+        for _ in 0..CREATED_PAGES_MOST {
+            self.found.calls += 1;
+            let page = self.cloud.list_created(self.queue, after, next).await?;
+            let new = |job: &&JobSeen| job.created.is_some_and(|created| created > after);
+            for job in page.jobs.iter().filter(new) {
+                if !job.status.is_over() {
+                    self.found.book.follow(&job.id, self.now);
+                } else if parent_of(&job.id).is_none() {
+                    self.gone.entry(job.id.clone()).or_insert(Time::FAR_PAST);
+                }
+            }
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for all that are gone, those first that nobody has looked at for longest.
+    async fn gone(&mut self, most: u32, sizes: &Sizes) -> Read<()> {
+        let mut ids: Vec<(Time, String)> = self.gone.iter().map(|(id, looked)| (*looked, id.clone())).collect();
+        ids.sort_unstable();
+        let ids: Vec<String> = ids.into_iter().map(|(_, id)| id).collect();
+        let (mut arrays, mut answered) = (Vec::new(), Ok(()));
+        for ids in ids.chunks(DESCRIBED_AT_ONCE) {
+            if self.found.calls >= most {
+                break;
+            }
+            self.found.calls += 1;
+            let described = match self.cloud.describe_jobs(ids).await {
+                Ok(described) => described,
+                Err(unread) => {
+                    answered = Err(unread);
+                    break;
+                }
+            };
+            // Who is not told of has been forgotten by AWS Batch, a week after the end.
+            for id in ids {
+                self.gone.remove(id);
+            }
+            for job in described {
+                sizes.put(&job);
+                if !job.seen.status.is_over() {
+                    self.found.book.follow(&job.seen.id, self.now);
+                } else if job.seen.array.is_some() {
+                    arrays.push(job.seen);
+                } else {
+                    self.ended(job);
+                }
+            }
+        }
+        for array in arrays {
+            if answered.is_ok() && self.found.calls < most {
+                answered = self.array_ended(&array).await;
+            } else {
+                self.found.book.follow(&array.id, self.now);
+            }
+        }
+        answered
+    }
+
+    fn ended(&mut self, job: JobDescribed) {
+        for started in job.attempts.into_iter().filter(|at| Some(*at) != job.seen.started) {
+            self.found.jobs.push(JobSeen {
+                status: JobStatus::Running,
+                started: Some(started),
+                stopped: None,
+                ..job.seen.clone()
+            });
+        }
+        self.found.jobs.push(job.seen);
+    }
+
+    /// Of an array all children have ended: they are told with it, or both later.
+    async fn array_ended(&mut self, array: &JobSeen) -> Read<()> {
+        let mut jobs = vec![array.clone()];
+        for status in [JobStatus::Succeeded, JobStatus::Failed] {
+            let mut next = None;
+            for _ in 0..CHILD_PAGES_MOST {
+                self.found.calls += 1;
+                let page = self.cloud.list_children(&array.id, status, next).await;
+                let page = page.inspect_err(|_| self.found.book.follow(&array.id, self.now))?;
+                jobs.extend(page.jobs);
+                next = page.next;
+                if next.is_none() {
+                    break;
+                }
+            }
+        }
+        self.found.jobs.extend(jobs);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::daemon::listing::{Listed, list};
+    use crate::daemon::tests::account::{Account, START, shape};
+    use crate::jobs::ArraySeen;
+    use crate::units::Vcpus;
+
+    fn job(id: &str, status: JobStatus) -> JobSeen {
+        let at = |seconds| START + Span::from_seconds(seconds);
+        JobSeen {
+            id: id.to_owned(),
+            status,
+            created: Some(at(10)),
+            started: (status.is_over() || status == JobStatus::Running).then(|| at(20)),
+            stopped: status.is_over().then(|| at(50)),
+            nodes: 1,
+            ..JobSeen::default()
+        }
+    }
+
+    fn account(jobs: impl IntoIterator<Item = JobSeen>) -> Account {
+        let account = Account::new(Clock::paced(START));
+        set(&account, jobs);
+        account
+    }
+
+    fn set(account: &Account, jobs: impl IntoIterator<Item = JobSeen>) {
+        account.with(|state| {
+            state.jobs = jobs.into_iter().map(|job| (job, shape(4))).collect();
+            state.reads.clear();
+        });
+    }
+
+    /// A listing a minute later.
+    async fn listed(account: &Account, book: &mut Book, polled: bool) -> Listed {
+        let now = book.listed.unwrap_or(START) + Span::from_seconds(60);
+        if polled {
+            book.miss(now);
+        }
+        let sizes = Sizes::default();
+        let found = list(account, "q", now, Vcpus::MAX, book.clone(), &sizes).await;
+        let mut found = found.unwrap();
+        book.absorb(std::mem::take(&mut found.book), now);
+        found
+    }
+
+    fn over(found: &Listed) -> Vec<(&str, JobStatus)> {
+        let over = found.jobs.iter().filter(|job| job.status.is_over());
+        over.map(|job| (job.id.as_str(), job.status)).collect()
+    }
+
+    fn asked(account: &Account, call: &str) -> u32 {
+        account.with(|state| state.reads.get(call).copied().unwrap_or(0))
+    }
+
+    use JobStatus::{Failed, Pending, Runnable, Running, Succeeded};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_is_gone_is_asked_for_and_its_end_is_told_once() {
+        let account = account([job("a", Running), job("b", Runnable), job("c", Runnable)]);
+        let mut book = Book::default();
+        assert_eq!(over(&listed(&account, &mut book, false).await), []);
+        set(&account, [job("a", Failed), job("b", Running)]);
+        let found = listed(&account, &mut book, false).await;
+        assert_eq!(over(&found), [("a", Failed)], "of c nobody knows any more");
+        let told = found.jobs.iter().find(|job| job.id == "a").unwrap();
+        assert_eq!(told.stopped, Some(START + Span::from_seconds(50)));
+        assert_eq!(book.open.keys().collect::<Vec<_>>(), ["b"]);
+        set(&account, [job("a", Failed), job("b", Running)]);
+        let found = listed(&account, &mut book, false).await;
+        assert_eq!(over(&found), []);
+        assert_eq!(found.calls, 5, "four statuses, and the size of b");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_told_by_an_event_is_not_asked_for() {
+        let account = account([job("a", Running)]);
+        let mut book = Book::default();
+        listed(&account, &mut book, false).await;
+        book.tell("a", Succeeded, START);
+        set(&account, [job("a", Succeeded)]);
+        let found = listed(&account, &mut book, false).await;
+        assert_eq!(
+            (over(&found), found.calls),
+            (vec![], 4),
+            "four statuses, and nothing waits"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn jobs_that_came_and_went_between_two_polls_are_found() {
+        let mut new = job("new", Succeeded);
+        new.created = Some(START + Span::from_seconds(90));
+        let jobs = || [job("old", Succeeded), new.clone()];
+        let account = account(jobs());
+        let mut book = Book::default();
+        let first = listed(&account, &mut book, true).await;
+        assert_eq!(
+            (over(&first), asked(&account, "list_created")),
+            (vec![], 0),
+            "what was before"
+        );
+        assert_eq!(over(&listed(&account, &mut book, true).await), [("new", Succeeded)]);
+        assert_eq!(over(&listed(&account, &mut book, true).await), []);
+        // Events that were lost are as good as none.
+        set(&account, jobs());
+        book.listed = Some(START);
+        book.miss(START);
+        listed(&account, &mut book, false).await;
+        assert_eq!(asked(&account, "list_created"), 1);
+        listed(&account, &mut book, false).await;
+        assert_eq!(asked(&account, "list_created"), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_array_that_ended_tells_of_its_children() {
+        let array = |status| JobSeen {
+            array: Some(ArraySeen {
+                size: 3,
+                summary: [(Running, 3)].into(),
+                updated: Some(START),
+            }),
+            ..job("p", status)
+        };
+        let account = account([array(Pending)]);
+        let children = [job("p:0", Succeeded), job("p:1", Failed), job("p:2", Succeeded)];
+        account.with(|state| state.children = children.to_vec());
+        let mut book = Book::default();
+        listed(&account, &mut book, false).await;
+        for fails in ["list_children", "describe_jobs"] {
+            set(&account, [array(Failed)]);
+            account.with(|state| state.fail.insert(fails.to_owned()));
+            let found = listed(&account, &mut book, false).await;
+            assert_eq!((over(&found), found.trouble.is_some()), (vec![], true), "{fails}");
+            account.with(|state| state.fail.clear());
+        }
+        let all = [("p", Failed), ("p:0", Succeeded), ("p:2", Succeeded), ("p:1", Failed)];
+        assert_eq!(over(&listed(&account, &mut book, false).await), all);
+        assert_eq!(over(&listed(&account, &mut book, false).await), []);
+    }
+
+    /// The journal had no room for what an event told.
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_noted_is_asked_for_whatever_events_say_later() {
+        let mut array = job("p", Pending);
+        array.array = Some(ArraySeen {
+            size: 1,
+            summary: [(Running, 1)].into(),
+            updated: Some(START),
+        });
+        let account = account([job("a", Running), array.clone()]);
+        account.with(|state| state.children = vec![job("p:0", Succeeded)]);
+        let mut book = Book::default();
+        listed(&account, &mut book, false).await;
+        book.not_noted("a", START + Span::from_seconds(70));
+        book.not_noted("p:0", START + Span::from_seconds(70));
+        for id in ["a", "p:0", "p"] {
+            book.tell(id, Succeeded, START + Span::from_seconds(80));
+        }
+        array.status = Succeeded;
+        set(&account, [job("a", Succeeded), array]);
+        let all = [("a", Succeeded), ("p", Succeeded), ("p:0", Succeeded)];
+        assert_eq!(over(&listed(&account, &mut book, false).await), all);
+        assert_eq!(over(&listed(&account, &mut book, false).await), []);
+    }
+
+    /// An attempt that was interrupted is no wait.
+    #[tokio::test(start_paused = true)]
+    async fn every_attempt_is_told() {
+        let account = account([]);
+        let described = JobDescribed {
+            seen: job("a", Succeeded),
+            attempts: [15, 20].map(|seconds| START + Span::from_seconds(seconds)).to_vec(),
+            size: None,
+        };
+        let mut lister = Lister::new(&account, "q", START, Vcpus::MAX, Book::default());
+        lister.ended(described);
+        let told: Vec<_> = lister.found.jobs.iter().map(|job| (job.status, job.started)).collect();
+        let at = |seconds| Some(START + Span::from_seconds(seconds));
+        assert_eq!(told, [(Running, at(15)), (Succeeded, at(20))]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_ends_take_several_listings_of_few_calls_and_none_is_forgotten() {
+        let id = |number: usize| format!("{number:05}");
+        let account = account((0..FOLLOWED_MOST + 500).map(|number| job(&id(number), Running)));
+        let mut book = Book::default();
+        // Some at a time, as jobs are told.
+        for _ in 0..3 {
+            listed(&account, &mut book, false).await;
+            account.with(|state| state.jobs.rotate_left(1_000));
+        }
+        let followed = book.open.len();
+        assert_eq!(followed, 3_000);
+        set(
+            &account,
+            (0..FOLLOWED_MOST + 500).map(|number| job(&id(number), Succeeded)),
+        );
+        let mut ends = 0;
+        for _ in 0..2 {
+            let found = listed(&account, &mut book, false).await;
+            assert!(found.calls <= 5 + CALLS_MOST, "{}", found.calls);
+            ends += over(&found).len();
+        }
+        assert_eq!((ends, book.open.len()), (followed, 0));
+    }
+}
