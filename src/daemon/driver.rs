@@ -12,7 +12,7 @@ use super::cadence::{Cadence, Circumstances, Meter, Part};
 use super::checking::{Checked, Checks, changed_bases};
 use super::cloud::{Cloud, EnvironmentRead, Identity, Read};
 use super::effects::Actuator;
-use super::listing::{Book, Listed, Sizes};
+use super::listing::{Book, Sizes};
 use super::orders::{self, Orders};
 use super::reload::Keys;
 use super::sight::Sight;
@@ -29,7 +29,7 @@ use crate::control::{Controller, Effect, Failed, Input, Planner};
 use crate::explain::printable;
 use crate::ids::EnvironmentIndex;
 use crate::input::render;
-use crate::journal::{Ended, Transition};
+use crate::journal::Ended;
 use crate::observation::{Observation, Seen};
 use crate::planner::plan::{Because, Limit, Plan, Reason, Subject};
 use crate::policy::Policy;
@@ -450,48 +450,6 @@ impl<C: Cloud> Driver<C> {
     fn read_settled(&mut self) {
         for code in self.sight.settled(self.controller.setup()) {
             self.cadence.forget(&Part::Quota(code));
-        }
-    }
-
-    pub(super) fn take_jobs(&mut self, name: &str, began: Time, mut listed: Listed) {
-        self.meter.add(began, listed.calls);
-        let mut transitions = Vec::with_capacity(listed.jobs.len());
-        for job in std::mem::take(&mut listed.jobs) {
-            let waits_for = !self.sizes.parents(&job.id).is_empty();
-            self.waits.seen(name, &job, waits_for, &self.options.metrics);
-            transitions.push(Transition {
-                at: began,
-                queue: name.to_owned(),
-                shape: self.sizes.get(&job.id),
-                parents: self.sizes.parents(&job.id),
-                job,
-                by_event: false,
-            });
-        }
-        self.note_jobs(transitions);
-        let book = std::mem::take(&mut listed.book);
-        self.books.entry(name.to_owned()).or_default().absorb(book, began);
-        let before = self
-            .sight
-            .queues_read
-            .get(name)
-            .and_then(|extra| extra.trouble.as_ref());
-        if let Some(trouble) = listed.trouble.as_ref().filter(|trouble| before != Some(*trouble)) {
-            let (queue, trouble) = (printable(name), printable(trouble));
-            tracing::warn!(%queue, %trouble, "Jobs are seen in part only");
-        }
-        let short = listed.short.then(|| self.sight.queue(name)).flatten();
-        self.sight.jobs(name, listed);
-        if let Some(queue) = short.and_then(|index| self.controller.setup().queues.get(index.position())) {
-            self.sight.short_of_capacity(&queue.environments, began);
-        }
-    }
-
-    /// Notes what was told of jobs. What the journal has no room for is asked for again with the next listing.
-    pub(super) fn note_jobs(&mut self, transitions: Vec<Transition>) {
-        let now = self.now();
-        for left in self.writer.jobs(transitions) {
-            self.books.entry(left.queue).or_default().not_noted(&left.job.id, now);
         }
     }
 

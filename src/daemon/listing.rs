@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
 
+pub(super) use self::book::Book;
 use super::cloud::{Cloud, Page, Read, Unread};
 use crate::catalog::Resources;
 use crate::jobs::{JobDescribed, JobSeen, JobSize, JobStatus};
@@ -32,16 +33,12 @@ const DESCRIBED_AT_ONCE: usize = 100;
 const PAGES_MOST: u32 = 200;
 /// A summary that is older than this is corrected by what events told since.
 const SUMMARY_OLD: Span = Span::from_seconds(60);
-/// A reason for being blocked is believed after this: Batch also states some while a fitting instance is still booting.
-const BELIEVED_AFTER: Span = Span::from_minutes(10);
 /// A lack of capacity is believed after this, for the same reason; patience is counted besides.
 const SHORT_AFTER: Span = Span::from_seconds(60);
 /// Arrays without a summary whose children are listed one by one, per listing.
 const LISTED_ARRAYS_MOST: usize = 20;
 /// Pages of an array's children in one status: there are at most 10,000.
 const CHILD_PAGES_MOST: u32 = 10;
-/// Blocked jobs and children of arrays that are remembered per queue.
-const REMEMBERED_MOST: usize = 20_000;
 
 /// Sizes by job id; shared by all queues.
 #[derive(Clone, Debug)]
@@ -77,105 +74,6 @@ impl Sizes {
 /// The array that a job is a child of.
 pub(super) fn parent_of(id: &str) -> Option<&str> {
     id.split_once(':').map(|(parent, _)| parent)
-}
-
-/// What is remembered of a queue from listing to listing.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Book {
-    /// Jobs with a reason for being blocked: since when it has been seen.
-    blocked: BTreeMap<String, Time>,
-    /// Since when Batch has been saying at each listing that it gets no instances for the job at the head.
-    short_since: Option<Time>,
-    /// What events told of children of arrays: by parent and child, in the order of their times.
-    told: BTreeMap<String, BTreeMap<String, Vec<(Time, JobStatus)>>>,
-    /// When the last listing began.
-    listed: Option<Time>,
-    /// When an event was last lost, or could not come.
-    missed: Option<Time>,
-    /// Jobs that are not over, as far as is known: when each was last looked at.
-    open: BTreeMap<String, Time>,
-    /// Jobs of which something could not be noted, and when.
-    unnoted: BTreeMap<String, Time>,
-}
-
-impl Book {
-    /// An event told of a job.
-    pub(super) fn tell(&mut self, id: &str, status: JobStatus, at: Time) {
-        if status.is_over() {
-            self.open.remove(id);
-        }
-        let Some(parent) = parent_of(id) else { return };
-        if self.told.values().map(BTreeMap::len).sum::<usize>() >= REMEMBERED_MOST {
-            self.told.clear();
-        }
-        let told = self.told.entry(parent.to_owned()).or_default();
-        let told = told.entry(id.to_owned()).or_default();
-        if told.len() < 8 && !told.contains(&(at, status)) {
-            told.push((at, status));
-            told.sort_unstable();
-        }
-    }
-
-    /// What events would have told of these jobs, nobody heard.
-    pub(super) fn miss(&mut self, now: Time) {
-        self.missed = Some(now);
-    }
-
-    /// Takes over what a listing that began then found; what events told meanwhile stays.
-    pub(super) fn absorb(&mut self, listed: Self, began: Time) {
-        self.listed = Some(began);
-        self.missed = self.missed.filter(|at| *at > began);
-        self.open = listed.open;
-        let open = &self.open;
-        self.unnoted.retain(|id, at| *at > began || open.contains_key(id));
-        self.blocked = listed.blocked;
-        self.short_since = listed.short_since;
-        self.told.retain(|parent, told| {
-            let later = || told.values().flatten().any(|(at, _)| *at >= began);
-            listed.told.contains_key(parent) || later()
-        });
-    }
-
-    /// How an array's counts have changed since they were taken.
-    fn since(&self, parent: &str, updated: Time) -> BTreeMap<JobStatus, i64> {
-        let mut change = BTreeMap::new();
-        for told in self.told.get(parent).into_iter().flat_map(BTreeMap::values) {
-            let later = || told.iter().filter(|(at, _)| *at > updated);
-            if let (Some((_, first)), Some((_, last))) = (later().next(), later().next_back()) {
-                if let Some(before) = before(*first) {
-                    *change.entry(before).or_insert(0) -= 1;
-                }
-                *change.entry(*last).or_insert(0) += 1;
-            }
-        }
-        change
-    }
-
-    /// Whether a job's reason for being blocked has been there for long enough.
-    fn believes(&mut self, job: &JobSeen, now: Time) -> bool {
-        let known = self.blocked.len() < REMEMBERED_MOST || self.blocked.contains_key(&job.id);
-        let since = if known {
-            let since = self.blocked.entry(job.id.clone()).or_insert(now);
-            // The clock may have been set back.
-            *since = (*since).min(now);
-            *since
-        } else {
-            now
-        };
-        now.since(since) >= BELIEVED_AFTER
-    }
-}
-
-/// The status that a job was in before it came into this one.
-const fn before(status: JobStatus) -> Option<JobStatus> {
-    match status {
-        JobStatus::Submitted => None,
-        JobStatus::Pending => Some(JobStatus::Submitted),
-        JobStatus::Runnable => Some(JobStatus::Pending),
-        JobStatus::Starting => Some(JobStatus::Runnable),
-        JobStatus::Running => Some(JobStatus::Starting),
-        JobStatus::Succeeded | JobStatus::Failed => Some(JobStatus::Running),
-    }
 }
 
 /// What a listing found.
@@ -628,6 +526,8 @@ pub(super) fn vcpus_in(part: &Seen<Tally>) -> Vcpus {
     part.value().map_or(Vcpus::ZERO, Tally::vcpus)
 }
 
+mod book;
 mod ends;
+mod taken;
 #[cfg(test)]
 mod tests;

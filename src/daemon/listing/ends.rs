@@ -4,49 +4,18 @@
 //! by the time of creation finds those that came and went between two listings; and the children of an array are listed when the
 //! array has ended, which takes a call for a thousand of them.
 
-use super::{Book, CHILD_PAGES_MOST, DESCRIBED_AT_ONCE, Lister, REMEMBERED_MOST, Sizes, parent_of};
+use super::book::FOLLOWED_MOST;
+use super::{CHILD_PAGES_MOST, DESCRIBED_AT_ONCE, Lister, Sizes, parent_of};
 use crate::daemon::cloud::{Cloud, Read};
 use crate::jobs::{JobDescribed, JobSeen, JobStatus};
-use crate::journal::Heard;
 use crate::units::{Span, Time};
 
-/// Jobs of a queue that are followed until they end: those that run first.
-const FOLLOWED_MOST: usize = 5_000;
 /// API calls of one listing for this. What is left is asked for in the next one.
 const CALLS_MOST: u32 = 20;
 /// Pages of a hundred jobs by the time of creation.
 const CREATED_PAGES_MOST: u32 = 10;
 /// The account's clock may be behind ours by this.
 const CLOCKS_APART: Span = Span::from_seconds(5);
-
-impl Book {
-    /// What a start finds. Of what happened meanwhile nobody has heard.
-    pub(in crate::daemon) fn after(heard: &Heard, now: Time) -> Self {
-        let open = heard.open.iter().take(FOLLOWED_MOST);
-        Self {
-            listed: Some(heard.latest),
-            missed: Some(now),
-            open: open.map(|id| (id.clone(), heard.latest)).collect(),
-            ..Self::default()
-        }
-    }
-
-    /// What was told of a job could not be noted. The next listing tells of it again, or asks: of a child, once its array is over.
-    pub(in crate::daemon) fn not_noted(&mut self, id: &str, now: Time) {
-        let id = parent_of(id).unwrap_or(id);
-        if self.unnoted.len() < REMEMBERED_MOST {
-            self.unnoted.insert(id.to_owned(), now);
-        }
-    }
-
-    /// A job that is not over.
-    pub(super) fn follow(&mut self, id: &str, now: Time) {
-        let is_child = parent_of(id).is_some();
-        if !is_child && (self.open.len() < FOLLOWED_MOST || self.open.contains_key(id)) {
-            self.open.insert(id.to_owned(), now);
-        }
-    }
-}
 
 impl<C: Cloud> Lister<'_, C> {
     /// Asks what became of jobs that are gone. What cannot be told now is asked for again.
@@ -59,8 +28,10 @@ impl<C: Cloud> Lister<'_, C> {
         if let Err(unread) = asked {
             self.found.trouble.get_or_insert(unread.message);
         }
-        let unknown = std::mem::take(&mut self.gone);
-        self.found.book.open.extend(unknown);
+        let unknown = std::mem::take(&mut self.gone).into_iter();
+        let open = &mut self.found.book.open;
+        let room = FOLLOWED_MOST.saturating_sub(open.len());
+        open.extend(unknown.take(room));
     }
 
     /// Jobs that were submitted since the last listing and are over already.
@@ -169,7 +140,7 @@ impl<C: Cloud> Lister<'_, C> {
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::daemon::listing::{Listed, list};
+    use crate::daemon::listing::{Book, Listed, list};
     use crate::daemon::tests::account::{Account, START, shape};
     use crate::jobs::ArraySeen;
     use crate::units::Vcpus;

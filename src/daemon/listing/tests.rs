@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use super::book::BELIEVED_AFTER;
 use super::*;
 use crate::clock::Clock;
 use crate::daemon::tests::account::{Account, START, shape};

@@ -1,0 +1,141 @@
+//! What is remembered of a queue from listing to listing, and what events tell meanwhile.
+
+use std::collections::BTreeMap;
+
+use super::parent_of;
+use crate::jobs::{JobSeen, JobStatus};
+use crate::journal::Heard;
+use crate::units::{Span, Time};
+
+/// A reason for being blocked is believed after this: Batch also states some while a fitting instance is still booting.
+pub(super) const BELIEVED_AFTER: Span = Span::from_minutes(10);
+/// Blocked jobs and children of arrays that are remembered per queue.
+const REMEMBERED_MOST: usize = 20_000;
+/// Jobs of a queue that are followed until they end: those that run first.
+pub(super) const FOLLOWED_MOST: usize = 5_000;
+
+/// What is remembered of a queue from listing to listing.
+#[derive(Clone, Debug, Default)]
+pub(in crate::daemon) struct Book {
+    /// Jobs with a reason for being blocked: since when it has been seen.
+    pub(super) blocked: BTreeMap<String, Time>,
+    /// Since when Batch has been saying at each listing that it gets no instances for the job at the head.
+    pub(super) short_since: Option<Time>,
+    /// What events told of children of arrays: by parent and child, in the order of their times.
+    pub(super) told: BTreeMap<String, BTreeMap<String, Vec<(Time, JobStatus)>>>,
+    /// When the last listing began.
+    pub(super) listed: Option<Time>,
+    /// When an event was last lost, or could not come.
+    pub(super) missed: Option<Time>,
+    /// Jobs that are not over, as far as is known: when each was last looked at.
+    pub(super) open: BTreeMap<String, Time>,
+    /// Jobs of which something could not be noted, and when.
+    pub(super) unnoted: BTreeMap<String, Time>,
+}
+
+impl Book {
+    /// What a start finds. Of what happened meanwhile nobody has heard.
+    pub(in crate::daemon) fn after(heard: &Heard, now: Time) -> Self {
+        let open = heard.open.iter().take(FOLLOWED_MOST);
+        Self {
+            listed: Some(heard.latest),
+            missed: Some(now),
+            open: open.map(|id| (id.clone(), heard.latest)).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// What was told of a job could not be noted. The next listing tells of it again, or asks: of a child, once its array is over.
+    pub(in crate::daemon) fn not_noted(&mut self, id: &str, now: Time) {
+        let id = parent_of(id).unwrap_or(id);
+        if self.unnoted.len() < REMEMBERED_MOST {
+            self.unnoted.insert(id.to_owned(), now);
+        }
+    }
+
+    /// A job that is not over.
+    pub(super) fn follow(&mut self, id: &str, now: Time) {
+        let is_child = parent_of(id).is_some();
+        if !is_child && (self.open.len() < FOLLOWED_MOST || self.open.contains_key(id)) {
+            self.open.insert(id.to_owned(), now);
+        }
+    }
+
+    /// An event told of a job.
+    pub(in crate::daemon) fn tell(&mut self, id: &str, status: JobStatus, at: Time) {
+        if status.is_over() {
+            self.open.remove(id);
+        }
+        let Some(parent) = parent_of(id) else { return };
+        if self.told.values().map(BTreeMap::len).sum::<usize>() >= REMEMBERED_MOST {
+            self.told.clear();
+        }
+        let told = self.told.entry(parent.to_owned()).or_default();
+        let told = told.entry(id.to_owned()).or_default();
+        if told.len() < 8 && !told.contains(&(at, status)) {
+            told.push((at, status));
+            told.sort_unstable();
+        }
+    }
+
+    /// What events would have told of these jobs, nobody heard.
+    pub(in crate::daemon) fn miss(&mut self, now: Time) {
+        self.missed = Some(now);
+    }
+
+    /// Takes over what a listing that began then found; what events told meanwhile stays.
+    pub(in crate::daemon) fn absorb(&mut self, listed: Self, began: Time) {
+        self.listed = Some(began);
+        self.missed = self.missed.filter(|at| *at > began);
+        self.open = listed.open;
+        let open = &self.open;
+        self.unnoted.retain(|id, at| *at > began || open.contains_key(id));
+        self.blocked = listed.blocked;
+        self.short_since = listed.short_since;
+        self.told.retain(|parent, told| {
+            let later = || told.values().flatten().any(|(at, _)| *at >= began);
+            listed.told.contains_key(parent) || later()
+        });
+    }
+
+    /// How an array's counts have changed since they were taken.
+    pub(super) fn since(&self, parent: &str, updated: Time) -> BTreeMap<JobStatus, i64> {
+        let mut change = BTreeMap::new();
+        for told in self.told.get(parent).into_iter().flat_map(BTreeMap::values) {
+            let later = || told.iter().filter(|(at, _)| *at > updated);
+            if let (Some((_, first)), Some((_, last))) = (later().next(), later().next_back()) {
+                if let Some(before) = before(*first) {
+                    *change.entry(before).or_insert(0) -= 1;
+                }
+                *change.entry(*last).or_insert(0) += 1;
+            }
+        }
+        change
+    }
+
+    /// Whether a job's reason for being blocked has been there for long enough.
+    pub(super) fn believes(&mut self, job: &JobSeen, now: Time) -> bool {
+        let known = self.blocked.len() < REMEMBERED_MOST || self.blocked.contains_key(&job.id);
+        let since = if known {
+            let since = self.blocked.entry(job.id.clone()).or_insert(now);
+            // The clock may have been set back.
+            *since = (*since).min(now);
+            *since
+        } else {
+            now
+        };
+        now.since(since) >= BELIEVED_AFTER
+    }
+}
+
+/// The status that a job was in before it came into this one.
+const fn before(status: JobStatus) -> Option<JobStatus> {
+    match status {
+        JobStatus::Submitted => None,
+        JobStatus::Pending => Some(JobStatus::Submitted),
+        JobStatus::Runnable => Some(JobStatus::Pending),
+        JobStatus::Starting => Some(JobStatus::Runnable),
+        JobStatus::Running => Some(JobStatus::Starting),
+        JobStatus::Succeeded | JobStatus::Failed => Some(JobStatus::Running),
+    }
+}
