@@ -41,6 +41,14 @@ struct StateChange {
     node_properties: Option<Nodes>,
     ecs_properties: Option<Ecs>,
     eks_properties: Option<Eks>,
+    #[serde(default)]
+    depends_on: Vec<DependsOn>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DependsOn {
+    job_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -218,6 +226,7 @@ fn job(job: StateChange, at: Time) -> Option<Hint> {
     Some(Hint::Job {
         queue: name_of(&job.job_queue).to_owned(),
         shape: size.get().map(|resources| Shape { resources, nodes }),
+        parents: job.depends_on.into_iter().filter_map(|on| on.job_id).collect(),
         job: JobSeen {
             status: status(&job.status)?,
             id: job.job_id,
@@ -311,11 +320,20 @@ mod tests {
         let hint = state_change(
             r#"{"jobId":"a:3","jobName":"'; DROP TABLE jobs; --\u0000","jobQueue":"QUEUE","status":"RUNNING","createdAt":1,
                 "startedAt":2,"surprise":{"deep":[]},"container":{"resourceRequirements":[{"type":"VCPU","value":"4"},
-                {"type":"MEMORY","value":"9000"}]},"arrayProperties":{"index":3,"statusSummary":{}}}"#,
+                {"type":"MEMORY","value":"9000"}]},"arrayProperties":{"index":3,"statusSummary":{}},
+                "dependsOn":[{"jobId":"before","type":"N_TO_N"},{"type":"SEQUENTIAL"}]}"#,
         );
-        let Hint::Job { queue, job, shape, at } = hint else {
+        let Hint::Job {
+            queue,
+            job,
+            shape,
+            parents,
+            at,
+        } = hint
+        else {
             panic!("{hint:?}")
         };
+        assert_eq!(parents, ["before"]);
         assert_eq!(
             (queue.as_str(), job.id.as_str(), job.status),
             ("q", "a:3", JobStatus::Running)

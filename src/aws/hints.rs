@@ -13,7 +13,7 @@ use crate::daemon::cloud::{Hint, Read};
 const WAIT_SECONDS: i32 = 20;
 /// Most messages of one call.
 const MESSAGES: i32 = 10;
-/// Calls in a row while each brings as many messages as it may: a burst comes at once, a flood does not hold the caller.
+/// Calls in a row while each brings half as many messages as it may: a burst comes at once, a flood does not hold the caller.
 const ROUNDS: usize = 20;
 
 impl Aws {
@@ -34,10 +34,16 @@ impl Aws {
                 // What has come is not lost; the next call will meet the same trouble and tell.
                 Err(_) => break,
             };
-            let full = messages.len() >= 10;
-            hints.extend(messages.iter().map(|m| events::parse(m.body().unwrap_or_default())));
+            // A queue with few messages seldom gives all that it has at once.
+            let more = messages.len() * 2 >= 10;
+            let told = messages.iter().map(|m| events::parse(m.body().unwrap_or_default()));
+            // A rule cannot tell whose Spot Instance is interrupted, and others may have thousands.
+            hints.extend(told.filter(|hint| match hint {
+                Hint::Interruption { instance } => self.may_be_ours(instance),
+                Hint::Job { .. } | Hint::Blocked { .. } | Hint::Instance { .. } | Hint::Malformed => true,
+            }));
             self.delete(url, &messages).await;
-            if !full {
+            if !more {
                 break;
             }
         }

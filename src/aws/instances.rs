@@ -4,6 +4,7 @@
 //! queue's head, and the daemon fills in `capacity_error` from there.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 use aws_sdk_ecs::types::{ContainerInstance, ContainerInstanceStatus, Resource};
 
@@ -43,7 +44,16 @@ impl Aws {
             let answer = answer.map_err(|e| unread("ecs:DescribeContainerInstances", &e))?;
             instances.extend(answer.container_instances.unwrap_or_default());
         }
+        let ids = instances.iter().filter_map(|instance| instance.ec2_instance_id.clone());
+        let mut known = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(cluster.clone(), ids.collect());
         Ok(count(&instances))
+    }
+
+    /// Whether an EC2 instance may belong to an environment. Of those that came since they were last read ECS tells by itself.
+    pub(super) fn may_be_ours(&self, instance: &str) -> bool {
+        let known = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
+        known.is_empty() || known.values().any(|ids| ids.contains(instance))
     }
 }
 

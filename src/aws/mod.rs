@@ -29,7 +29,7 @@ mod tests;
 mod topology;
 mod uses;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,10 +50,10 @@ use crate::account::survey::Survey;
 use crate::clock::Clock;
 use crate::daemon::cloud::{
     Answer, Cloud, EnvironmentRead, FailedLaunch, Head, Hint, Identity, NamedGuard, Page, Principal, QueueRead,
-    QuotaRead, Read, Tagged, Unread,
+    QuotaRead, Read, Tagged,
 };
 use crate::jobs::{JobDescribed, JobStatus};
-use crate::observation::{GapReason, InstancesNow, SqsNow};
+use crate::observation::{InstancesNow, SqsNow};
 use crate::planner::plan::Change;
 use crate::units::{MicroUsd, Span, Time};
 
@@ -86,8 +86,6 @@ pub struct AwsSettings {
     pub simulated_keys: Option<(&'static str, &'static str)>,
     /// Where all services are found instead, for a simulated account.
     pub endpoint_url: Option<String>,
-    /// The account that the credentials must belong to, twelve digits; [`Cloud::identity`] fails for any other.
-    pub account: Option<String>,
     /// The SQS queue that EventBridge feeds with wake-ups.
     pub events_queue_url: Option<String>,
     /// What the guards of the account are made with; `None`: there are none.
@@ -132,6 +130,8 @@ pub struct Aws {
     pages: Semaphore,
     /// URLs of SQS queues by name.
     sqs_urls: Mutex<BTreeMap<String, String>>,
+    /// EC2 instances by ECS cluster, as they were last read.
+    instances: Mutex<BTreeMap<String, BTreeSet<String>>>,
     /// Auto Scaling groups that AWS Batch made, as they were last listed.
     groups: Shared<Arc<Vec<String>>>,
     /// Spot fleets.
@@ -207,6 +207,7 @@ impl Aws {
             clock: Clock::Wall,
             pages: Semaphore::new(PAGES_AT_ONCE),
             sqs_urls: Mutex::default(),
+            instances: Mutex::default(),
             groups: Shared::default(),
             fleets: Shared::default(),
             in_use: Shared::default(),
@@ -223,17 +224,6 @@ impl Aws {
         let answer = self.sts.get_caller_identity().send().await;
         let answer = answer.map_err(|e| unread("sts:GetCallerIdentity", &e))?;
         let account = answer.account.unwrap_or_default();
-        if let Some(expected) = &self.settings.account
-            && *expected != account
-        {
-            return Err(Unread {
-                why: GapReason::Denied,
-                message: format!(
-                    "the credentials belong to account {account}, expected {expected}; hint: choose another profile, or correct \
-                     the account in the policy"
-                ),
-            });
-        }
         Ok(Identity {
             account,
             region: self.region.clone(),

@@ -534,6 +534,29 @@ async fn wake_ups_are_deleted_also_those_that_nobody_understands() {
     assert_eq!(replay.asked().len(), 3, "nothing to delete");
 }
 
+/// A rule cannot tell whose they are, and each would have every environment read again.
+#[tokio::test]
+async fn of_spot_instances_that_are_interrupted_only_ours_are_told() {
+    let (aws, _) = Replay::account(&[
+        Reply::File("receive-message-spot"),
+        Reply::File("delete-message-batch"),
+        Reply::File("list-container-instances"),
+        Reply::File("describe-container-instances"),
+        Reply::File("receive-message-spot"),
+        Reply::File("delete-message-batch"),
+    ]);
+    assert_eq!(aws.hints().await.unwrap().len(), 2, "nobody knows yet which are ours");
+    let environment = EnvironmentRead {
+        cluster: Some("arn:aws:ecs:eu-central-1:111122223333:cluster/spot".to_owned()),
+        ..EnvironmentRead::default()
+    };
+    aws.instances(&environment).await.unwrap();
+    let ours = Hint::Interruption {
+        instance: "i-b".to_owned(),
+    };
+    assert_eq!(aws.hints().await.unwrap(), [ours]);
+}
+
 #[tokio::test]
 async fn no_region_is_said_before_any_call() {
     let sdk = aws_config::SdkConfig::builder().build();

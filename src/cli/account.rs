@@ -148,8 +148,8 @@ mod real {
     use crate::aws::{Aws, AwsSettings, GuardSettings};
     use crate::cli::ExitStatus;
     use crate::clock::{self, Clock, Pacer, Told};
-    use crate::daemon::Keys;
-    use crate::daemon::cloud::Unread;
+    use crate::daemon::cloud::{Cloud as _, Unread};
+    use crate::daemon::{self, Keys};
     use crate::input::render;
     use crate::policy::{self, Policy};
     use crate::settings::Settings;
@@ -199,13 +199,23 @@ mod real {
             profile: settings.profile.clone(),
             simulated_keys: None,
             endpoint_url: settings.endpoint_url.clone(),
-            account: settings.account.as_ref().map(|account| account.0.clone()),
             events_queue_url: settings.events_queue_url.clone(),
             guard,
             leadership_table: settings.leadership.as_ref().map(|leadership| leadership.table.clone()),
         };
         let aws = Aws::connect(&aws).await.map_err(unread)?;
         Ok(Arc::new(aws.with_clock(clock)))
+    }
+
+    /// The same, for commands that look or write at once: a wrong profile must not reach a wrong account.
+    pub(in crate::cli) async fn reach(settings: &Settings, clock: Clock) -> Result<Arc<Aws>, Failed> {
+        let cloud = connect(settings, clock).await?;
+        if let Some(account) = &settings.account {
+            let identity = cloud.identity().await.map_err(unread)?;
+            let same = daemon::expected(&identity, Some(&account.0), None);
+            same.map_err(|error| failure(error.to_string()))?;
+        }
+        Ok(cloud)
     }
 
     /// A call that told nothing.
@@ -236,4 +246,4 @@ mod real {
 }
 
 #[cfg(feature = "aws")]
-pub(super) use real::{clock, connect, keys, policy, unread};
+pub(super) use real::{clock, connect, keys, policy, reach, unread};

@@ -227,7 +227,7 @@ fn live(arguments: &Arguments, policy: Option<Policy>) -> Result<(Survey, Option
     let sqs: Vec<String> = policy.sqs_queues().into_iter().collect();
     let mut survey = account::block_on(async {
         let clock = account::clock(&settings).await?;
-        let cloud = account::connect(&settings, clock).await?;
+        let cloud = account::reach(&settings, clock).await?;
         let principal = arguments.role.clone().map_or(Principal::Nobody, Principal::Role);
         cloud.survey(&sqs, principal).await.map_err(account::unread)
     })??;

@@ -140,7 +140,6 @@ async fn wire(account: Account) -> anyhow::Result<Aws> {
     let settings = AwsSettings {
         region: Some(demo::REGION.to_owned()),
         simulated_keys: Some((crate::sandbox::ACCESS_KEY_ID, crate::sandbox::SECRET_ACCESS_KEY)),
-        account: Some(demo::ACCOUNT.to_owned()),
         events_queue_url: Some(format!("{url}/{}/{}", demo::ACCOUNT, crate::sandbox::EVENTS_QUEUE)),
         guard: Some(GuardSettings {
             group: crate::sandbox::GUARD_GROUP.to_owned(),

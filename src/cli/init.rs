@@ -76,7 +76,7 @@ fn policy(arguments: &Arguments) -> Result<String, Failed> {
     let settings = arguments.account.settings()?;
     let (mut survey, sqs) = account::block_on(async {
         let clock = account::clock(&settings).await?;
-        let cloud = account::connect(&settings, clock).await?;
+        let cloud = account::reach(&settings, clock).await?;
         Box::pin(cloud.discover()).await.map_err(account::unread)
     })??;
     survey.tag = Some(Tag {

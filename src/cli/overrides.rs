@@ -100,7 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     let subject = whom.subject.tagged();
     let value = account::block_on(async {
         let clock = account::clock(&settings).await?;
-        let cloud = account::connect(&settings, clock).await?;
+        let cloud = account::reach(&settings, clock).await?;
         let value = order.map(|(order, timed)| tag(order, timed, clock.now()));
         write(&cloud, &subject, value.as_deref()).await?;
         Ok(value)

@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     let policy = account::policy(&settings)?;
     let looked = account::block_on(async {
         let clock = account::clock(&settings).await?;
-        let cloud = account::connect(&settings, clock).await?;
+        let cloud = account::reach(&settings, clock).await?;
         let looked = look_once(cloud, &policy, &account::keys(&settings), clock).await;
         looked.map_err(|error| account::failure(format!("{error:#}")))
     })??;

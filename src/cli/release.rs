@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::daemon::cloud::{Cloud, NamedGuard};
 use crate::daemon::release::{Restored, restored};
 use crate::explain::printable;
+use crate::input::quoted;
 use crate::input::values::Cpus;
 use crate::settings::Guard;
 
@@ -51,7 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     settings.guard = Some(guard);
     account::block_on(async {
         let clock = account::clock(&settings).await?;
-        let cloud = account::connect(&settings, clock).await?;
+        let cloud = account::reach(&settings, clock).await?;
         release(&cloud, arguments, &group, clock).await
     })?
 }
@@ -90,6 +91,19 @@ async fn release<C: Cloud>(
     if let Some(name) = &arguments.environment {
         guards.retain(|guard| guard.environment == *name);
         if let (true, Some(min)) = (guards.is_empty(), arguments.min_vcpus) {
+            let there = cloud
+                .environments(std::slice::from_ref(name))
+                .await
+                .map_err(account::unread)?;
+            if there.is_empty() {
+                return Err(Failed {
+                    status: ExitStatus::BadInput,
+                    message: format!(
+                        "--environment: found {}, expected a compute environment of this account and region",
+                        quoted(name)
+                    ),
+                });
+            }
             guards.push(NamedGuard {
                 environment: name.clone(),
                 fires: clock.now(),

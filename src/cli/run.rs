@@ -126,7 +126,8 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         guard: settings.guard.is_some(),
         unguarded_max_vcpus: settings.unguarded_max_vcpus.0,
         periods: daemon::cadence::Periods::default(),
-        events: settings.events_queue_url.is_some(),
+        // Where others may write, wake-ups are for the one that leads: who receives one takes it from all others.
+        events: settings.events_queue_url.is_some() && (settings.apply || settings.leadership.is_none()),
         leads,
         clock: account_clock,
         metrics,

@@ -289,13 +289,13 @@ fn a_raise_is_not_sent_when_its_commit_or_its_guard_fails() {
     09:00:00 observed
         commit spot min 64 desired 64, lease until 09:15:00
     09:00:00 committed spot badly
-        wake at 09:00:04.841
+        wake at 09:00:04.604
     09:00:05 observed
         commit spot min 64 desired 64, lease until 09:15:05
     09:00:05 committed spot well
         arm spot: min 0 max 256 at 09:15:05
     09:00:05 armed spot badly
-        wake at 09:00:12.771
+        wake at 09:00:13.528
     ");
 }
 

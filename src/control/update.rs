@@ -189,9 +189,7 @@ impl<D: Decide> Controller<D> {
     pub(super) fn again_after(&self, first: Span, tries: u32, position: usize) -> Span {
         let whole = first.times(1_i64 << tries.min(6)).min(BACK_OFF_MOST);
         let name = self.setup.environments.get(position).map_or("", |setup| &setup.name);
-        let mixed = fnv1a(name)
-            .wrapping_add(u64::from(tries))
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = fnv1a(&format!("{name} {tries}")).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let part = i64::try_from(mixed >> 54).unwrap_or(0);
         Span::from_millis(whole.millis() / 2 + whole.millis() / 2 * part / 1023)
     }

@@ -171,6 +171,8 @@ pub enum Hint {
         job: JobSeen,
         /// Its size, if the event tells it.
         shape: Option<Shape>,
+        /// Jobs that it waits for.
+        parents: Vec<String>,
         /// When.
         at: Time,
     },

@@ -80,6 +80,8 @@ pub(super) struct Driver<C> {
     pub(super) wake_at: Time,
     /// Intents that are durable and have no outcome yet, by environment.
     pub(super) numbers: BTreeMap<String, i64>,
+    /// Guards that stand, as far as is known, and since when.
+    pub(super) armed: BTreeMap<String, Time>,
     /// The leases that were last noted.
     pub(super) noted: Leases,
     /// Until when this process may write, as it was last told.
@@ -140,6 +142,7 @@ impl<C: Cloud> Driver<C> {
             effects: Vec::new(),
             wake_at: Time::FAR_FUTURE,
             numbers: BTreeMap::new(),
+            armed: BTreeMap::new(),
             noted: options.recovered.leases.clone(),
             leads_until: Some(Time::FAR_FUTURE),
             inherits: None,
@@ -304,11 +307,13 @@ impl<C: Cloud> Driver<C> {
 
     pub(super) fn begin_reading(&mut self, now: Time) {
         let circumstances = self.circumstances();
+        // Who stands by receives none: they are for the one that leads.
+        let heard = circumstances.events && (self.leads() || self.options.leads.is_none());
         for part in self.cadence.due(now, &circumstances) {
             let book = match &part {
                 Part::Jobs(name) => {
                     let book = self.books.entry(name.clone()).or_default();
-                    if !circumstances.events {
+                    if !heard {
                         book.miss(now);
                     }
                     Some(&*book)
@@ -352,6 +357,9 @@ impl<C: Cloud> Driver<C> {
             Event::Armed(name, fires, result) => {
                 self.actuator.answered();
                 self.teller.armed(&name, result.as_ref().err().map(String::as_str));
+                if self.options.guard && result.is_ok() {
+                    self.armed.insert(name.clone(), self.now());
+                }
                 let result = result.map_err(|_| Failed);
                 self.step_of(&name, |environment| Input::Armed(environment, fires, result));
                 false
@@ -424,7 +432,11 @@ impl<C: Cloud> Driver<C> {
                     self.teller.refused(name, &new, &self.options.metrics, now);
                 }
             }
-            Some(Found::Topology(topology, guards)) => self.recompile(None, Some((*topology, guards, began))),
+            Some(Found::Topology(topology, guards)) => {
+                let stands = |name: &String| guards.iter().any(|guard| guard.environment == *name);
+                self.armed.retain(|name, since| *since >= began || stands(name));
+                self.recompile(None, Some((*topology, guards, began)));
+            }
             Some(
                 Found::Environments(_)
                 | Found::Instances(_)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Event;
 use super::cadence::Part;
-use super::cloud::{Cloud, NamedGuard};
+use super::cloud::{Cloud, Identity, NamedGuard};
 use super::driver::Driver;
 use crate::account::Topology;
 use crate::control::{Input, Lease};
@@ -84,6 +84,29 @@ pub(super) async fn load(paths: Vec<PathBuf>) -> Result<Policy, Vec<Problem>> {
         )]
     };
     tokio::task::spawn_blocking(read).await.map_err(failed)?
+}
+
+/// Whether the credentials are for what policies say that they are for: one that was written for another account names other
+/// environments, even if some are called alike.
+pub(super) fn is_of(policy: &Policy, identity: &Identity) -> Result<(), Vec<Problem>> {
+    let mut problems = Vec::new();
+    for document in &policy.files {
+        let account = &document.value.account;
+        let id = account.id.as_ref().map(|id| id.0.as_str());
+        let region = account.region.as_ref().map(|region| region.0.as_str());
+        for (key, what, expected, found) in [
+            ("account.id", "account", id, &identity.account),
+            ("account.region", "region", region, &identity.region),
+        ] {
+            if let Some(expected) = expected.filter(|expected| expected != found) {
+                let found = format!("credentials for {what} {}", printable(found));
+                let problem = document.problem(key, found, format!("those for {expected}, which this policy is for"));
+                problems
+                    .push(problem.with_hint("choose another profile or region, or take the policy of this account"));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// Compiles, with both keys: who lacks the tag is watched and not written to, and who has no guard gets only so much.
@@ -201,7 +224,8 @@ impl<C: Cloud> Driver<C> {
             self.kit.topology = topology;
         }
         let new = policy.as_ref().unwrap_or(&self.kit.policy);
-        match prepare(new, &self.kit.topology, &known, &self.kit.keys, now) {
+        let of_this = is_of(new, &self.kit.identity);
+        match of_this.and_then(|()| prepare(new, &self.kit.topology, &known, &self.kit.keys, now)) {
             Ok(mut compiled) => {
                 compiled.setup.region = Some(self.kit.identity.region.clone());
                 if self.unfit.take().is_some() {

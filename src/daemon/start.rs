@@ -17,7 +17,7 @@ use crate::clock;
 use crate::control::{Controller, Input, Lease, Planner};
 use crate::explain::printable;
 use crate::forecast::Forecast;
-use crate::input::render;
+use crate::input::{Problem, render};
 use crate::journal::{Ended, Intent, Recovered, Remembered};
 use crate::observation::Observation;
 use crate::planner::memory::Memory;
@@ -54,10 +54,10 @@ pub(super) async fn start<C: Cloud>(
     events: mpsc::UnboundedSender<Event>,
 ) -> anyhow::Result<Driver<C>> {
     let identity = insist("the identity of the credentials", || cloud.identity()).await;
-    check(&identity, options.account.as_deref(), options.region.as_deref())?;
-    let policy = reload::load(options.policies.clone())
-        .await
-        .map_err(|problems| anyhow::anyhow!("the policies are not taken:\n{}", render(&problems)))?;
+    expected(&identity, options.account.as_deref(), options.region.as_deref())?;
+    let not_taken = |problems: Vec<Problem>| anyhow::anyhow!("the policies are not taken:\n{}", render(&problems));
+    let policy = reload::load(options.policies.clone()).await.map_err(not_taken)?;
+    reload::is_of(&policy, &identity).map_err(not_taken)?;
     let topology = insist("the account", || cloud.topology()).await;
     let guards = guards(cloud.as_ref(), &options).await;
     let noted = options.recovered.leases.clone();
@@ -100,6 +100,7 @@ pub(super) async fn start<C: Cloud>(
     let open = options.recovered.open.clone();
     let mut driver = Driver::new(cloud, options, events, controller, kit);
     driver.noted = noted;
+    driver.armed = guards.into_iter().map(|guard| (guard.environment, now)).collect();
     driver.see(environments);
     driver.lead_at_start();
     if driver.leads() {
@@ -134,8 +135,8 @@ fn warn_of_no_guard(options: &Options) {
     }
 }
 
-/// Both must be those of the policy: a wrong profile must not steer the wrong account.
-fn check(identity: &Identity, account: Option<&str>, region: Option<&str>) -> anyhow::Result<()> {
+/// Both must be those of the settings: a wrong profile must not steer the wrong account.
+pub(crate) fn expected(identity: &Identity, account: Option<&str>, region: Option<&str>) -> anyhow::Result<()> {
     for (what, found, expected) in [
         ("account", &identity.account, account),
         ("region", &identity.region, region),
@@ -299,6 +300,7 @@ pub async fn look_once<C: Cloud>(
     clock: clock::Clock,
 ) -> anyhow::Result<Looked> {
     let identity = cloud.identity().await?;
+    reload::is_of(policy, &identity).map_err(|problems| anyhow::anyhow!("{}", render(&problems)))?;
     let topology = cloud.topology().await?;
     let mut known = Known::default();
     let mut notes = Vec::new();

@@ -12,6 +12,8 @@ use crate::units::{Span, Time, Vcpus, to_i64, to_u32};
 
 /// Ticks that may wait for the disk; what comes on top is lost. Intents are never lost.
 const TICKS_MOST: usize = 256;
+/// Transitions that are written together.
+const AT_ONCE: usize = 1_000;
 /// Transitions of jobs that may wait for the disk, some 20 MB. What comes on top is given back.
 const TRANSITIONS_MOST: usize = 50_000;
 /// How often old rows are dropped.
@@ -312,24 +314,15 @@ impl Owed {
             store.finish(*number, ended)?;
             self.ended.remove(0);
         }
-        if !self.jobs.is_empty() {
-            store.jobs(&self.jobs)?;
-            self.jobs.clear();
-        }
-        Ok(())
+        self.pay_jobs(store, 1)
     }
 
-    /// Writes transitions that came after those that wait.
-    fn pay_jobs(&mut self, store: &Store, jobs: Vec<Transition>) -> Result<(), JournalError> {
-        if let Err(error) = store.jobs(&jobs) {
-            self.jobs.extend(jobs);
-            return Err(error);
-        }
-        // If the disk has room again. Else these will never be taken.
-        let mut waiting = std::mem::take(&mut self.jobs);
-        if !waiting.is_empty() && store.jobs(&waiting).is_err() {
-            waiting.truncate(1);
-            tracing::error!(first = ?waiting, "The journal takes other jobs, but not these");
+    /// Writes transitions that wait, some at a time: what was written need not be written again, and a disk may have room for some.
+    fn pay_jobs(&mut self, store: &Store, times: usize) -> Result<(), JournalError> {
+        for _ in 0..times.min(self.jobs.len().div_ceil(AT_ONCE)) {
+            let some = self.jobs.len().min(AT_ONCE);
+            store.jobs(self.jobs.get(..some).unwrap_or_default())?;
+            self.jobs.drain(..some);
         }
         Ok(())
     }
@@ -358,7 +351,10 @@ fn perform(store: &Store, entry: Entry, owed: &mut Owed) -> Result<(), JournalEr
             owed.pay(store)
         }
         Entry::Tick(tick) => store.tick(&tick),
-        Entry::Jobs(transitions) => owed.pay_jobs(store, transitions),
+        Entry::Jobs(transitions) => {
+            owed.jobs.extend(transitions);
+            owed.pay_jobs(store, usize::MAX)
+        }
         Entry::Tidy(keep_from, most_bytes) => store.tidy(keep_from, most_bytes),
         Entry::Flush(answer) => {
             let _ = answer.send(());
@@ -413,8 +409,8 @@ mod tests {
         writer.flush().await.unwrap();
         assert_eq!(writer.jobs(vec![told("b")]), [told("b")]);
         kept.fill(false);
-        for _ in 0..2 {
-            // There is room as soon as this has been gone through.
+        // Some with each entry, so that an intent does not wait for all; there is room as soon as they have been gone through.
+        for _ in 0..=TRANSITIONS_MOST / AT_ONCE {
             writer.flush().await.unwrap();
         }
         assert_eq!(noted(&kept).len(), TRANSITIONS_MOST);

@@ -244,7 +244,7 @@ pub(super) fn snapshot<C: Cloud>(driver: &Driver<C>, now: Time) -> Snapshot {
         dry_run: !driver.options.apply,
         leads: driver.leads(),
         planned_at: (plan.at > Time::EPOCH).then_some(plan.at),
-        events: driver.options.events,
+        events: driver.options.events && driver.hears,
         calls_per_minute: driver.meter.per_minute(now),
         waits_since: Some(driver.waits.today_since(now)),
         reload_refused: driver.refused.clone().or_else(|| driver.unfit.clone()),
@@ -347,7 +347,7 @@ fn environment<C: Cloud>(driver: &Driver<C>, index: EnvironmentIndex, now: Time)
         wanted_vcpus: plan.wanted,
         granted_vcpus: plan.granted,
         lease_expires: lease.map(|lease| lease.expires),
-        guarded: lease.is_some() && driver.options.guard,
+        guarded: lease.is_some() && driver.armed.contains_key(&setup.name),
         age: age(seen, now),
         instances_age: instances.and_then(|seen| age(seen, now)),
         per_hour: instances

@@ -139,10 +139,17 @@ impl Waits {
         let Some(started) = job.started.filter(|started| *started >= self.since) else {
             return;
         };
-        if self.started.put(job.id.clone(), ()).is_some() {
+        let runnable = self.runnable.get(&job.id).copied();
+        // Ten thousand children may be told at once, when their array has ended: they are told once, and crowd nobody out.
+        let told_late = runnable.is_none() && job.status.is_over() && job.id.contains(':');
+        let known = if told_late {
+            self.started.contains(&job.id)
+        } else {
+            self.started.put(job.id.clone(), ()).is_some()
+        };
+        if known {
             return;
         }
-        let runnable = self.runnable.get(&job.id).copied();
         // When a child of an array became RUNNABLE, its creation does not tell: an array may be SEQUENTIAL or wait for others.
         let alone = !waits_for && !self.pending.contains(&job.id) && !job.id.contains(':');
         if let Some(since) = runnable.or(job.created.filter(|_| alone)) {

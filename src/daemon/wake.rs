@@ -23,8 +23,10 @@ const AGAIN_MOST: Span = Span::from_minutes(1);
 const FLOOD: usize = 100;
 /// Longer than a wait for hints lasts.
 const WAIT_MOST: Span = Span::from_seconds(40);
-/// Of more hints in a second, only what they are about is taken: it is read again, as after any hint.
-const BODIES_PER_SECOND: u32 = 200;
+/// Of more hints per second, only what they are about is taken: it is read again, as after any hint.
+const BODIES_PER_SECOND: i64 = 200;
+/// Hints gather: so many seconds' worth may come at once.
+const BODIES_SECONDS: i64 = 5;
 
 /// Waits for hints as long as this process leads: a queue's messages go to one receiver only.
 pub(super) async fn listen<C: Cloud>(
@@ -99,18 +101,21 @@ pub(super) const fn kind(hint: &Hint) -> &'static str {
 #[derive(Debug, Default)]
 pub(super) struct Flood {
     since: Time,
-    taken: u32,
+    taken: i64,
 }
 
 impl Flood {
     /// Whether there is still time for what one more hint says.
     fn takes(&mut self, now: Time) -> bool {
-        let passed = now.since(self.since);
-        if passed < Span::ZERO || passed >= Span::from_seconds(1) {
-            (self.since, self.taken) = (now, 0);
+        // What was taken is forgotten as fast as hints may come.
+        let passed = now.since(self.since).millis().clamp(0, BODIES_SECONDS * 1000);
+        let forgotten = passed * BODIES_PER_SECOND / 1000;
+        if forgotten > 0 || now < self.since {
+            (self.since, self.taken) = (now, (self.taken - forgotten).max(0));
         }
-        self.taken = self.taken.saturating_add(1);
-        self.taken <= BODIES_PER_SECOND
+        let takes = self.taken < BODIES_PER_SECOND * BODIES_SECONDS;
+        self.taken += i64::from(takes);
+        takes
     }
 }
 
@@ -136,8 +141,12 @@ impl<C: Cloud> Driver<C> {
             let metrics = &self.options.metrics;
             if !self.flood.takes(now) {
                 metrics.hinted("dropped", 1);
-                if let Hint::Job { queue, .. } = &hint {
-                    self.books.entry(queue.clone()).or_default().miss(now);
+                if let Hint::Job { queue, job, .. } = &hint
+                    && self.sight.queue(queue).is_some()
+                {
+                    let book = self.books.entry(queue.clone()).or_default();
+                    book.miss(now);
+                    book.not_noted(&job.id, now);
                 }
                 ours |= mark(&hint, &self.sight, &mut self.cadence);
                 continue;
@@ -156,6 +165,7 @@ impl<C: Cloud> Driver<C> {
                     queue,
                     mut job,
                     shape,
+                    mut parents,
                     at,
                 },
                 true,
@@ -166,7 +176,10 @@ impl<C: Cloud> Driver<C> {
                 for told in [&mut job.created, &mut job.started, &mut job.stopped] {
                     *told = told.map(|told| told.min(now));
                 }
-                let waits_for = !self.sizes.parents(&job.id).is_empty();
+                if parents.is_empty() {
+                    parents = self.sizes.parents(&job.id);
+                }
+                let waits_for = !parents.is_empty();
                 self.waits.event(&queue, &job, at, waits_for, metrics);
                 self.books
                     .entry(queue.clone())
@@ -175,7 +188,7 @@ impl<C: Cloud> Driver<C> {
                 transitions.push(Transition {
                     at,
                     queue,
-                    parents: self.sizes.parents(&job.id),
+                    parents,
                     shape,
                     job,
                     by_event: true,

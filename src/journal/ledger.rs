@@ -17,7 +17,9 @@ use crate::units::{Mebibytes, Span, Time, Vcpus};
 /// Started jobs that are told at once.
 const STARTED_MOST: i64 = 10_000;
 /// Jobs among which those without an end are looked for at a start.
-const HEARD_MOST: i64 = 20_000;
+const HEARD_MOST: i64 = 100_000;
+/// AWS Batch forgets a job a week after its end (user guide, job states).
+const KNOWN_FOR: Span = Span::from_minutes(7 * 24 * 60);
 
 /// A status as a number; the table keeps these for ever.
 pub(super) const fn number(status: JobStatus) -> i64 {
@@ -242,9 +244,10 @@ fn update(transaction: &Transaction, key: i64, known: &Known) -> Result<(), Fail
 pub(super) fn heard(connection: &Connection) -> Result<BTreeMap<String, Heard>, Failure> {
     let mut statement = connection.prepare(
         "SELECT j.queue, j.id, j.latest, EXISTS (SELECT 1 FROM transitions WHERE job = j.number AND status IN (5, 6)) AS ended
-         FROM jobs j INDEXED BY jobs_latest WHERE j.array_parent IS NULL ORDER BY j.latest DESC LIMIT ?1",
+         FROM jobs j INDEXED BY jobs_latest WHERE j.array_parent IS NULL AND j.latest >= (SELECT max(latest) FROM jobs) - ?2
+         ORDER BY j.latest DESC LIMIT ?1",
     )?;
-    let mut rows = statement.query([HEARD_MOST])?;
+    let mut rows = statement.query([HEARD_MOST, KNOWN_FOR.millis()])?;
     let mut heard: BTreeMap<String, Heard> = BTreeMap::new();
     while let Some(row) = rows.next()? {
         let queue = heard.entry(row.get("queue")?).or_default();

@@ -231,6 +231,10 @@ fn environment_row(environment: &EnvironmentStatus, now: Time) -> Vec<String> {
         Some(_) => vcpus.get().to_string(),
         None => "?".to_owned(),
     };
+    let real = |vcpus: Vcpus| match environment.instances_age {
+        Some(_) => vcpus.get().to_string(),
+        None => "?".to_owned(),
+    };
     let number = |vcpus: Vcpus| vcpus.get().to_string();
     let lease = environment.lease_expires.map(|expires| {
         let left = expires.since(now).max(Span::ZERO);
@@ -243,8 +247,8 @@ fn environment_row(environment: &EnvironmentStatus, now: Time) -> Vec<String> {
         seen(environment.min_vcpus),
         seen(environment.desired_vcpus),
         seen(environment.max_vcpus),
-        number(environment.there_vcpus),
-        number(environment.used_vcpus),
+        real(environment.there_vcpus),
+        real(environment.used_vcpus),
         number(environment.on_its_way_vcpus),
         number(environment.wanted_vcpus),
         lease.unwrap_or_else(|| "-".to_owned()),
@@ -401,6 +405,7 @@ mod tests {
             lease_expires: Some(minutes(14)),
             guarded: true,
             age,
+            instances_age: age,
             overridden: Some(Override {
                 order: Order::Boost(Vcpus::new(64)),
                 since: minutes(-10),
@@ -463,7 +468,7 @@ mod tests {
 
         environment       base min desired   max there used coming wanted lease read
         genomics-spot        0  64    1024 20000   512  480    512     96 14m   12s
-        genomics-ondemand    0   ?       ?     ?     0    0      0      0 -     never
+        genomics-ondemand    0   ?       ?     ?     ?    ?      0      0 -     never
 
         queue   RUNNABLE  vCPUs placed vCPUs PENDING oldest read
         nightly    >= 24 >= ~96    120   480       7    75s  12s

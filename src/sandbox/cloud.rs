@@ -465,6 +465,7 @@ impl State {
                 Some(Hint::Job {
                     queue: self.queue_name(queue).to_owned(),
                     shape: Some(seen.now.shape),
+                    parents: self.parents_of(&seen).into_iter().filter_map(|(id, _)| id).collect(),
                     at: Time::parse(event.get("time")?.as_str()?)?,
                     job: JobSeen {
                         status: serde_json::from_value(json!(status)).ok()?,

@@ -59,6 +59,38 @@ fn a_plan_says_whose_account_it_is_and_why_nothing_is_done() {
     assert!(json["steps"][0]["actions"].as_array().unwrap().is_empty(), "{json}");
 }
 
+/// A laptop has several profiles.
+#[test]
+#[ignore = "needs moto: tests/run provides it"]
+fn no_command_reaches_an_account_that_the_settings_do_not_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let elsewhere = folder.path().join("elsewhere.toml");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    std::fs::write(&elsewhere, format!("account = \"000000000000\"\n{text}")).unwrap();
+    for command in [
+        &["plan"][..],
+        &["release"],
+        &["release", "--environment", "spot", "--min-vcpus", "0"],
+        &["override", "pause", "--queue", "nightly", "--for", "2h"],
+        &["check"],
+        &["init", "--policy"],
+        &["run"],
+    ] {
+        let (code, out, errors) = ran(autotune(command, &elsewhere));
+        assert!(code != 0 && out.is_empty(), "{command:?}: {code} {out}");
+        let says = "the credentials are for account 123456789012, expected 000000000000";
+        assert!(errors.contains(says), "{command:?}: {errors}");
+    }
+    // Nothing is restored by a name that nobody has.
+    let (code, out, errors) = ran(autotune(
+        &["release", "--environment", "nobody", "--min-vcpus", "0"],
+        &settings,
+    ));
+    assert_eq!((code, out.as_str()), (2, ""), "{errors}");
+    assert!(errors.contains("--environment: found `nobody`"), "{errors}");
+}
+
 /// A daemon in the background, ended if the test forgets.
 pub(crate) struct Daemon {
     child: Child,

@@ -67,7 +67,7 @@ fn leases_are_renewed_at_half_their_time_while_we_see() {
         wake at 09:07:30
     09:07:30 observed
         arm spot: min 0 max 256 at 09:22:30
-        wake at 09:07:39.682
+        wake at 09:07:39.208
     09:07:31 armed spot well
         wake at 09:15:00
     09:08:31 observed

@@ -23,7 +23,7 @@ pub(in crate::daemon) struct Book {
     pub(super) short_since: Option<Time>,
     /// What events told of children of arrays: by parent and child, in the order of their times.
     pub(super) told: BTreeMap<String, BTreeMap<String, Vec<(Time, JobStatus)>>>,
-    /// When the last listing began.
+    /// Of jobs that were submitted until then, it is known whether they are over.
     pub(super) listed: Option<Time>,
     /// When an event was last lost, or could not come.
     pub(super) missed: Option<Time>,
@@ -51,6 +51,13 @@ impl Book {
         if self.unnoted.len() < REMEMBERED_MOST {
             self.unnoted.insert(id.to_owned(), now);
         }
+    }
+
+    /// A job that is over, but not all has been told of it.
+    pub(super) fn again(&mut self, id: &str, now: Time) {
+        self.follow(id, now);
+        // Whatever events say.
+        self.not_noted(id, now);
     }
 
     /// A job that is not over.
@@ -85,11 +92,13 @@ impl Book {
 
     /// Takes over what a listing that began then found; what events told meanwhile stays.
     pub(in crate::daemon) fn absorb(&mut self, listed: Self, began: Time) {
-        self.listed = Some(began);
-        self.missed = self.missed.filter(|at| *at > began);
+        if listed.missed.is_none() {
+            self.missed = self.missed.filter(|at| *at > began);
+        }
+        self.listed = listed.listed;
         self.open = listed.open;
-        let open = &self.open;
-        self.unnoted.retain(|id, at| *at > began || open.contains_key(id));
+        self.unnoted
+            .retain(|id, at| *at > began || listed.unnoted.contains_key(id));
         self.blocked = listed.blocked;
         self.short_since = listed.short_since;
         self.told.retain(|parent, told| {

@@ -6,12 +6,16 @@
 
 use super::book::FOLLOWED_MOST;
 use super::{CHILD_PAGES_MOST, DESCRIBED_AT_ONCE, Lister, Sizes, parent_of};
+use crate::clock;
 use crate::daemon::cloud::{Cloud, Read};
 use crate::jobs::{JobDescribed, JobSeen, JobStatus};
 use crate::units::{Span, Time};
 
 /// API calls of one listing for this. What is left is asked for in the next one.
 const CALLS_MOST: u32 = 20;
+const CALLS_OF_CUT: u32 = 2;
+/// And so many seconds: how many jobs wait is not to be known later for it.
+const SECONDS_MOST: f64 = 20.0;
 /// Pages of a hundred jobs by the time of creation.
 const CREATED_PAGES_MOST: u32 = 10;
 /// The account's clock may be behind ours by this.
@@ -20,24 +24,36 @@ const CLOCKS_APART: Span = Span::from_seconds(5);
 impl<C: Cloud> Lister<'_, C> {
     /// Asks what became of jobs that are gone. What cannot be told now is asked for again.
     pub(super) async fn ends(&mut self, sizes: &Sizes) {
-        let most = self.found.calls + CALLS_MOST;
+        let took = clock::Stopwatch::start();
         let mut asked = self.came_and_went().await;
+        // A listing that was cut off says little of who is gone.
+        let cut = self.at_least || self.placed_at_least;
+        let most = self.found.calls + if cut { CALLS_OF_CUT } else { CALLS_MOST };
         if asked.is_ok() {
-            asked = self.gone(most, sizes).await;
+            asked = self.gone(most, &took, sizes).await;
         }
         if let Err(unread) = asked {
             self.found.trouble.get_or_insert(unread.message);
         }
-        let unknown = std::mem::take(&mut self.gone).into_iter();
+        // Those that nobody has looked at for longest come first next time.
+        let mut left: Vec<(String, Time)> = std::mem::take(&mut self.gone).into_iter().collect();
+        left.sort_by_key(|(_, looked)| *looked);
         let open = &mut self.found.book.open;
         let room = FOLLOWED_MOST.saturating_sub(open.len());
-        open.extend(unknown.take(room));
+        if left.len() > room {
+            let beyond = left.len() - room;
+            let trouble = format!("of {beyond} jobs it is not asked how they ended: they are too many");
+            self.found.trouble.get_or_insert(trouble);
+        }
+        open.extend(left.into_iter().take(room));
     }
 
     /// Jobs that were submitted since the last listing and are over already.
     async fn came_and_went(&mut self) -> Read<()> {
-        let book = &self.found.book;
-        let Some(listed) = book.listed.filter(|_| book.missed.is_some()) else {
+        let book = &mut self.found.book;
+        let since = book.listed.filter(|_| book.missed.is_some());
+        let Some(listed) = since else {
+            (book.listed, book.missed) = (Some(self.now), None);
             return Ok(());
         };
         let (after, mut next) = (listed - CLOCKS_APART, None);
@@ -57,17 +73,22 @@ impl<C: Cloud> Lister<'_, C> {
                 break;
             }
         }
+        if next.is_some() {
+            let most = "more than a thousand jobs came since the last listing; those of them that are over are not all recorded";
+            self.found.trouble.get_or_insert(most.to_owned());
+        }
+        (self.found.book.listed, self.found.book.missed) = (Some(self.now), None);
         Ok(())
     }
 
     /// Asks for all that are gone, those first that nobody has looked at for longest.
-    async fn gone(&mut self, most: u32, sizes: &Sizes) -> Read<()> {
+    async fn gone(&mut self, most: u32, took: &clock::Stopwatch, sizes: &Sizes) -> Read<()> {
         let mut ids: Vec<(Time, String)> = self.gone.iter().map(|(id, looked)| (*looked, id.clone())).collect();
         ids.sort_unstable();
         let ids: Vec<String> = ids.into_iter().map(|(_, id)| id).collect();
         let (mut arrays, mut answered) = (Vec::new(), Ok(()));
         for ids in ids.chunks(DESCRIBED_AT_ONCE) {
-            if self.found.calls >= most {
+            if self.found.calls >= most || took.seconds() > SECONDS_MOST {
                 break;
             }
             self.found.calls += 1;
@@ -81,11 +102,12 @@ impl<C: Cloud> Lister<'_, C> {
             // Who is not told of has been forgotten by AWS Batch, a week after the end.
             for id in ids {
                 self.gone.remove(id);
+                self.found.book.unnoted.remove(id);
             }
             for job in described {
                 sizes.put(&job);
                 if !job.seen.status.is_over() {
-                    self.found.book.follow(&job.seen.id, self.now);
+                    self.found.book.again(&job.seen.id, self.now);
                 } else if job.seen.array.is_some() {
                     arrays.push(job.seen);
                 } else {
@@ -94,10 +116,10 @@ impl<C: Cloud> Lister<'_, C> {
             }
         }
         for array in arrays {
-            if answered.is_ok() && self.found.calls < most {
+            if answered.is_ok() && self.found.calls < most && took.seconds() < SECONDS_MOST {
                 answered = self.array_ended(&array).await;
             } else {
-                self.found.book.follow(&array.id, self.now);
+                self.found.book.again(&array.id, self.now);
             }
         }
         answered
@@ -123,7 +145,7 @@ impl<C: Cloud> Lister<'_, C> {
             for _ in 0..CHILD_PAGES_MOST {
                 self.found.calls += 1;
                 let page = self.cloud.list_children(&array.id, status, next).await;
-                let page = page.inspect_err(|_| self.found.book.follow(&array.id, self.now))?;
+                let page = page.inspect_err(|_| self.found.book.again(&array.id, self.now))?;
                 jobs.extend(page.jobs);
                 next = page.next;
                 if next.is_none() {
@@ -143,6 +165,7 @@ mod tests {
     use crate::daemon::listing::{Book, Listed, list};
     use crate::daemon::tests::account::{Account, START, shape};
     use crate::jobs::ArraySeen;
+    use crate::journal::Heard;
     use crate::units::Vcpus;
 
     fn job(id: &str, status: JobStatus) -> JobSeen {
@@ -173,7 +196,8 @@ mod tests {
 
     /// A listing a minute later.
     async fn listed(account: &Account, book: &mut Book, polled: bool) -> Listed {
-        let now = book.listed.unwrap_or(START) + Span::from_seconds(60);
+        clock::wait(Span::from_seconds(60)).await;
+        let now = account.clock.now();
         if polled {
             book.miss(now);
         }
@@ -267,16 +291,55 @@ mod tests {
         account.with(|state| state.children = children.to_vec());
         let mut book = Book::default();
         listed(&account, &mut book, false).await;
-        for fails in ["list_children", "describe_jobs"] {
+        for fails in ["list_children", "describe_jobs", "list_created"] {
             set(&account, [array(Failed)]);
             account.with(|state| state.fail.insert(fails.to_owned()));
-            let found = listed(&account, &mut book, false).await;
+            let found = listed(&account, &mut book, fails == "list_created").await;
             assert_eq!((over(&found), found.trouble.is_some()), (vec![], true), "{fails}");
             account.with(|state| state.fail.clear());
         }
         let all = [("p", Failed), ("p:0", Succeeded), ("p:2", Succeeded), ("p:1", Failed)];
         assert_eq!(over(&listed(&account, &mut book, false).await), all);
         assert_eq!(over(&listed(&account, &mut book, false).await), []);
+    }
+
+    /// Throttled at the first look after an absence: all of it is asked for again.
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_a_look_that_failed_or_was_cut_off_is_looked_at_again() {
+        let mut new = job("new", Succeeded);
+        new.created = Some(START + Span::from_seconds(90));
+        let account = account([new]);
+        let heard = Heard {
+            latest: START + Span::from_seconds(60),
+            open: Vec::new(),
+        };
+        let mut book = Book::after(&heard, START);
+        account.with(|state| state.fail.insert("list_created".to_owned()));
+        for _ in 0..2 {
+            let found = listed(&account, &mut book, false).await;
+            assert_eq!((over(&found), found.trouble.is_some()), (vec![], true));
+        }
+        account.with(|state| state.fail.clear());
+        assert_eq!(over(&listed(&account, &mut book, false).await), [("new", Succeeded)]);
+        assert_eq!(over(&listed(&account, &mut book, false).await), []);
+        assert_eq!(asked(&account, "list_created"), 3);
+    }
+
+    /// Jobs beyond the page at which a listing ended are not gone, and need not be asked for each time.
+    #[tokio::test(start_paused = true)]
+    async fn a_listing_that_was_cut_off_asks_for_few() {
+        let jobs = (0..4_000).map(|number| job(&format!("{number:04}"), Runnable));
+        let account = account(jobs);
+        let now = START + Span::from_seconds(60);
+        let mut book = Book::default();
+        for number in 2_000..4_000 {
+            book.follow(&format!("{number:04}"), START);
+        }
+        let sizes = Sizes::default();
+        let found = list(&account, "q", now, Vcpus::new(100), book, &sizes).await.unwrap();
+        let first_sizes = 1;
+        assert_eq!(asked(&account, "describe_jobs"), CALLS_OF_CUT + first_sizes);
+        assert_eq!(found.book.open.len(), 3_000, "none is forgotten");
     }
 
     /// The journal had no room for what an event told.

@@ -320,6 +320,74 @@ async fn a_bad_policy_is_refused_and_a_good_one_taken_while_an_update_is_sent() 
     life.end().await.unwrap();
 }
 
+/// Environments of two accounts are often called alike.
+#[tokio::test(start_paused = true)]
+async fn a_policy_for_another_account_is_refused_at_the_start_and_at_a_reload() {
+    let account = account();
+    account.set_runnable(8, 4);
+    let other = format!("{POLICY}[account]\nid = \"999999999999\"\n");
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    file.write_all(other.as_bytes()).unwrap();
+    let life = Life::begin(&account, |options| options.policies = vec![file.path().to_owned()]);
+    let error = life.task.await.unwrap().unwrap_err().to_string();
+    assert!(
+        error.contains("account.id") && error.contains("999999999999"),
+        "{error}"
+    );
+    let policy = parse("p.toml", &other).unwrap();
+    let looked = look_once(Arc::new(account.clone()), &policy, &Keys::default(), account.clock).await;
+    assert!(looked.unwrap_err().to_string().contains("999999999999"));
+    assert_eq!(account.log(), Vec::<String>::new());
+
+    let life = Life::begin(&account, |_| {});
+    minutes(1).await;
+    life.reads(&format!("{POLICY}[account]\nregion = \"us-east-1\"\n"));
+    minutes(1).await;
+    let refused = life.snapshot.borrow().reload_refused.clone();
+    assert!(refused.is_some_and(|why| why.contains("us-east-1")));
+    life.end().await.unwrap();
+}
+
+/// Raised by a process before, and its guard is gone meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_does_not_stand_is_not_said_to() {
+    let account = account();
+    boost(&account, Some(40));
+    let life = Life::begin(&account, |_| {});
+    minutes(3).await;
+    let guarded = |life: &Life| {
+        let snapshot = life.snapshot.borrow();
+        let spot = &snapshot.environments[0];
+        (spot.lease_expires.is_some(), spot.guarded)
+    };
+    assert_eq!(guarded(&life), (true, true), "{:?}", account.log());
+    life.end().await.unwrap();
+    account.with(|state| {
+        state.guards.clear();
+        state.fail.insert("arm spot".to_owned());
+    });
+    let life = Life::begin(&account, |_| {});
+    clock::wait(Span::from_seconds(10)).await;
+    assert_eq!(guarded(&life), (true, false), "{:?}", account.log());
+    life.end().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_cannot_be_received_are_told() {
+    let account = account();
+    let life = Life::begin(&account, |options| options.events = true);
+    let told = |life: &Life| life.snapshot.borrow().events;
+    minutes(1).await;
+    assert!(told(&life));
+    account.with(|state| state.fail.insert("hints".to_owned()));
+    minutes(2).await;
+    assert!(!told(&life), "jobs are polled meanwhile");
+    account.with(|state| state.fail.clear());
+    minutes(3).await;
+    assert!(told(&life));
+    life.end().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_order_in_a_tag_holds_until_the_tag_goes() {
     let account = account();

@@ -32,9 +32,13 @@ async fn a_thousand_jobs_one_by_one_take_two_updates_at_most_and_are_all_asked_f
                 account.with(|state| {
                     state.jobs.push((job.clone(), shape(2)));
                     let (queue, shape) = ("q".to_owned(), None);
-                    state
-                        .hints
-                        .extend(events.then_some(Hint::Job { queue, job, shape, at }));
+                    state.hints.extend(events.then_some(Hint::Job {
+                        queue,
+                        job,
+                        shape,
+                        parents: Vec::new(),
+                        at,
+                    }));
                 });
                 clock::wait(Span::from_millis(30)).await;
             }
@@ -175,13 +179,14 @@ async fn of_a_flood_of_events_only_the_queue_is_remembered() {
             ..JobSeen::default()
         },
         shape: None,
+        parents: Vec::new(),
         at: account.clock.now(),
     };
-    let flood: Vec<Hint> = (0..1_000).map(hint).collect();
+    let flood: Vec<Hint> = (0..2_000).map(hint).collect();
     account.with(|state| state.hints = flood);
     clock::wait(Span::from_seconds(10)).await;
     let rendered = metrics.render();
-    for line in [r#"hints_total{kind="job"} 200"#, r#"hints_total{kind="dropped"} 800"#] {
+    for line in [r#"hints_total{kind="job"} 1000"#, r#"hints_total{kind="dropped"} 1000"#] {
         assert!(rendered.contains(line), "{line}: {rendered}");
     }
     assert!(account.with(|state| state.reads["list_jobs"]) > read);

@@ -315,6 +315,7 @@ async fn an_event_of_next_year_does_not_hide_how_long_jobs_wait_today() {
                 queue,
                 job,
                 shape: None,
+                parents: Vec::new(),
                 at,
             }];
         });

