@@ -61,6 +61,7 @@ use twin::Saved;
 #[cfg(not(unix))]
 pub use elsewhere as supervisor;
 pub use reload::Keys;
+#[cfg(feature = "aws")]
 pub(crate) use start::expected;
 pub use start::{Looked, look_once};
 

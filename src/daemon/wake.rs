@@ -160,39 +160,8 @@ impl<C: Cloud> Driver<C> {
             metrics.hinted(kind(&hint), 1);
             let mine = mark(&hint, &self.sight, &mut self.cadence);
             ours |= mine;
-            if let (
-                Hint::Job {
-                    queue,
-                    mut job,
-                    shape,
-                    mut parents,
-                    at,
-                },
-                true,
-            ) = (hint, mine)
-            {
-                // Anybody who may send to the queue could date an event: none is of a day to come.
-                let at = at.min(now);
-                for told in [&mut job.created, &mut job.started, &mut job.stopped] {
-                    *told = told.map(|told| told.min(now));
-                }
-                if parents.is_empty() {
-                    parents = self.sizes.parents(&job.id);
-                }
-                let waits_for = !parents.is_empty();
-                self.waits.event(&queue, &job, at, waits_for, metrics);
-                self.books
-                    .entry(queue.clone())
-                    .or_default()
-                    .tell(&job.id, job.status, at);
-                transitions.push(Transition {
-                    at,
-                    queue,
-                    parents,
-                    shape,
-                    job,
-                    by_event: true,
-                });
+            if mine {
+                transitions.extend(self.told(hint, now));
             }
         }
         self.note_jobs(transitions);
@@ -200,5 +169,39 @@ impl<C: Cloud> Driver<C> {
             self.step(Input::Woken);
         }
         false
+    }
+
+    /// What a hint tells of a job of ours, for the ledger.
+    fn told(&mut self, hint: Hint, now: Time) -> Option<Transition> {
+        let Hint::Job {
+            queue,
+            mut job,
+            shape,
+            mut parents,
+            at,
+        } = hint
+        else {
+            return None;
+        };
+        // Anybody who may send to the queue could date an event: none is of a day to come.
+        let at = at.min(now);
+        for told in [&mut job.created, &mut job.started, &mut job.stopped] {
+            *told = told.map(|told| told.min(now));
+        }
+        if parents.is_empty() {
+            parents = self.sizes.parents(&job.id);
+        }
+        let waits_for = !parents.is_empty();
+        self.waits.event(&queue, &job, at, waits_for, &self.options.metrics);
+        let book = self.books.entry(queue.clone()).or_default();
+        book.tell(&job.id, job.status, at);
+        Some(Transition {
+            at,
+            queue,
+            parents,
+            shape,
+            job,
+            by_event: true,
+        })
     }
 }

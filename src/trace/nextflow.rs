@@ -283,6 +283,7 @@ fn task(record: &impl Record, line: u64, text: &[u8], into: &mut Builder) -> Res
     if reversed {
         into.remark(Remark::TimesReversed, line, text);
     }
+    let (run_time, wait) = (between_plausible(run_time)?, between_plausible(wait)?);
     let name = record
         .get(&["name", "process"])
         .unwrap_or(Cow::Borrowed("task"))
@@ -312,6 +313,11 @@ fn task(record: &impl Record, line: u64, text: &[u8], into: &mut Builder) -> Res
         wait,
         line,
     })
+}
+
+/// Each time may be plausible, and what lies between is not.
+fn between_plausible(span: Span) -> Result<Span, Unusable> {
+    values::plausible_span(span).ok_or(Unusable(Remark::MissingRun))
 }
 
 fn ask(record: &impl Record, line: u64, into: &mut Builder) -> Ask {

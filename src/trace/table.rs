@@ -299,11 +299,15 @@ impl Table {
             reversed |= to < from;
             if to < from { Span::ZERO } else { to.since(from) }
         };
-        let run = self.span(Role::Run, row).or_else(|| Some(between(start?, end?)));
+        let run = self
+            .span(Role::Run, row)
+            .or_else(|| values::plausible_span(between(start?, end?)));
         let Some(run) = run else {
             return into.skip(Remark::MissingRun, row.line, row.text());
         };
-        let wait = self.span(Role::Wait, row).or_else(|| Some(between(submit, start?)));
+        let wait = self
+            .span(Role::Wait, row)
+            .or_else(|| values::plausible_span(between(submit, start?)));
         if reversed {
             into.remark(Remark::TimesReversed, row.line, row.text());
         }

@@ -88,7 +88,7 @@ fn no_command_reaches_an_account_that_the_settings_do_not_name() {
         &settings,
     ));
     assert_eq!((code, out.as_str()), (2, ""), "{errors}");
-    assert!(errors.contains("--environment: found `nobody`"), "{errors}");
+    assert!(errors.contains("--environment: found \"nobody\""), "{errors}");
 }
 
 /// A daemon in the background, ended if the test forgets.

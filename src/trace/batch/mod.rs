@@ -22,7 +22,7 @@ use super::Ending;
 use super::build::{Builder, Draft, Role};
 use super::input::{Exceeded, Input, unreadable};
 use super::report::{Problem, Remark};
-use super::values::time_from_millis;
+use super::values::{plausible_span, time_from_millis};
 use crate::ids::ArrayIndex;
 use crate::units::{Span, Time, to_u64};
 
@@ -248,6 +248,9 @@ impl<'a> Placed<'a> {
             (_, Some(_)) => return skip(Remark::MissingRun, into),
             (_, None) => return skip(Remark::Unfinished, into),
         };
+        let Some(run) = plausible_span(end.since(start).max(Span::ZERO)) else {
+            return skip(Remark::MissingRun, into);
+        };
         let ready = detail.depends_on.iter().flatten().filter_map(|on| on.job_id.as_deref());
         let ready = ready
             .map(|parent| self.ends.get(parent).copied())
@@ -275,8 +278,8 @@ impl<'a> Placed<'a> {
         }
         let draft = Draft {
             submit,
-            run: end.since(start).max(Span::ZERO),
-            wait: ready.map(|ready| first.since(ready).max(Span::ZERO)),
+            run,
+            wait: ready.and_then(|ready| plausible_span(first.since(ready).max(Span::ZERO))),
             ask,
             name: into.name(name),
             queue: into.queue(queue),

@@ -39,6 +39,20 @@ fn completion_order_becomes_submission_order() {
     assert_eq!(loaded.report.count(Remark::ZoneAssumed), 3);
 }
 
+/// Each of its times is one that could be. Found by a fuzzer: written down it could not be read again.
+#[test]
+fn a_run_of_more_than_a_hundred_years_is_none() {
+    let text = r#"[{"taskId":1,"hash":"x","process":"P","submit":"2023-10-13T04:26:39Z","start":"211111111111",
+        "complete":"2160-10-13T04:27:39Z","cpus":1,"memory":99999999,"status":"COMPLETED"},
+        {"taskId":2,"hash":"y","process":"Q","submit":"1971-01-01T00:00:00Z","start":"2100-01-01T00:00:00Z",
+        "complete":"2100-01-01T00:01:00Z","cpus":1,"memory":99999999,"status":"COMPLETED"},
+        {"taskId":3,"hash":"z","process":"R","submit":"2023-10-13T04:26:39Z","start":"2023-10-13T04:26:49Z",
+        "complete":"2023-10-13T04:27:39Z","cpus":1,"memory":99999999,"status":"COMPLETED"}]"#;
+    let loaded = read_text(text, &ReadOptions::default()).unwrap();
+    assert_eq!(lines(&loaded.trace).len(), 1);
+    assert_eq!(loaded.report.count(Remark::MissingRun), 2);
+}
+
 #[test]
 fn times_are_read_in_the_zone_that_was_given() {
     let text = trace_txt(&["1|b|u|A|COMPLETED|0|2022-05-13 03:00:00|2s|1s|-"]);
