@@ -41,8 +41,7 @@ struct StateChange {
     node_properties: Option<Nodes>,
     ecs_properties: Option<Ecs>,
     eks_properties: Option<Eks>,
-    #[serde(default)]
-    depends_on: Vec<DependsOn>,
+    depends_on: Option<Vec<DependsOn>>,
 }
 
 #[derive(Deserialize)]
@@ -226,7 +225,12 @@ fn job(job: StateChange, at: Time) -> Option<Hint> {
     Some(Hint::Job {
         queue: name_of(&job.job_queue).to_owned(),
         shape: size.get().map(|resources| Shape { resources, nodes }),
-        parents: job.depends_on.into_iter().filter_map(|on| on.job_id).collect(),
+        parents: job
+            .depends_on
+            .into_iter()
+            .flatten()
+            .filter_map(|on| on.job_id)
+            .collect(),
         job: JobSeen {
             status: status(&job.status)?,
             id: job.job_id,

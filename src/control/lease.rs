@@ -103,6 +103,14 @@ impl<D: Decide> Controller<D> {
         }
     }
 
+    /// Whether the levels of an environment are to be yielded to another hand, rather than written over.
+    pub(super) fn is_anothers(&self, now: Time, environment: EnvironmentIndex, observation: &Observation) -> bool {
+        let position = environment.position();
+        let lease = self.lease(environment).filter(|lease| now < lease.expires);
+        self.flights.get(position) == Some(&Flight::Idle)
+            && lease.is_some_and(|lease| self.is_foreign(position, lease, observation))
+    }
+
     /// Whether min is neither what we asked for nor base, long enough after our last update to be no late reading.
     fn is_foreign(&self, position: usize, lease: Lease, observation: &Observation) -> bool {
         let (Some(memory), Some(part), Some(setup)) = (
@@ -210,7 +218,7 @@ impl<D: Decide> Controller<D> {
                 .and_then(Seen::value);
             let base = self.base(environment);
             let idle = self.flights.get(position) == Some(&Flight::Idle);
-            if idle && now < lease.expires && self.is_foreign(position, lease, observation) {
+            if self.is_anothers(now, environment, observation) {
                 self.yield_to(now, environment, observation, effects);
                 continue;
             }

@@ -353,7 +353,12 @@ impl<D: Decide> Controller<D> {
             let Some(action) = self.plan.actions.get(position).copied() else {
                 continue;
             };
-            self.intend(now, action, effects);
+            // What another hand wrote is his, also at the very look at which more is wanted.
+            if self.is_anothers(now, action.environment(), observation) {
+                self.not_sent(action.environment());
+            } else {
+                self.intend(now, action, effects);
+            }
         }
         self.mind_leases(now, observation, effects);
     }

@@ -29,7 +29,7 @@ use crate::control::{Controller, Effect, Failed, Input, Planner};
 use crate::explain::printable;
 use crate::ids::EnvironmentIndex;
 use crate::input::render;
-use crate::journal::Ended;
+use crate::journal::{Ended, Heard};
 use crate::observation::{Observation, Seen};
 use crate::planner::plan::{Because, Limit, Plan, Reason, Subject};
 use crate::policy::Policy;
@@ -118,6 +118,19 @@ impl<C: Cloud> Driver<C> {
         // A start with bad policies fails.
         options.metrics.reloaded(true);
         let sight = Sight::new(controller.setup());
+        let mut books: BTreeMap<String, Book> = (options.recovered.heard.iter())
+            .map(|(queue, heard)| (queue.clone(), Book::after(heard, now)))
+            .collect();
+        if let Some(latest) = options.recovered.heard.values().map(|heard| heard.latest).max() {
+            // Of queues in which nothing has been for long: of what came while nobody was here.
+            for queue in sight.queue_names() {
+                let heard = || Heard {
+                    latest,
+                    ..Heard::default()
+                };
+                books.entry(queue.clone()).or_insert_with(|| Book::after(&heard(), now));
+            }
+        }
         let mut cadence = Cadence::new(options.periods);
         cadence.set_parts(sight.parts());
         let writer = Writer::start(options.store.clone(), options.retention);
@@ -130,9 +143,7 @@ impl<C: Cloud> Driver<C> {
             sight,
             cadence,
             meter: Meter::default(),
-            books: (options.recovered.heard.iter())
-                .map(|(queue, heard)| (queue.clone(), Book::after(heard, now)))
-                .collect(),
+            books,
             sizes: Sizes::default(),
             orders: Orders::default(),
             waits: Waits::new(now),
@@ -435,6 +446,9 @@ impl<C: Cloud> Driver<C> {
             Some(Found::Topology(topology, guards)) => {
                 let stands = |name: &String| guards.iter().any(|guard| guard.environment == *name);
                 self.armed.retain(|name, since| *since >= began || stands(name));
+                for guard in &guards {
+                    self.armed.entry(guard.environment.clone()).or_insert(began);
+                }
                 self.recompile(None, Some((*topology, guards, began)));
             }
             Some(

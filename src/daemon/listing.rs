@@ -178,7 +178,9 @@ pub(super) async fn list<C: Cloud>(
 impl<'a, C: Cloud> Lister<'a, C> {
     fn new(cloud: &'a C, queue: &'a str, now: Time, most: Vcpus, mut book: Book) -> Self {
         let mut gone = std::mem::take(&mut book.open);
-        gone.extend(book.unnoted.keys().map(|id| (id.clone(), Time::FAR_PAST)));
+        for id in book.unnoted.keys() {
+            gone.entry(id.clone()).or_insert(Time::FAR_PAST);
+        }
         Self {
             cloud,
             queue,

@@ -36,6 +36,9 @@ pub struct Snapshot {
     pub planned_at: Option<Time>,
     /// Whether EventBridge events arrive; without them listings are polled.
     pub events: bool,
+    /// They should, and cannot be received.
+    #[serde(default)]
+    pub events_fail: bool,
     /// What the present way of looking costs, in API calls per minute over the last ten minutes.
     pub calls_per_minute: f64,
     /// Since when `today` of the queues is counted: midnight in UTC, or when the daemon began.

@@ -245,6 +245,7 @@ pub(super) fn snapshot<C: Cloud>(driver: &Driver<C>, now: Time) -> Snapshot {
         leads: driver.leads(),
         planned_at: (plan.at > Time::EPOCH).then_some(plan.at),
         events: driver.options.events && driver.hears,
+        events_fail: driver.options.events && !driver.hears,
         calls_per_minute: driver.meter.per_minute(now),
         waits_since: Some(driver.waits.today_since(now)),
         reload_refused: driver.refused.clone().or_else(|| driver.unfit.clone()),

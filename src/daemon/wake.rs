@@ -21,6 +21,8 @@ const AGAIN_FIRST: Span = Span::from_seconds(5);
 const AGAIN_MOST: Span = Span::from_minutes(1);
 /// So many at once are a flood, which does not wait.
 const FLOOD: usize = 100;
+/// Without anything to tell, a wait for hints lasts longer than this.
+const SOON: Span = Span::from_seconds(10);
 /// Longer than a wait for hints lasts.
 const WAIT_MOST: Span = Span::from_seconds(40);
 /// Of more hints per second, only what they are about is taken: it is read again, as after any hint.
@@ -40,9 +42,12 @@ pub(super) async fn listen<C: Cloud>(
         if leads.wait_for(|leads| *leads).await.is_err() {
             return;
         }
+        let began = account.now();
         let hints = clock::within(WAIT_MOST, cloud.hints()).await;
         let failed = !matches!(hints, Some(Ok(_)));
-        let gathers = matches!(&hints, Some(Ok(hints)) if (1..FLOOD).contains(&hints.len()));
+        // An answer that came soon and holds nothing was about others.
+        let soon = account.now().since(began) < SOON;
+        let gathers = matches!(&hints, Some(Ok(hints)) if hints.len() < FLOOD && (soon || !hints.is_empty()));
         if let Some(hints) = hints
             && events.send(Event::Hints(hints)).is_err()
         {

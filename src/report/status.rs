@@ -97,6 +97,11 @@ fn head(snapshot: &Snapshot) -> String {
     let calls = format!("{:.0} API calls a minute", snapshot.calls_per_minute);
     let _ = if snapshot.events {
         writeln!(text, "events wake it; {calls}")
+    } else if snapshot.events_fail {
+        writeln!(
+            text,
+            "events cannot be received: queues are polled, {calls} (the log says why)"
+        )
     } else {
         writeln!(text, "no events: queues are polled, {calls} (`autotune init --events`)")
     };

@@ -64,6 +64,20 @@ fn a_min_of_another_hand_is_yielded_to_and_its_guard_removed() {
     assert!(desk.told.contains("disarm spot"), "{}", desk.told);
 }
 
+/// The planner still wants what it wanted, and would write over it at the look that tells of it.
+#[test]
+fn a_min_of_another_hand_is_yielded_to_also_where_more_is_wanted() {
+    let (mut desk, wishes) = scripted();
+    wishes.borrow_mut()[0] = Some((64, 256));
+    desk.read(0).carry_out();
+    desk.see(20, 64, 256);
+    desk.told.clear();
+    desk.read(240);
+    assert_eq!(desk.commits(), 0, "{}", desk.told);
+    assert_eq!(desk.controller.yielded(SPOT), Some((Vcpus::new(20), desk.now)));
+    assert!(desk.told.contains("disarm spot"), "{}", desk.told);
+}
+
 /// The guard carries both: it must not undo his min, nor forget the operator's max.
 #[test]
 fn a_min_of_another_hand_is_yielded_to_while_max_is_lowered_and_the_lease_is_kept_for_max() {

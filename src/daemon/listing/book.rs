@@ -97,8 +97,8 @@ impl Book {
         }
         self.listed = listed.listed;
         self.open = listed.open;
-        self.unnoted
-            .retain(|id, at| *at > began || listed.unnoted.contains_key(id));
+        self.unnoted.retain(|_, at| *at > began);
+        self.unnoted.extend(listed.unnoted);
         self.blocked = listed.blocked;
         self.short_since = listed.short_since;
         self.told.retain(|parent, told| {

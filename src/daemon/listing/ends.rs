@@ -4,6 +4,8 @@
 //! by the time of creation finds those that came and went between two listings; and the children of an array are listed when the
 //! array has ended, which takes a call for a thousand of them.
 
+use std::collections::BTreeSet;
+
 use super::book::FOLLOWED_MOST;
 use super::{CHILD_PAGES_MOST, DESCRIBED_AT_ONCE, Lister, Sizes, parent_of};
 use crate::clock;
@@ -35,8 +37,10 @@ impl<C: Cloud> Lister<'_, C> {
         if let Err(unread) = asked {
             self.found.trouble.get_or_insert(unread.message);
         }
-        // Those that nobody has looked at for longest come first next time.
-        let mut left: Vec<(String, Time)> = std::mem::take(&mut self.gone).into_iter().collect();
+        // Those that nobody has looked at for longest come first next time. What was not noted is kept besides.
+        let unnoted = &self.found.book.unnoted;
+        let left = std::mem::take(&mut self.gone).into_iter();
+        let mut left: Vec<(String, Time)> = left.filter(|(id, _)| !unnoted.contains_key(id)).collect();
         left.sort_by_key(|(_, looked)| *looked);
         let open = &mut self.found.book.open;
         let room = FOLLOWED_MOST.saturating_sub(open.len());
@@ -99,20 +103,24 @@ impl<C: Cloud> Lister<'_, C> {
                     break;
                 }
             };
-            // Who is not told of has been forgotten by AWS Batch, a week after the end.
+            let mut forgotten: BTreeSet<&String> = ids.iter().collect();
             for id in ids {
                 self.gone.remove(id);
-                self.found.book.unnoted.remove(id);
             }
             for job in described {
                 sizes.put(&job);
+                forgotten.remove(&job.seen.id);
                 if !job.seen.status.is_over() {
-                    self.found.book.again(&job.seen.id, self.now);
+                    self.found.book.follow(&job.seen.id, self.now);
                 } else if job.seen.array.is_some() {
                     arrays.push(job.seen);
                 } else {
                     self.ended(job);
                 }
+            }
+            // AWS Batch forgets a job a week after its end.
+            for id in forgotten {
+                self.found.book.unnoted.remove(id);
             }
         }
         for array in arrays {
@@ -126,6 +134,7 @@ impl<C: Cloud> Lister<'_, C> {
     }
 
     fn ended(&mut self, job: JobDescribed) {
+        self.found.book.unnoted.remove(&job.seen.id);
         for started in job.attempts.into_iter().filter(|at| Some(*at) != job.seen.started) {
             self.found.jobs.push(JobSeen {
                 status: JobStatus::Running,
@@ -154,6 +163,7 @@ impl<C: Cloud> Lister<'_, C> {
             }
         }
         self.found.jobs.extend(jobs);
+        self.found.book.unnoted.remove(&array.id);
         Ok(())
     }
 }

@@ -376,7 +376,11 @@ async fn a_guard_that_does_not_stand_is_not_said_to() {
 async fn events_that_cannot_be_received_are_told() {
     let account = account();
     let life = Life::begin(&account, |options| options.events = true);
-    let told = |life: &Life| life.snapshot.borrow().events;
+    let told = |life: &Life| {
+        let snapshot = life.snapshot.borrow();
+        assert_ne!(snapshot.events, snapshot.events_fail);
+        snapshot.events
+    };
     minutes(1).await;
     assert!(told(&life));
     account.with(|state| state.fail.insert("hints".to_owned()));

@@ -201,7 +201,8 @@ fn foot(page: &Page<'_>) -> Markup {
                 "autotune " (plain(&snapshot.version)) " · last planned "
                 (span_or(snapshot.planned_at.map(|at| page.now.since(at)), "never")) @if snapshot.planned_at.is_some() { " ago" }
                 " · " (format!("{:.0}", snapshot.calls_per_minute)) " API calls a minute, "
-                @if snapshot.events { "woken by events" } @else { "no events: queues are polled" }
+                @if snapshot.events { "woken by events" } @else if snapshot.events_fail { "events cannot be received: queues are polled" }
+                @else { "no events: queues are polled" }
             }
             p {
                 "Nothing can be changed here. "

@@ -203,6 +203,8 @@ fn a_changed_policy_file_is_taken_and_a_bad_one_refused() {
         metrics.contains(&format!("autotune_policy_last_reload_success {value}\n"))
     };
     tells("Serves");
+    // Only then has it read the first one.
+    steered.until("begun", |_| reloaded("1"));
     std::fs::write(&steered.policy, "version = 1\n[queues.\"*\"]\nidle_tim = \"10m\"\n").unwrap();
     tells("The policies are refused, the old ones stay");
     assert!(steered.log().contains("idle_time"), "with a hint: {}", steered.log());
