@@ -63,6 +63,8 @@ pub struct JobSeen {
     pub array: Option<ArraySeen>,
     /// Nodes of a multi-node job; 1 for every other.
     pub nodes: u32,
+    /// What the latest attempt was placed on, as `CLUSTER/ID` of a container instance, if it is told; listings do not.
+    pub instance: Option<String>,
 }
 
 /// An array parent's children.
@@ -81,10 +83,19 @@ pub struct ArraySeen {
 pub struct JobDescribed {
     /// What a listing would tell.
     pub seen: JobSeen,
-    /// When each attempt began.
-    pub attempts: Vec<Time>,
+    /// Those that have begun.
+    pub attempts: Vec<Attempt>,
     /// `None` for a job that says nothing of its size.
     pub size: Option<JobSize>,
+}
+
+/// One attempt at a job.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it began to run.
+    pub started: Time,
+    /// As [`JobSeen::instance`].
+    pub instance: Option<String>,
 }
 
 /// What DescribeJobs adds: the size, with container overrides.

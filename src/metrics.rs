@@ -46,6 +46,8 @@ const HINTS: [&str; 8] = [
 const OUTCOMES: [Outcome; 4] = [Outcome::Accepted, Outcome::Raced, Outcome::Throttled, Outcome::Failed];
 /// How instances are bought.
 const PURCHASES: [&str; 2] = ["on_demand", "spot"];
+/// How the times of a job that started are known.
+const SOURCES: [&str; 3] = ["events", "listing", "unknown"];
 const MESSAGES: [&str; 3] = ["visible", "in_flight", "delayed"];
 /// Instances that were not read for so many seconds may not be there any more: twice the slowest cadence.
 const COUNTED_BLIND: f64 = 600.0;
@@ -399,10 +401,13 @@ impl Metrics {
         }
     }
 
-    /// The share of a queue's started jobs, 0 to 1, whose times are exact.
-    pub fn covered(&self, queue: &str, ratio: f64) {
+    /// A job of a queue has started, its times known from `events`, a `listing` or `unknown`; the ratio is the share, 0 to 1, of those
+    /// so far that are known from events.
+    pub fn started(&self, queue: &str, source: &str, ratio: f64) {
         if self.is_in_force(&families::COVERAGE, &[queue]) {
             self.set(&families::COVERAGE, &[queue], ratio);
+            let source = SOURCES.into_iter().find(|known| *known == source).unwrap_or("unknown");
+            self.add(&families::STARTED, &[queue, source], 1);
         }
     }
 

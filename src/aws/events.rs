@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::aws::jobs::{nodes, status, time};
+use crate::aws::jobs::{instance, nodes, status, time};
 use crate::aws::size::Size;
 use crate::aws::topology::name_of;
 use crate::daemon::cloud::Hint;
@@ -57,6 +57,8 @@ struct Container {
     memory: Option<i32>,
     #[serde(default)]
     resource_requirements: Vec<Requirement>,
+    #[serde(rename = "containerInstanceArn")]
+    instance: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -96,9 +98,12 @@ struct Ecs {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Task {
     #[serde(default)]
     containers: Vec<Container>,
+    #[serde(rename = "containerInstanceArn")]
+    instance: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -210,6 +215,16 @@ fn job(job: StateChange, at: Time) -> Option<Hint> {
         add(&mut node, container);
         size = size.larger(node);
     }
+    let container = job.container.as_ref().and_then(|c| c.instance.as_deref());
+    let task = || {
+        job.ecs_properties
+            .as_ref()?
+            .task_properties
+            .first()?
+            .instance
+            .as_deref()
+    };
+    let instance = container.or_else(task).and_then(instance);
     let nodes = nodes(job.node_properties.and_then(|n| n.num_nodes));
     let array = job.array_properties.and_then(|array| {
         let size = array.size.filter(|size| *size > 0 && array.index.is_none())?;
@@ -243,6 +258,7 @@ fn job(job: StateChange, at: Time) -> Option<Hint> {
             vcpus: None,
             array,
             nodes,
+            instance,
         },
         at,
     })
@@ -323,7 +339,8 @@ mod tests {
     fn a_change_of_a_job_tells_its_size_and_hostile_names_stay_data() {
         let hint = state_change(
             r#"{"jobId":"a:3","jobName":"'; DROP TABLE jobs; --\u0000","jobQueue":"QUEUE","status":"RUNNING","createdAt":1,
-                "startedAt":2,"surprise":{"deep":[]},"container":{"resourceRequirements":[{"type":"VCPU","value":"4"},
+                "startedAt":2,"surprise":{"deep":[]},"container":{"containerInstanceArn":
+                "arn:aws:ecs:eu-central-1:111122223333:container-instance/spot/a","resourceRequirements":[{"type":"VCPU","value":"4"},
                 {"type":"MEMORY","value":"9000"}]},"arrayProperties":{"index":3,"statusSummary":{}},
                 "dependsOn":[{"jobId":"before","type":"N_TO_N"},{"type":"SEQUENTIAL"}]}"#,
         );
@@ -338,6 +355,7 @@ mod tests {
             panic!("{hint:?}")
         };
         assert_eq!(parents, ["before"]);
+        assert_eq!(job.instance.as_deref(), Some("spot/a"));
         assert_eq!(
             (queue.as_str(), job.id.as_str(), job.status),
             ("q", "a:3", JobStatus::Running)

@@ -12,7 +12,7 @@ use crate::aws::errors::unread;
 use crate::aws::size::Size;
 use crate::aws::topology::name_of;
 use crate::daemon::cloud::{Head, Page, Read};
-use crate::jobs::{ArraySeen, JobDescribed, JobSeen, JobSize, JobStatus};
+use crate::jobs::{ArraySeen, Attempt, JobDescribed, JobSeen, JobSize, JobStatus};
 use crate::observation::Shape;
 use crate::units::{Time, Vcpus, f64_to_i64, to_u32};
 
@@ -95,6 +95,7 @@ fn seen(job: JobSummary, asked: JobStatus) -> Option<JobSeen> {
         }),
         array,
         nodes: nodes(job.node_properties.and_then(|n| n.num_nodes)),
+        instance: None,
     })
 }
 
@@ -134,13 +135,43 @@ fn described(mut job: JobDetail) -> Option<JobDescribed> {
         vcpus: None,
         array,
         nodes: nodes(job.node_properties.as_ref().and_then(|n| n.num_nodes)),
+        instance: placed(&job),
     };
     let attempts = job.attempts().iter();
     Some(JobDescribed {
         seen,
-        attempts: attempts.filter_map(|attempt| time(attempt.started_at?)).collect(),
+        attempts: attempts.filter_map(attempt).collect(),
         size: size(job),
     })
+}
+
+/// What a job runs on: in its container or, of one that says `ecsProperties`, in its task.
+fn placed(job: &JobDetail) -> Option<String> {
+    let container = job.container.as_ref().and_then(|c| c.container_instance_arn());
+    let tasks = || {
+        job.ecs_properties
+            .as_ref()?
+            .task_properties()
+            .first()?
+            .container_instance_arn()
+    };
+    instance(container.or_else(tasks)?)
+}
+
+/// `None` for one that has not begun.
+fn attempt(attempt: &batch::AttemptDetail) -> Option<Attempt> {
+    let container = attempt.container.as_ref().and_then(|c| c.container_instance_arn());
+    let task = || attempt.task_properties().first()?.container_instance_arn();
+    Some(Attempt {
+        started: time(attempt.started_at?)?,
+        instance: container.or_else(task).and_then(instance),
+    })
+}
+
+/// `CLUSTER/ID` of a container instance's ARN. Those of the old format name no cluster, and so tell nothing.
+pub(super) fn instance(arn: &str) -> Option<String> {
+    let (_, placed) = arn.split_once(":container-instance/")?;
+    placed.contains('/').then(|| placed.to_owned())
 }
 
 /// `None` for a job that says nothing of its size.

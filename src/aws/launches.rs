@@ -65,13 +65,13 @@ impl Aws {
 
     /// The Auto Scaling groups that AWS Batch made for an environment. All are listed by whoever asks first.
     async fn groups_of(&self, environment: &str) -> Read<Vec<String>> {
-        let listing = async { self.list_groups().await.map(Arc::new) };
+        let listing = async { self.groups_of_batch().await.map(Arc::new) };
         let all = self.groups.get(self.clock.now(), |_| LISTED_FOR, listing).await?;
         let own = all.iter().filter(|group| is_of(group, environment));
         Ok(own.cloned().collect())
     }
 
-    async fn list_groups(&self) -> Read<Vec<String>> {
+    async fn groups_of_batch(&self) -> Read<Vec<String>> {
         let filter = Filter::builder().name("tag-key").values(MADE_BY_BATCH).build();
         let call = self.autoscaling.describe_auto_scaling_groups().filters(filter);
         let mut pages = call.into_paginator().items().send();

@@ -1,6 +1,7 @@
 //! For tests: an account that gives recorded replies in their order and keeps what it was asked.
 
 use std::collections::VecDeque;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use base64::Engine as _;
 use serde_json::Value;
 
 use crate::aws::{Aws, AwsSettings, GuardSettings, retries};
@@ -231,11 +233,29 @@ fn cbor(key: &str, value: &Value, into: &mut Vec<u8>) {
     }
 }
 
+/// Writes a request, one line each, to the file that tests/run names: `tests/aws/model.py --asked` compares them with the service models.
+#[expect(clippy::disallowed_methods, reason = "the test command says where")]
+fn note(request: &HttpRequest, body: &[u8]) {
+    let Ok(path) = std::env::var("AUTOTUNE_TEST_ASKED") else {
+        return;
+    };
+    let asked = serde_json::json!({
+        "method": request.method(),
+        "uri": request.uri(),
+        "target": request.headers().get("x-amz-target"),
+        "body": base64::prelude::BASE64_STANDARD.encode(body),
+    });
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    // One write: tests run side by side.
+    file.unwrap().write_all(format!("{asked}\n").as_bytes()).unwrap();
+}
+
 impl HttpConnector for Replay {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let body = request.body().bytes().unwrap_or_default();
         let path = request.uri().split("amazonaws.com").nth(1).unwrap_or_default();
         let target = request.headers().get("x-amz-target");
+        note(&request, body);
         let asked = Asked {
             method: request.method().to_owned(),
             path: target.unwrap_or(path).to_owned(),

@@ -223,7 +223,13 @@ async fn a_description_tells_of_the_end_of_a_job_and_of_every_attempt() {
         (ended.seen.started, ended.seen.stopped),
         (Some(later(300)), Some(later(360)))
     );
-    assert_eq!(ended.attempts, [later(100), later(300)]);
+    let attempts: Vec<_> = ended
+        .attempts
+        .iter()
+        .map(|a| (a.started, a.instance.as_deref()))
+        .collect();
+    assert_eq!(attempts, [(later(100), Some("spot/a")), (later(300), Some("spot/b"))]);
+    assert_eq!(ended.seen.instance.as_deref(), Some("spot/b"));
     assert_eq!(ended.seen.array.as_ref().unwrap().summary[&JobStatus::Failed], 1);
     assert_eq!(ended.size, None);
     // Zero stands for never.
@@ -507,6 +513,20 @@ async fn leadership_is_claimed_by_one_conditional_write() {
         "{:?}",
         replay.asked()
     );
+}
+
+/// Whoever has it by then keeps it.
+#[tokio::test]
+async fn leadership_is_given_up_only_by_its_holder() {
+    let lost = "ConditionalCheckFailedException";
+    let (aws, replay) = Replay::account(&[Reply::Made("{}".to_owned()), Reply::Error(400, lost, "no")]);
+    for _ in 0..2 {
+        assert_eq!(aws.resign("autotune", "b").await, Ok(()));
+    }
+    let body = &replay.asked()[0].body;
+    assert_eq!(body["ConditionExpression"], "holder = :holder");
+    assert_eq!(body["ExpressionAttributeValues"], json!({":holder": {"S": "b"}}));
+    assert_eq!(body["Key"], json!({"id": {"S": "autotune"}}));
 }
 
 #[tokio::test]

@@ -95,6 +95,12 @@ fn say(out: &Path, written: &Written) {
         (left.dependencies, "dependencies on jobs that are not there"),
     ];
     remark(&format!("{}: {} jobs", out.display(), written.jobs));
+    if left.unfollowed > 0 {
+        let most = left.unfollowed;
+        remark(&format!(
+            "at one time {most} jobs were more than are followed: some of them may be missing"
+        ));
+    }
     for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
         remark(&format!("left out: {count} {what}"));
     }

@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lru::LruCache;
 
 pub(super) use self::book::Book;
+use self::book::Followed;
+use self::ends::UNKNOWN;
 use super::cloud::{Cloud, Page, Read, Unread};
 use crate::catalog::Resources;
 use crate::jobs::{JobDescribed, JobSeen, JobSize, JobStatus};
@@ -94,14 +96,17 @@ pub(super) struct Listed {
     pub(super) short: bool,
     /// What could not be read beside the jobs themselves, and why.
     pub(super) trouble: Option<String>,
-    /// Jobs that were listed, those that run first: [`TOLD_MOST`] at most. Then those that are over since.
+    /// Jobs of which this listing says something new, those that run first: [`TOLD_MOST`] at most. Then those that are over since.
     pub(super) jobs: Vec<JobSeen>,
+    /// Jobs that are too many to be followed, and of which no event tells.
+    pub(super) unfollowed: u64,
     /// API calls that it took.
     pub(super) calls: u32,
     pub(super) book: Book,
 }
 
-/// A listing tells the ledger of so many jobs at most. Of larger queues events tell; a million jobs are counted, not kept.
+/// A listing tells the ledger of so many jobs at most, the next one of the next. Of larger queues events tell; a million jobs are counted,
+/// not kept.
 const TOLD_MOST: usize = 1_000;
 /// So many jobs are counted one by one, by a size of their own if it is known. The rest counts by kind.
 const ROWS_MOST: usize = 2_000;
@@ -145,7 +150,7 @@ struct Lister<'a, C> {
     blocked_now: BTreeSet<String>,
     short_now: bool,
     /// Open jobs that this listing has not shown.
-    gone: BTreeMap<String, Time>,
+    gone: BTreeMap<String, Followed>,
     /// What jobs beyond the rows have in common: the first has a row of its own, to be asked for; all others share one.
     alike: BTreeMap<(Kind, u32, Place), Option<usize>>,
     arrays: BTreeSet<String>,
@@ -179,7 +184,7 @@ impl<'a, C: Cloud> Lister<'a, C> {
     fn new(cloud: &'a C, queue: &'a str, now: Time, most: Vcpus, mut book: Book) -> Self {
         let mut gone = std::mem::take(&mut book.open);
         for id in book.unnoted.keys() {
-            gone.entry(id.clone()).or_insert(Time::FAR_PAST);
+            gone.entry(id.clone()).or_insert(UNKNOWN);
         }
         Self {
             cloud,
@@ -210,13 +215,7 @@ impl<'a, C: Cloud> Lister<'a, C> {
             let Page { jobs, next: after } = self.cloud.list_jobs(self.queue, status, next).await?;
             for job in jobs {
                 wanted += self.count(&job, status);
-                let is_told = self.found.jobs.len() < TOLD_MOST;
-                if self.gone.remove(&job.id).is_some() || is_told {
-                    self.found.book.follow(&job.id, self.now);
-                }
-                if is_told {
-                    self.found.jobs.push(job);
-                }
+                self.tell(job);
             }
             next = after;
             if next.is_none() {
@@ -236,6 +235,22 @@ impl<'a, C: Cloud> Lister<'a, C> {
             }
         }
         Ok(())
+    }
+
+    /// Tells of a job in a status in which it was not told before; what could not be noted is told again.
+    fn tell(&mut self, job: JobSeen) {
+        let known = self.gone.remove(&job.id);
+        let told = known.and_then(|known| known.told);
+        let is_news = told != Some(job.status) || self.found.book.unnoted.contains_key(&job.id);
+        let tells = is_news && self.found.jobs.len() < TOLD_MOST;
+        let follows = (known.is_some() || tells) && {
+            let told = if tells { Some(job.status) } else { told };
+            self.found.book.follow(&job.id, self.now, told)
+        };
+        self.found.unfollowed += u64::from(!follows);
+        if tells {
+            self.found.jobs.push(job);
+        }
     }
 
     /// Takes a job into account and tells what it wants, as far as the listing says it: one vCPU at least.

@@ -10,6 +10,7 @@ use crate::account::Platform;
 use crate::account::survey::Counted;
 use crate::catalog::{self, Purchase};
 use crate::ids::{EnvironmentIndex, QueueIndex};
+use crate::jobs::JobSeen;
 use crate::observation::{
     Gap, GapReason, InstancesNow, NotDemand, Observation, QuotaNow, Refusal, Refused, Seen, SqsNow, Tally,
 };
@@ -141,6 +142,16 @@ impl Sight {
 
     pub(super) fn queue(&self, name: &str) -> Option<QueueIndex> {
         position(&self.queues, name).map(QueueIndex::at)
+    }
+
+    /// The environment whose cluster a job was placed in.
+    pub(super) fn environment_of(&self, job: &JobSeen) -> Option<String> {
+        let (placed_in, _) = job.instance.as_ref()?.split_once('/')?;
+        let is_there = |read: &&EnvironmentRead| {
+            let cluster = read.cluster.as_deref().and_then(|cluster| cluster.rsplit('/').next());
+            cluster == Some(placed_in)
+        };
+        self.read.values().find(is_there).map(|read| read.name.clone())
     }
 
     /// The clock was set back to this: what was read later counts as read now.

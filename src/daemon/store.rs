@@ -136,6 +136,13 @@ impl Store {
         }
     }
 
+    fn unfollowed(&self, queue: &str, at: Time, jobs: u64) -> Result<(), JournalError> {
+        match self {
+            Self::Journal(journal) => journal.unfollowed(queue, at, jobs),
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
     fn tidy(&self, keep_from: Time, most_bytes: u64) -> Result<(), JournalError> {
         match self {
             Self::Journal(journal) => journal.tidy(keep_from, most_bytes),
@@ -168,6 +175,7 @@ enum Entry {
     Finished(Leases, Option<(i64, Ended)>),
     Tick(Box<Tick>),
     Jobs(Vec<Transition>),
+    Unfollowed(String, Time, u64),
     Tidy(Time, u64),
     Flush(oneshot::Sender<()>),
 }
@@ -240,6 +248,11 @@ impl Writer {
             }
             Err(_) => transitions,
         }
+    }
+
+    /// Notes that so many jobs of a queue were too many to be followed.
+    pub(super) fn unfollowed(&self, queue: &str, at: Time, jobs: u64) {
+        let _ = self.entries.send(Entry::Unfollowed(queue.to_owned(), at, jobs));
     }
 
     /// Drops old rows once in a while.
@@ -355,6 +368,7 @@ fn perform(store: &Store, entry: Entry, owed: &mut Owed) -> Result<(), JournalEr
             owed.jobs.extend(transitions);
             owed.pay_jobs(store, usize::MAX)
         }
+        Entry::Unfollowed(queue, at, jobs) => store.unfollowed(&queue, at, jobs),
         Entry::Tidy(keep_from, most_bytes) => store.tidy(keep_from, most_bytes),
         Entry::Flush(answer) => {
             let paid = owed.pay_jobs(store, usize::MAX);

@@ -163,7 +163,12 @@ impl Waits {
         counts.started += 1;
         counts.exact += usize::from(runnable.is_some());
         let (exact, all) = (i64_to_f64(to_i64(counts.exact)), i64_to_f64(to_i64(counts.started)));
-        metrics.covered(queue, exact / all);
+        let source = match (runnable, alone) {
+            (Some(_), _) => "events",
+            (None, true) if job.created.is_some() => "listing",
+            (None, _) => "unknown",
+        };
+        metrics.started(queue, source, exact / all);
     }
 
     fn tell(&mut self, queue: &str, since: Time, at: Time, metrics: &Metrics) {
@@ -295,6 +300,11 @@ mod tests {
         let (waited, ratio) = told(&metrics, &queue);
         assert_eq!(waited[2], (2, 65.0));
         assert!((ratio - 0.2).abs() < 1e-9, "one of five: {ratio}");
+        let text = metrics.render();
+        for (source, jobs) in [("events", 1), ("listing", 1), ("unknown", 3)] {
+            let line = format!("autotune_started_jobs_total{{queue=\"{queue}\",source=\"{source}\"}} {jobs}\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
     }
 
     #[test]

@@ -202,6 +202,7 @@ impl<C: Cloud> Driver<C> {
         book.tell(&job.id, job.status, at);
         Some(Transition {
             at,
+            environment: self.sight.environment_of(&job),
             queue,
             parents,
             shape,

@@ -181,6 +181,7 @@ pub(super) fn trace(
     let mut jobs: Vec<Recorded> = rows.collect::<Result<_, _>>()?;
     jobs.retain(|job| wanted(&job.queue));
     let mut exported = Exported::default();
+    exported.left_out.unfollowed = unfollowed(connection, from, to, wanted)?;
     let groups = groups(&jobs, &mut exported.left_out);
     let mut out = Writing {
         names,
@@ -205,6 +206,20 @@ pub(super) fn trace(
         None => Ok(exported),
         Some(fault) => Err(Failure::Content(format!("its jobs make no trace: {fault}"))),
     }
+}
+
+/// The most at one time, of every queue.
+fn unfollowed(connection: &Connection, from: Time, to: Time, wanted: &dyn Fn(&str) -> bool) -> Result<u64, Failure> {
+    let mut statement =
+        connection.prepare("SELECT queue, max(jobs) FROM unfollowed WHERE at > ?1 AND at < ?2 GROUP BY queue")?;
+    let hours = [(from - ledger::UNFOLLOWED_PER).millis(), to.millis()];
+    let rows = statement.query_map(hours, |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+    let mut sum = 0;
+    for row in rows {
+        let (queue, jobs) = row?;
+        sum += if wanted(&queue) { to_u64(jobs) } else { 0 };
+    }
+    Ok(sum)
 }
 
 /// Of these jobs, by their keys.

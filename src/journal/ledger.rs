@@ -8,14 +8,12 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use super::schema::{Failure, Writer};
-use super::{Heard, Source, Started, Transition};
+use super::{Heard, Transition};
 use crate::catalog::Resources;
 use crate::jobs::{JobSeen, JobStatus};
 use crate::observation::Shape;
-use crate::units::{Mebibytes, Span, Time, Vcpus};
+use crate::units::{Mebibytes, Span, Time, Vcpus, to_i64};
 
-/// Started jobs that are told at once.
-const STARTED_MOST: i64 = 10_000;
 /// Jobs among which those without an end are looked for at a start.
 const HEARD_MOST: i64 = 100_000;
 /// AWS Batch forgets a job a week after its end (user guide, job states).
@@ -148,17 +146,12 @@ fn note_one(transaction: &Transaction, seen: &Transition) -> Result<(), Failure>
             let started = started.millis();
             news |= execute(
                 transaction,
-                "INSERT OR IGNORE INTO attempts VALUES (?1, ?2)",
-                (key, started),
+                "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE
+                 SET environment = coalesce(environment, excluded.environment), instance = coalesce(instance, excluded.instance)
+                 WHERE environment IS NULL AND excluded.environment NOT NULL OR instance IS NULL AND excluded.instance NOT NULL",
+                (key, started, &seen.environment, &job.instance),
             )?;
         }
-        execute(
-            transaction,
-            "INSERT INTO started (job) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM started WHERE job = ?1)
-             AND (EXISTS (SELECT 1 FROM attempts WHERE job = ?1)
-               OR EXISTS (SELECT 1 FROM transitions WHERE job = ?1 AND status = 4 AND by_event))",
-            [key],
-        )?;
     }
     for parent in &seen.parents {
         news |= execute(
@@ -240,6 +233,21 @@ fn update(transaction: &Transaction, key: i64, known: &Known) -> Result<(), Fail
     Ok(())
 }
 
+/// An hour, of which only the worst is kept.
+pub(super) const UNFOLLOWED_PER: Span = Span::from_minutes(60);
+
+pub(super) fn unfollowed(writer: &mut Writer, queue: &str, at: Time, jobs: u64) -> Result<(), Failure> {
+    let hour = at.millis().div_euclid(UNFOLLOWED_PER.millis()) * UNFOLLOWED_PER.millis();
+    writer
+        .connection
+        .prepare_cached(
+            "INSERT INTO unfollowed (queue, at, jobs) VALUES (?1, ?2, ?3)
+             ON CONFLICT (queue, at) DO UPDATE SET jobs = max(jobs, excluded.jobs)",
+        )?
+        .execute(params![queue, hour, to_i64(jobs)])?;
+    Ok(())
+}
+
 /// Read from the jobs that were told of last.
 pub(super) fn heard(connection: &Connection) -> Result<BTreeMap<String, Heard>, Failure> {
     let mut statement = connection.prepare(
@@ -257,58 +265,4 @@ pub(super) fn heard(connection: &Connection) -> Result<BTreeMap<String, Heard>, 
         }
     }
     Ok(heard)
-}
-
-pub(super) fn started_cursor(connection: &Connection) -> Result<i64, Failure> {
-    // Not the highest that is left: those of jobs that were dropped are never given again.
-    let highest = connection
-        .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'started'", [], |row| {
-            row.get(0)
-        })
-        .optional()?;
-    Ok(highest.unwrap_or(0))
-}
-
-pub(super) fn started_since(connection: &Connection, cursor: i64) -> Result<(Vec<Started>, i64), Failure> {
-    let mut statement = connection.prepare_cached(
-        "SELECT s.number, j.queue, j.id, j.created,
-           (SELECT at FROM transitions WHERE job = s.job AND status = 2 AND by_event) AS runnable,
-           (SELECT at FROM transitions WHERE job = s.job AND status = 3 AND by_event) AS starting,
-           COALESCE((SELECT min(started) FROM attempts WHERE job = s.job),
-             (SELECT at FROM transitions WHERE job = s.job AND status = 4)) AS running,
-           EXISTS (SELECT 1 FROM transitions WHERE job = s.job AND status = 1)
-             OR EXISTS (SELECT 1 FROM parents WHERE job = s.job)
-             OR EXISTS (SELECT 1 FROM parents p JOIN jobs a ON a.number = p.job WHERE a.id = j.array_parent) AS waited
-         FROM started s JOIN jobs j ON j.number = s.job WHERE s.number > ?1 ORDER BY s.number LIMIT ?2",
-    )?;
-    let mut rows = statement.query([cursor, STARTED_MOST])?;
-    let (mut started, mut next) = (Vec::new(), cursor);
-    while let Some(row) = rows.next()? {
-        next = row.get("number")?;
-        let time = |column: &str| -> rusqlite::Result<Option<Time>> {
-            Ok(row.get::<_, Option<i64>>(column)?.map(Time::from_millis))
-        };
-        let (created, runnable, starting) = (time("created")?, time("runnable")?, time("starting")?);
-        let at = time("running")?.unwrap_or_default();
-        let span = |from: Time, to: Time| Some(to.since(from).max(Span::ZERO));
-        let (wait, start_latency, source) = match (runnable, created) {
-            (Some(runnable), _) => {
-                let wait = starting.and_then(|starting| span(runnable, starting));
-                (wait, span(runnable, at), Source::Events)
-            }
-            (None, Some(created)) if !row.get::<_, bool>("waited")? => {
-                (span(created, at), span(created, at), Source::Listing)
-            }
-            (None, _) => (None, None, Source::Unknown),
-        };
-        started.push(Started {
-            queue: row.get("queue")?,
-            job: row.get("id")?,
-            at,
-            wait,
-            start_latency,
-            source,
-        });
-    }
-    Ok((started, next))
 }

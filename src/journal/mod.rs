@@ -27,7 +27,7 @@ use crate::jobs::JobSeen;
 use crate::observation::{Observation, Shape};
 use crate::planner::memory::{EnvironmentMemory, QueueMemory, SqsMemory};
 use crate::planner::plan::Levels;
-use crate::units::{Span, Time, Vcpus};
+use crate::units::{Time, Vcpus};
 
 pub use export::Exported;
 use schema::{Failure, Inner, Writer};
@@ -221,6 +221,8 @@ pub struct Transition {
     pub shape: Option<Shape>,
     /// Jobs that it waits for, if known.
     pub parents: Vec<String>,
+    /// The compute environment that its instance belongs to, if known.
+    pub environment: Option<String>,
     /// Told by an event (exact), or by a listing (at that time or before).
     pub by_event: bool,
 }
@@ -245,34 +247,6 @@ pub struct Asked {
     pub at: Option<Time>,
     /// At most this many, newest first.
     pub last: usize,
-}
-
-/// A job that has begun to run, and how long that took.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Started {
-    /// The job queue's name.
-    pub queue: String,
-    /// The job.
-    pub job: String,
-    /// When it first ran.
-    pub at: Time,
-    /// RUNNABLE to STARTING. By listing: as `start_latency`, because listings do not tell them apart.
-    pub wait: Option<Span>,
-    /// RUNNABLE to RUNNING.
-    pub start_latency: Option<Span>,
-    /// How that is known.
-    pub source: Source,
-}
-
-/// How the wait of a job is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
-    /// From the times of events.
-    Events,
-    /// From createdAt and startedAt, for a job that waited for no other.
-    Listing,
-    /// It is not: nobody saw when it became RUNNABLE.
-    Unknown,
 }
 
 impl Journal {
@@ -319,6 +293,11 @@ impl Journal {
     /// that no intent has to wait.
     pub fn jobs(&self, transitions: &[Transition]) -> Result<(), JournalError> {
         self.write("take jobs", |writer| ledger::note(writer, transitions))
+    }
+
+    /// Notes that of a queue so many jobs were more than are followed. Some of them may be missing from a recording.
+    pub fn unfollowed(&self, queue: &str, at: Time, jobs: u64) -> Result<(), JournalError> {
+        self.write("take counts", |writer| ledger::unfollowed(writer, queue, at, jobs))
     }
 
     /// Drops what is older than `keep_from`, then the oldest until the file is below `most_bytes`. Never dropped: memory,
@@ -375,17 +354,6 @@ impl Journal {
             reasons: tick.reasons,
         };
         self.look("tell its ticks", |connection| ticks::tell(connection, asked, moment))
-    }
-
-    /// Jobs that have become known to run since `cursor`, each once, at most some thousands, and the next cursor. With the
-    /// times known by now: a late event changes nothing of what was told.
-    pub fn started_since(&self, cursor: i64) -> Result<(Vec<Started>, i64), JournalError> {
-        self.look("tell of waits", |connection| ledger::started_since(connection, cursor))
-    }
-
-    /// The cursor after all jobs that are known to run: where a process begins that counts only what comes.
-    pub fn started_cursor(&self) -> Result<i64, JournalError> {
-        self.look("tell of waits", ledger::started_cursor)
     }
 
     /// Writes the jobs that were submitted from `from` until before `to` as a native trace, packed if the name ends in `.gz`

@@ -10,9 +10,10 @@ use crate::units::{Time, to_i64};
 const AT_ONCE: i64 = 2_000;
 
 /// What is dropped by age: table, column of its age, and which of its rows.
-const DROPPED: [(&str, &str, &str); 3] = [
+const DROPPED: [(&str, &str, &str); 4] = [
     ("ticks", "at", "TRUE"),
     ("jobs", "latest", "TRUE"),
+    ("unfollowed", "at", "TRUE"),
     ("intents", "at", "ended IS NOT NULL"),
 ];
 

@@ -18,7 +18,8 @@ const APPLICATION_ID: i32 = 0x6174_6e6a;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// What makes a journal of version n one of version n + 1. Those that were published are never changed.
-const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE memory (only INTEGER PRIMARY KEY CHECK (only = 1), body TEXT NOT NULL);
     CREATE TABLE leases (
         environment TEXT PRIMARY KEY,
@@ -87,7 +88,21 @@ const MIGRATIONS: &[&str] = &["
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         job INTEGER NOT NULL UNIQUE REFERENCES jobs (number) ON DELETE CASCADE
     );
-"];
+",
+    "
+    DROP TABLE started;
+    ALTER TABLE attempts ADD COLUMN environment TEXT;
+    ALTER TABLE attempts ADD COLUMN instance TEXT;
+    CREATE TABLE unfollowed (
+        number INTEGER PRIMARY KEY,
+        queue TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        jobs INTEGER NOT NULL,
+        UNIQUE (queue, at)
+    );
+    CREATE INDEX unfollowed_at ON unfollowed (at);
+",
+];
 
 /// What the handles to a file share.
 #[derive(Debug)]

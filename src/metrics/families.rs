@@ -17,7 +17,7 @@ pub enum Kind {
 /// The buckets of a histogram, without the last that holds everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bounds {
-    /// For what a job's owner feels: a second to an hour, dense where the goals are (10 s with warm capacity, 60 s).
+    /// For what a job's owner feels: up to an hour, dense where the goals are (10 s with warm capacity, 60 s).
     Waits,
     /// For our own work: a hundredth of a second to ten seconds.
     Work,
@@ -27,7 +27,7 @@ impl Bounds {
     /// The upper bounds, in seconds.
     pub fn seconds(self) -> Vec<f64> {
         match self {
-            Self::Waits => vec![1.0, 10.0, 20.0, 60.0, 90.0, 300.0, 3600.0],
+            Self::Waits => vec![10.0, 20.0, 60.0, 90.0, 300.0, 3600.0],
             Self::Work => vec![0.01, 0.1, 1.0, 10.0],
         }
     }
@@ -81,6 +81,7 @@ families! {
     AVOIDABLE = WAITS, "autotune_job_avoidable_wait_seconds", "seconds", ["queue"], Stable, "The part of the wait, in seconds, in which some environment of the queue had room below its maximum and quota";
     START = WAITS, "autotune_job_start_latency_seconds", "seconds", ["queue"], Stable, "From RUNNABLE to RUNNING, in seconds, image pull included; each job once";
     COVERAGE = Gauge, "autotune_job_wait_coverage_ratio", "ratio", ["queue"], Stable, "Share (0 to 1) of the jobs that started whose times are exact, from events; the others are from listings";
+    STARTED = Counter, "autotune_started_jobs_total", "jobs", ["queue", "source"], Stable, "Jobs that started, each once, by what their times are known from: events, a listing, or nothing";
     RUNNABLE = Gauge, "autotune_queue_runnable_jobs", "jobs", ["queue"], Stable, "RUNNABLE jobs that are demand for capacity";
     WAITING = Gauge, "autotune_queue_waiting_vcpus", "vCPUs", ["queue"], Stable, "vCPUs that RUNNABLE jobs need, in the latest plan";
     PLACED = Gauge, "autotune_queue_placed_jobs", "jobs", ["queue"], Stable, "STARTING and RUNNING jobs";
@@ -161,14 +162,14 @@ sets of values; none is a job, and none is `job`, `instance` or `namespace`, whi
 
 **Headlines.** Each job of a queue is measured once, when it is first seen to run, if it started after the daemon did.
 
-| what is known of the job | wait | start latency | counted in `autotune_job_wait_coverage_ratio` as |
+| what is known of the job | wait | start latency | `source` in `autotune_started_jobs_total` |
 |---|---|---|---|
-| the event of RUNNABLE, of STARTING and of RUNNING | RUNNABLE to STARTING | RUNNABLE to `startedAt` | exact |
-| no event of RUNNABLE; it waited for no other job | `createdAt` to `startedAt` | `createdAt` to `startedAt` | from a listing |
-| no event of RUNNABLE; it was PENDING, or is a child of an array | not measured | not measured | not exact |
+| the event of RUNNABLE, of STARTING and of RUNNING | RUNNABLE to STARTING | RUNNABLE to `startedAt` | `events` |
+| no event of RUNNABLE; it waited for no other job | `createdAt` to `startedAt` | `createdAt` to `startedAt` | `listing` |
+| no event of RUNNABLE; it was PENDING, or is a child of an array | not measured | not measured | `unknown` |
 
 The avoidable wait is the wait without the time in which every environment of the queue was at its maximum, at its service quota, or
-not VALID and ENABLED. Without events the ratio is 0 and a wait includes the image pull. A *warm* start is one in the bucket
+not VALID and ENABLED. `autotune_job_wait_coverage_ratio` is the share of `events`. Without events it is 0 and a wait includes the image pull. A *warm* start is one in the bucket
 `autotune_job_wait_seconds_bucket{le="10"}`.
 
 **Often asked for**

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::families::{self, ALL, Family};
-use super::{HINTS, MESSAGES, OUTCOMES, PURCHASES, Series, UNFIT, outcome_label, refusal_label};
+use super::{HINTS, MESSAGES, OUTCOMES, PURCHASES, SOURCES, Series, UNFIT, outcome_label, refusal_label};
 use crate::explain::{self, Coded as _};
 use crate::planner::plan::{Because, Limit, Part, QuotaPlan};
 use crate::setup::Setup;
@@ -67,6 +67,7 @@ pub(super) fn setup_series(setup: &Setup) -> BTreeSet<Series> {
             name if name == families::REFUSED.name => explain::refusals().map(refusal_label).collect(),
             name if name == families::DECISIONS.name => reasons.iter().copied().collect(),
             name if name == families::SQS.name => MESSAGES.to_vec(),
+            name if name == families::STARTED.name => SOURCES.to_vec(),
             _ => Vec::new(),
         };
         for name in names {

@@ -192,7 +192,7 @@ fn names_units_and_labels_follow_the_rules() {
         }
     }
     let waits = Bounds::Waits.seconds();
-    assert_eq!((waits.first(), waits.last()), (Some(&1.0), Some(&3600.0)));
+    assert_eq!((waits.first(), waits.last()), (Some(&10.0), Some(&3600.0)));
     assert!(waits.contains(&10.0) && waits.contains(&60.0), "the goals are bounds");
 }
 
@@ -291,7 +291,9 @@ fn live(metrics: &Metrics, setup: &Setup) {
     for kind in ["wait", "avoidable_wait", "start_latency", "never heard of"] {
         metrics.waited("queue-0", 7.0, kind);
     }
-    metrics.covered("queue-0", 0.5);
+    for source in SOURCES.into_iter().chain(["never heard of"]) {
+        metrics.started("queue-0", source, 0.5);
+    }
     metrics.queue("queue-0", Some(Span::from_seconds(9)), Some(now));
     metrics.queue("gone", None, None);
     metrics.lease("environment-0", Some(now));
@@ -306,7 +308,7 @@ fn live(metrics: &Metrics, setup: &Setup) {
     metrics.guarded("gone", true);
     metrics.ended("gone", Outcome::Failed);
     metrics.waited("gone", 1.0, "wait");
-    metrics.covered("gone", 1.0);
+    metrics.started("gone", "events", 1.0);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::daemon::cloud::{
     QuotaRead, Read, Tagged, Unread,
 };
 use crate::ids::{EnvironmentIndex, QueueIndex};
-use crate::jobs::{ArraySeen, JobDescribed, JobSeen, JobSize, JobStatus};
+use crate::jobs::{ArraySeen, Attempt, JobDescribed, JobSeen, JobSize, JobStatus};
 use crate::observation::{GapReason, InstancesNow, Room, SqsNow};
 use crate::planner::plan::Change;
 use crate::simulate::world;
@@ -430,14 +430,29 @@ impl State {
                 updated: Some(summary.at),
             }),
             nodes: seen.now.shape.nodes,
+            instance: self.placed(seen),
         }
+    }
+
+    fn placed(&self, seen: &Seen) -> Option<String> {
+        let (environment, entity) = seen.now.place.filter(|_| seen.now.shape.nodes == 1)?;
+        let arn = self.names.instance_arn(self.environment_name(environment), entity);
+        arn.split_once(":container-instance/")
+            .map(|(_, placed)| placed.to_owned())
     }
 
     /// Of earlier attempts nothing is known any more.
     fn described(&self, seen: &Seen) -> JobDescribed {
         let told = self.job_seen(seen);
         JobDescribed {
-            attempts: told.started.into_iter().collect(),
+            attempts: told
+                .started
+                .map(|started| Attempt {
+                    started,
+                    instance: told.instance.clone(),
+                })
+                .into_iter()
+                .collect(),
             size: Some(JobSize {
                 id: told.id.clone(),
                 shape: seen.now.shape,

@@ -104,6 +104,8 @@ pub enum Remark {
     NeverRan,
     /// The recorder knew of the job, but not enough to record it.
     LeftOut,
+    /// More jobs at one time than the recorder follows.
+    Unfollowed,
     /// A part of a job that another record describes as a whole.
     PartialRecord,
     /// A task that ran beside AWS Batch, on the machine of the workflow engine.
@@ -152,6 +154,7 @@ impl Remark {
             | Self::Cached
             | Self::NeverRan
             | Self::LeftOut
+            | Self::Unfollowed
             | Self::PartialRecord
             | Self::RanElsewhere
             | Self::Retried
@@ -187,6 +190,7 @@ impl Remark {
             Self::Cached => "cached tasks, which did not run: left out",
             Self::NeverRan => "jobs cancelled or failed before they ran: left out",
             Self::LeftOut => "jobs that the recorder knew of, but not their times: not in the recording",
+            Self::Unfollowed => "jobs were too many at one time for the recorder: some of them may be missing",
             Self::PartialRecord => "records of parts of a job that has a record as a whole: left out",
             Self::RanElsewhere => "tasks that did not run on AWS Batch: left out",
             Self::Retried => "jobs that needed more than one attempt: the last attempt's run time is kept",

@@ -306,6 +306,7 @@ fn ended(number: usize, submitted: Time) -> Transition {
         job,
         shape: Some(shape),
         parents: Vec::new(),
+        environment: None,
         by_event: true,
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::commands::{autotune, moto_url, ran};
 
 /// What moto cannot answer, or takes no notice of: the only gaps, so that everything else was looked at.
@@ -24,9 +26,11 @@ fn check_finds_nothing_in_the_example_stack_with_what_autotune_needs_beside_it()
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
     assert_eq!(
         told["unknown"],
-        serde_json::json!(["AWS::SQS::QueuePolicy", "AWS::Scheduler::ScheduleGroup"]),
+        json!(["AWS::SQS::QueuePolicy", "AWS::Scheduler::ScheduleGroup"]),
         "what moto does not know"
     );
+
+    nobody_else_wakes(&told);
 
     let folder = tempfile::tempdir().unwrap();
     let settings = folder.path().join("autotune.toml");
@@ -61,4 +65,45 @@ fn check_finds_nothing_in_the_example_stack_with_what_autotune_needs_beside_it()
     assert_eq!(code, 0, "{plan}{notes}");
     assert!(plan.contains("nothing is changed"), "{plan}{notes}");
     assert!(!notes.contains("lacks the tag"), "{notes}");
+}
+
+/// Hints are of the covered queues and clusters, come through the rules of the stack alone, and are gone soon.
+fn nobody_else_wakes(told: &serde_json::Value) {
+    let wake_ups = &told["wake_ups"];
+    assert_eq!(
+        (&wake_ups["retention"], &wake_ups["encrypted"]),
+        (&json!("300"), &json!("true"))
+    );
+    let given = |name: &str| -> Vec<&str> { told["given"][name].as_str().unwrap().split(',').collect() };
+    assert_eq!(
+        wake_ups["rules"],
+        json!([
+            {"source": ["aws.batch"], "detail-type": ["Batch Job Queue Blocked"], "resources": given("JobQueueArns")},
+            {"source": ["aws.batch"], "detail-type": ["Batch Job State Change"], "detail": {"jobQueue": given("JobQueueArns")}},
+            {"source": ["aws.ec2"],
+             "detail-type": ["EC2 Spot Instance Interruption Warning", "EC2 Instance Rebalance Recommendation"]},
+            {"source": ["aws.ecs"], "detail-type": ["ECS Container Instance State Change"],
+             "detail": {"clusterArn": given("ClusterArns"), "status": ["ACTIVE", "DRAINING", "INACTIVE"]}},
+        ])
+    );
+    let rules = wake_ups["rule_names"].as_array().unwrap();
+    let sources: Vec<_> = rules.iter().map(|name| json!({"Fn::GetAtt": [name, "Arn"]})).collect();
+    let policy = wake_ups["policy"].as_array().unwrap();
+    let [allowed] = policy.as_slice() else {
+        panic!("{policy:?}")
+    };
+    let mut from = allowed["Condition"]["ArnEquals"]["aws:SourceArn"]
+        .as_array()
+        .unwrap()
+        .clone();
+    from.sort_by_key(ToString::to_string);
+    assert_eq!(from, sources);
+    assert_eq!(
+        (&allowed["Principal"], &allowed["Action"], &allowed["Resource"]),
+        (
+            &json!({"Service": "events.amazonaws.com"}),
+            &json!("sqs:SendMessage"),
+            &json!({"Fn::GetAtt": ["WakeUps", "Arn"]})
+        )
+    );
 }

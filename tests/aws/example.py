@@ -80,6 +80,7 @@ def main(url):
     holds = {"ReadsSqs": True, "HasStandby": False}
     chosen = [one["Fn::If"][1 if holds[one["Fn::If"][0]] else 2] if "Fn::If" in one else one for one in statements]
     statements[:] = [one for one in chosen if "Ref" not in one]
+    template = account
     account, _ = deploy("account", account, **given)
     if "AWS::Scheduler::ScheduleGroup" in unknown:
         account["GuardGroup"] = "autotune"
@@ -89,8 +90,28 @@ def main(url):
         "events_queue_url": account["EventsQueueUrl"],
         "guard": {"group": account["GuardGroup"], "role_arn": account["GuardRoleArn"]},
         "unknown": sorted(unknown),
+        "given": given,
+        "wake_ups": wake_ups(client, account["EventsQueueUrl"], template["Resources"]),
     }
     print(json.dumps(told, indent=1))
+
+
+def wake_ups(client, url, resources):
+    """What may come in by whom; the queue's policy, which moto does not know, from the template."""
+    attributes = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    events = client("events")
+    rules = []
+    for rule in events.list_rules()["Rules"]:
+        targets = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        if any(target["Arn"] == attributes["QueueArn"] for target in targets):
+            rules.append(json.loads(rule["EventPattern"]))
+    return {
+        "retention": attributes["MessageRetentionPeriod"],
+        "encrypted": attributes.get("SqsManagedSseEnabled"),
+        "rules": sorted(rules, key=lambda pattern: pattern["detail-type"]),
+        "rule_names": sorted(name for name, resource in resources.items() if resource["Type"] == "AWS::Events::Rule"),
+        "policy": resources["WakeUpsPolicy"]["Properties"]["PolicyDocument"]["Statement"],
+    }
 
 
 def read(name):

@@ -3,19 +3,26 @@
 
     tests/aws/model.py
     tests/aws/model.py --surveys FILE       instead surveys of `autotune check`, a list of pairs of name and survey
+    tests/aws/model.py --asked FILE         instead requests as they went over the wire in the tests of src/aws, one a line:
+                                            every operation that src/aws names must be among them
 
 Codes of errors that src/aws names must be documented too. A request must hold what the model requires, a reply may leave out anything; neither may hold what the model does not know. What a
 survey has beside replies is named in BESIDES.
 """
 
+import base64
+import io
 import json
 import pathlib
 import re
 import sys
+import urllib.parse
 
 import botocore.loaders
 import botocore.model
+import botocore.parsers
 import botocore.validate
+from botocore import xform_name
 
 HERE = pathlib.Path(__file__).parent
 loader = botocore.loaders.Loader()
@@ -45,8 +52,8 @@ def unknown(shape, value, path=""):
             yield from unknown(shape.member, inner, f"{path}[]")
     elif path.endswith(".evaluateOnExit[].action") and value.upper() in shape.enum:
         return  # AWS Batch takes it in any case
-    elif shape.type_name == "string" and shape.enum and value not in shape.enum:
-        yield f"{path} is {value!r}; the model knows {', '.join(shape.enum)}"
+    elif shape.type_name == "string" and shape.enum and value not in shape.enum and shape.name != "InstanceType":  # new ones come
+        yield f"{path} is {value!r}; the model knows {', '.join(shape.enum)[:300]}"
 
 
 def lowered(value):
@@ -127,9 +134,106 @@ def unknown_errors():
     return [f"{name}: no model knows the error {code}" for name, code in sorted(found)]
 
 
+# First part of a service's host, where it is not the name of its model.
+HOSTS = {"monitoring": "cloudwatch", "servicequotas": "service-quotas"}
+
+
+def asked_of(line):
+    """Service, operation and parameters of a request."""
+    url = urllib.parse.urlsplit(line["uri"])
+    host = url.hostname.split(".")[0]
+    service, body = HOSTS.get(host, host), base64.b64decode(line["body"])
+    model = botocore.model.ServiceModel(loader.load_service_model(service, "service-2"), service)
+    if line["target"]:
+        name = line["target"].split(".")[-1]
+        return service, name, json.loads(body)
+    if "/operation/" in url.path:
+        name = url.path.rsplit("/", 1)[1]
+        reader = botocore.parsers.RpcV2CBORParser()
+        return service, name, reader.parse_data_item(io.BufferedReader(io.BytesIO(body)))
+    if model.metadata["protocol"] in ("query", "ec2"):
+        given = dict(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True))
+        name, version = given.pop("Action"), given.pop("Version")
+        if version != model.api_version:
+            raise ValueError(f"{service} {name}: version {version}, the model has {model.api_version}")
+        shape = model.operation_model(name).input_shape
+        params = from_query(shape, "", given, model.metadata["protocol"] == "ec2") if shape else {}
+        return service, name, params | {key: value for key, value in given.items()}
+    for name in model.operation_names:
+        operation = model.operation_model(name)
+        found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", operation.http["requestUri"]), url.path)
+        if found and operation.http["method"] == line["method"]:
+            members = operation.input_shape.members
+            spelled = {shape.serialization.get("name", member): member for member, shape in members.items()}
+            params = {spelled.get(key, key): value for key, value in json.loads(body or b"{}").items()}
+            for key, text in [*found.groupdict().items(), *urllib.parse.parse_qsl(url.query)]:
+                key, text = spelled.get(key, key), urllib.parse.unquote(text)
+                if key in members and members[key].type_name == "list":
+                    params.setdefault(key, []).append(text)
+                else:
+                    params[key] = int(text) if key in members and members[key].type_name == "integer" else text
+            return service, name, params
+    raise ValueError(f"{service} has no operation {line['method']} {url.path}")
+
+
+def from_query(shape, at, given, ec2):
+    """Takes what the query protocols say of a member out of what is given."""
+    below = f"{at}." if at else ""
+    if shape.type_name == "structure":
+        value = {}
+        for name, member in shape.members.items():
+            spelled = member.serialization.get("name", name)
+            if ec2:
+                spelled = member.serialization.get("queryName", spelled[:1].upper() + spelled[1:])
+            path = below + spelled
+            if any(key == path or key.startswith(f"{path}.") for key in given):
+                value[name] = from_query(member, path, given, ec2)
+        return value
+    if shape.type_name == "list":
+        if not ec2 and not shape.serialization.get("flattened"):
+            below += shape.member.serialization.get("name", "member") + "."
+        numbers = {int(key[len(below):].split(".")[0]) for key in given if key.startswith(below)}
+        return [from_query(shape.member, f"{below}{number}", given, ec2) for number in sorted(numbers)]
+    text = given.pop(at)
+    if shape.type_name in ("integer", "long"):
+        return int(text)
+    return text == "true" if shape.type_name == "boolean" else text
+
+
+def check_asked(path):
+    wrong, seen = [], set()
+    lines = pathlib.Path(path).read_text().splitlines()
+    for line in lines:
+        try:
+            service, name, params = asked_of(json.loads(line))
+            shape = operation(service, name).input_shape
+        except Exception as found:
+            wrong.append(f"{line[:300]}: {found!r}")
+            continue
+        seen.add(xform_name(name))
+        if shape:
+            wrong += problems(shape, params, f"{service} {name}")
+        elif params:
+            wrong.append(f"{service} {name}: the model has no parameters, found {params}")
+    known = {
+        xform_name(name): service
+        for service in SERVICES
+        for name in botocore.model.ServiceModel(loader.load_service_model(service, "service-2"), service).operation_names
+    }
+    text = "".join(path.read_text() for path in sorted((HERE.parent.parent / "src/aws").rglob("*.rs")))
+    wrong += [
+        f"no test of src/aws sends {name}" for name in sorted(set(re.findall(r"\.([a-z]+_\w+)\(\)", text)) & set(known) - seen)
+    ]
+    wrong = sorted(set(wrong))
+    print(*wrong, f"tests/aws/model.py: {len(lines)} requests of {len(seen)} operations checked, {len(wrong)} wrong", sep="\n")
+    return 1 if wrong or not lines else 0
+
+
 def main():
     if sys.argv[1:2] == ["--surveys"]:
         return check_surveys(sys.argv[2])
+    if sys.argv[1:2] == ["--asked"]:
+        return check_asked(sys.argv[2])
     wrong, checked = [], 0
     for path in sorted(HERE.glob("requests/*.json")):
         file = json.loads(path.read_text())

@@ -269,3 +269,96 @@ async fn where_there_are_too_many_templates_to_read_each_is_asked_for() {
     let latest = told(&survey.launch_templates, "lt-1:$Latest").unwrap().unwrap();
     assert_eq!(latest.version_number, 2);
 }
+
+/// Of few, roles and profiles are not listed, and inline policies are read where those of AWS are not attached.
+#[tokio::test]
+async fn of_one_environment_role_profile_and_policies_are_asked_for_by_name() {
+    let (aws, replay) = Replay::answering(|asked| {
+        let action = asked.text.split_once("Action=").map(|(_, rest)| rest);
+        let told = match action.and_then(|rest| rest.split('&').next()) {
+            Some("GetCallerIdentity") => xml(
+                "GetCallerIdentity",
+                "<Account>111122223333</Account><Arn>arn:aws:sts::111122223333:assumed-role/autotune/i-0</Arn>",
+            ),
+            Some("GetInstanceProfile") => {
+                let roles = role("instance0", "ec2.amazonaws.com");
+                let profile = "<InstanceProfile><Path>/</Path><InstanceProfileName>profile0</InstanceProfileName>\
+                    <InstanceProfileId>x</InstanceProfileId><Arn>x</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate>";
+                xml(
+                    "GetInstanceProfile",
+                    &format!("{profile}<Roles>{roles}</Roles></InstanceProfile>"),
+                )
+            }
+            Some("GetRole") => {
+                let name = asked.text.split_once("RoleName=").unwrap().1;
+                let name = name.split('&').next().unwrap();
+                let told = role(name, "batch.amazonaws.com").replace("member>", "Role>");
+                xml("GetRole", &told)
+            }
+            Some(action @ "ListAttachedRolePolicies") => {
+                let one = "<member><PolicyName>own</PolicyName><PolicyArn>arn:own</PolicyArn></member>";
+                xml(action, &format!("<AttachedPolicies>{one}</AttachedPolicies>"))
+            }
+            Some(action @ "ListRolePolicies") => xml(action, "<PolicyNames><member>inline</member></PolicyNames>"),
+            None if asked.path.contains("describecomputeenvironments") => {
+                json!({ "computeEnvironments": [environment(0)] }).to_string()
+            }
+            None if asked.path.contains("describejobqueues") => {
+                let mut queue = queue(0);
+                queue["schedulingPolicyArn"] = json!("arn:fair");
+                json!({ "jobQueues": [queue] }).to_string()
+            }
+            None if asked.path.contains("describeschedulingpolicies") => {
+                assert_eq!(asked.body, json!({"arns": ["arn:fair"]}));
+                let fair = json!({ "shareDecaySeconds": 3600 });
+                json!({ "schedulingPolicies": [{ "name": "fair", "arn": "arn:fair", "fairsharePolicy": fair }] })
+                    .to_string()
+            }
+            Some(_) | None => return answer(asked),
+        };
+        Reply::Made(told)
+    });
+    let survey = aws.survey(&[], Principal::Caller).await.unwrap();
+    let instance = told(&survey.roles, "instance0").unwrap().unwrap();
+    assert_eq!(instance.attached_policies, ["arn:own"]);
+    assert_eq!(instance.inline_policies, ["inline"]);
+    let service = told(&survey.roles, "service0").unwrap().unwrap();
+    assert_eq!(service.trusted_services, ["batch.amazonaws.com"]);
+    let fair = told(&survey.scheduling_policies, "arn:fair").unwrap().unwrap();
+    assert_eq!(fair.fairshare_policy.as_ref().unwrap().share_decay_seconds, Some(3600));
+    // Whose policies count: those of the role, not of its session.
+    let asked = replay.asked();
+    let simulated = asked
+        .iter()
+        .find(|asked| asked.text.contains("SimulatePrincipalPolicy"));
+    assert!(
+        simulated.unwrap().text.contains("111122223333%3Arole%2Fautotune&"),
+        "{simulated:?}"
+    );
+    assert!(!asked.iter().any(|asked| asked.text.contains("Action=ListRoles&")));
+}
+
+#[tokio::test]
+async fn queues_of_sqs_are_found_and_which_of_them_take_what_could_not_be_delivered() {
+    let (aws, _) = Replay::answering(|asked| {
+        let url = |name: &str| format!("https://sqs.eu-central-1.amazonaws.com/111122223333/{name}");
+        let told = match asked.path.as_str() {
+            path if path.ends_with("ListQueues") => match asked.body["NextToken"].as_str() {
+                None => json!({ "QueueUrls": [url("work"), url("dead")], "NextToken": "1" }),
+                Some(_) => json!({ "QueueUrls": [url("more")] }),
+            },
+            path if path.ends_with("GetQueueAttributes") && asked.body["QueueUrl"] == url("work") => {
+                let policy = json!({ "deadLetterTargetArn": "arn:aws:sqs:eu-central-1:111122223333:dead" }).to_string();
+                json!({ "Attributes": { "RedrivePolicy": policy } })
+            }
+            path if path.ends_with("GetQueueAttributes") => json!({}),
+            _ => return answer(asked),
+        };
+        Reply::Made(told.to_string())
+    });
+    let (_, found) = Box::pin(aws.discover()).await.unwrap();
+    let found = found.read().unwrap();
+    assert_eq!(found.names.iter().collect::<Vec<_>>(), ["dead", "more", "work"]);
+    assert_eq!(found.dead_letter.iter().collect::<Vec<_>>(), ["dead"]);
+    assert_eq!(found.cut, None);
+}

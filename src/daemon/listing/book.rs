@@ -14,6 +14,15 @@ const REMEMBERED_MOST: usize = 20_000;
 /// Jobs of a queue that are followed until they end: those that run first.
 pub(super) const FOLLOWED_MOST: usize = 5_000;
 
+/// A job that is not over, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Followed {
+    /// When it was last looked at.
+    pub(super) looked: Time,
+    /// The status that a listing told of it.
+    pub(super) told: Option<JobStatus>,
+}
+
 /// What is remembered of a queue from listing to listing.
 #[derive(Clone, Debug, Default)]
 pub(in crate::daemon) struct Book {
@@ -27,8 +36,8 @@ pub(in crate::daemon) struct Book {
     pub(super) listed: Option<Time>,
     /// When an event was last lost, or could not come.
     pub(super) missed: Option<Time>,
-    /// Jobs that are not over, as far as is known: when each was last looked at.
-    pub(super) open: BTreeMap<String, Time>,
+    /// Jobs that are not over.
+    pub(super) open: BTreeMap<String, Followed>,
     /// Jobs of which something could not be noted, and when.
     pub(super) unnoted: BTreeMap<String, Time>,
 }
@@ -37,10 +46,14 @@ impl Book {
     /// What a start finds. Of what happened meanwhile nobody has heard.
     pub(in crate::daemon) fn after(heard: &Heard, now: Time) -> Self {
         let open = heard.open.iter().take(FOLLOWED_MOST);
+        let followed = Followed {
+            looked: heard.latest,
+            told: None,
+        };
         Self {
             listed: Some(heard.latest),
             missed: Some(now),
-            open: open.map(|id| (id.clone(), heard.latest)).collect(),
+            open: open.map(|id| (id.clone(), followed)).collect(),
             ..Self::default()
         }
     }
@@ -55,17 +68,19 @@ impl Book {
 
     /// A job that is over, but not all has been told of it.
     pub(super) fn again(&mut self, id: &str, now: Time) {
-        self.follow(id, now);
+        self.follow(id, now, None);
         // Whatever events say.
         self.not_noted(id, now);
     }
 
-    /// A job that is not over.
-    pub(super) fn follow(&mut self, id: &str, now: Time) {
+    /// A job that is not over. Says whether there is room for it.
+    pub(super) fn follow(&mut self, id: &str, now: Time, told: Option<JobStatus>) -> bool {
         let is_child = parent_of(id).is_some();
-        if !is_child && (self.open.len() < FOLLOWED_MOST || self.open.contains_key(id)) {
-            self.open.insert(id.to_owned(), now);
+        let follows = !is_child && (self.open.len() < FOLLOWED_MOST || self.open.contains_key(id));
+        if follows {
+            self.open.insert(id.to_owned(), Followed { looked: now, told });
         }
+        follows || is_child
     }
 
     /// An event told of a job.

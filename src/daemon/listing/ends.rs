@@ -6,12 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use super::book::FOLLOWED_MOST;
+use super::book::{FOLLOWED_MOST, Followed};
 use super::{CHILD_PAGES_MOST, DESCRIBED_AT_ONCE, Lister, Sizes, parent_of};
 use crate::clock;
 use crate::daemon::cloud::{Cloud, Read};
-use crate::jobs::{JobDescribed, JobSeen, JobStatus};
-use crate::units::{Span, Time};
+use crate::jobs::{Attempt, JobDescribed, JobSeen, JobStatus};
+use crate::units::{Span, Time, to_u64};
 
 /// API calls of one listing for this. What is left is asked for in the next one.
 const CALLS_MOST: u32 = 20;
@@ -22,11 +22,20 @@ const SECONDS_MOST: f64 = 20.0;
 const CREATED_PAGES_MOST: u32 = 10;
 /// The account's clock may be behind ours by this.
 const CLOCKS_APART: Span = Span::from_seconds(5);
+/// A job that nobody has looked at.
+pub(super) const UNKNOWN: Followed = Followed {
+    looked: Time::FAR_PAST,
+    told: None,
+};
 
 impl<C: Cloud> Lister<'_, C> {
     /// Asks what became of jobs that are gone. What cannot be told now is asked for again.
     pub(super) async fn ends(&mut self, sizes: &Sizes) {
         let took = clock::Stopwatch::start();
+        // Where events come, they tell of those that are too many to follow.
+        if self.found.book.missed.is_none() {
+            self.found.unfollowed = 0;
+        }
         let mut asked = self.came_and_went().await;
         // A listing that was cut off says little of who is gone.
         let cut = self.at_least || self.placed_at_least;
@@ -40,14 +49,15 @@ impl<C: Cloud> Lister<'_, C> {
         // Those that nobody has looked at for longest come first next time. What was not noted is kept besides.
         let unnoted = &self.found.book.unnoted;
         let left = std::mem::take(&mut self.gone).into_iter();
-        let mut left: Vec<(String, Time)> = left.filter(|(id, _)| !unnoted.contains_key(id)).collect();
-        left.sort_by_key(|(_, looked)| *looked);
+        let mut left: Vec<(String, Followed)> = left.filter(|(id, _)| !unnoted.contains_key(id)).collect();
+        left.sort_by_key(|(_, followed)| followed.looked);
         let open = &mut self.found.book.open;
         let room = FOLLOWED_MOST.saturating_sub(open.len());
         if left.len() > room {
             let beyond = left.len() - room;
             let trouble = format!("of {beyond} jobs it is not asked how they ended: they are too many");
             self.found.trouble.get_or_insert(trouble);
+            self.found.unfollowed += to_u64(beyond);
         }
         open.extend(left.into_iter().take(room));
     }
@@ -67,9 +77,10 @@ impl<C: Cloud> Lister<'_, C> {
             let new = |job: &&JobSeen| job.created.is_some_and(|created| created > after);
             for job in page.jobs.iter().filter(new) {
                 if !job.status.is_over() {
-                    self.found.book.follow(&job.id, self.now);
+                    let told = self.found.book.open.get(&job.id).and_then(|followed| followed.told);
+                    self.found.book.follow(&job.id, self.now, told);
                 } else if parent_of(&job.id).is_none() {
-                    self.gone.entry(job.id.clone()).or_insert(Time::FAR_PAST);
+                    self.gone.entry(job.id.clone()).or_insert(UNKNOWN);
                 }
             }
             next = page.next;
@@ -80,6 +91,8 @@ impl<C: Cloud> Lister<'_, C> {
         if next.is_some() {
             let most = "more than a thousand jobs came since the last listing; those of them that are over are not all recorded";
             self.found.trouble.get_or_insert(most.to_owned());
+            // How many more, nobody counts.
+            self.found.unfollowed = self.found.unfollowed.max(1);
         }
         (self.found.book.listed, self.found.book.missed) = (Some(self.now), None);
         Ok(())
@@ -87,7 +100,7 @@ impl<C: Cloud> Lister<'_, C> {
 
     /// Asks for all that are gone, those first that nobody has looked at for longest.
     async fn gone(&mut self, most: u32, took: &clock::Stopwatch, sizes: &Sizes) -> Read<()> {
-        let mut ids: Vec<(Time, String)> = self.gone.iter().map(|(id, looked)| (*looked, id.clone())).collect();
+        let mut ids: Vec<(Time, String)> = self.gone.iter().map(|(id, known)| (known.looked, id.clone())).collect();
         ids.sort_unstable();
         let ids: Vec<String> = ids.into_iter().map(|(_, id)| id).collect();
         let (mut arrays, mut answered) = (Vec::new(), Ok(()));
@@ -111,7 +124,7 @@ impl<C: Cloud> Lister<'_, C> {
                 sizes.put(&job);
                 forgotten.remove(&job.seen.id);
                 if !job.seen.status.is_over() {
-                    self.found.book.follow(&job.seen.id, self.now);
+                    self.found.book.follow(&job.seen.id, self.now, None);
                 } else if job.seen.array.is_some() {
                     arrays.push(job.seen);
                 } else {
@@ -135,10 +148,12 @@ impl<C: Cloud> Lister<'_, C> {
 
     fn ended(&mut self, job: JobDescribed) {
         self.found.book.unnoted.remove(&job.seen.id);
-        for started in job.attempts.into_iter().filter(|at| Some(*at) != job.seen.started) {
+        let earlier = |attempt: &Attempt| Some(attempt.started) != job.seen.started;
+        for attempt in job.attempts.into_iter().filter(earlier) {
             self.found.jobs.push(JobSeen {
                 status: JobStatus::Running,
-                started: Some(started),
+                started: Some(attempt.started),
+                instance: attempt.instance,
                 stopped: None,
                 ..job.seen.clone()
             });
@@ -172,7 +187,7 @@ impl<C: Cloud> Lister<'_, C> {
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::daemon::listing::{Book, Listed, list};
+    use crate::daemon::listing::{Book, Listed, TOLD_MOST, list};
     use crate::daemon::tests::account::{Account, START, shape};
     use crate::jobs::ArraySeen;
     use crate::journal::Heard;
@@ -343,7 +358,7 @@ mod tests {
         let now = START + Span::from_seconds(60);
         let mut book = Book::default();
         for number in 2_000..4_000 {
-            book.follow(&format!("{number:04}"), START);
+            book.follow(&format!("{number:04}"), START, None);
         }
         let sizes = Sizes::default();
         let found = list(&account, "q", now, Vcpus::new(100), book, &sizes).await.unwrap();
@@ -381,40 +396,63 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn every_attempt_is_told() {
         let account = account([]);
+        let attempt = |seconds, instance: &str| Attempt {
+            started: START + Span::from_seconds(seconds),
+            instance: Some(instance.to_owned()),
+        };
         let described = JobDescribed {
-            seen: job("a", Succeeded),
-            attempts: [15, 20].map(|seconds| START + Span::from_seconds(seconds)).to_vec(),
+            seen: JobSeen {
+                instance: Some("spot/b".to_owned()),
+                ..job("a", Succeeded)
+            },
+            attempts: vec![attempt(15, "spot/a"), attempt(20, "spot/b")],
             size: None,
         };
         let mut lister = Lister::new(&account, "q", START, Vcpus::MAX, Book::default());
         lister.ended(described);
-        let told: Vec<_> = lister.found.jobs.iter().map(|job| (job.status, job.started)).collect();
+        let told = lister.found.jobs.iter();
+        let told: Vec<_> = told
+            .map(|job| (job.status, job.started, job.instance.as_deref()))
+            .collect();
         let at = |seconds| Some(START + Span::from_seconds(seconds));
-        assert_eq!(told, [(Running, at(15)), (Succeeded, at(20))]);
+        assert_eq!(
+            told,
+            [(Running, at(15), Some("spot/a")), (Succeeded, at(20), Some("spot/b"))]
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_ends_take_several_listings_of_few_calls_and_none_is_forgotten() {
-        let id = |number: usize| format!("{number:05}");
-        let account = account((0..FOLLOWED_MOST + 500).map(|number| job(&id(number), Running)));
+    async fn many_jobs_are_told_and_asked_for_in_several_listings_and_those_beyond_are_counted() {
+        let jobs = |status| (0..FOLLOWED_MOST + 500).map(move |number| job(&format!("{number:05}"), status));
+        let account = account(jobs(Runnable));
         let mut book = Book::default();
-        // Some at a time, as jobs are told.
-        for _ in 0..3 {
-            listed(&account, &mut book, false).await;
-            account.with(|state| state.jobs.rotate_left(1_000));
+        for listing in 1..=6 {
+            let found = listed(&account, &mut book, true).await;
+            let followed = (listing * TOLD_MOST).min(FOLLOWED_MOST);
+            assert_eq!(book.open.len(), followed);
+            assert_eq!(found.jobs.len(), if listing < 6 { TOLD_MOST } else { 500 });
+            assert_eq!(found.unfollowed, to_u64(FOLLOWED_MOST + 500 - followed));
         }
-        let followed = book.open.len();
-        assert_eq!(followed, 3_000);
+        // Of these an event tells.
+        assert_eq!(listed(&account, &mut book, false).await.unfollowed, 0);
+        // Nothing is told twice, but what has changed.
+        set(&account, jobs(Runnable).take(FOLLOWED_MOST));
+        assert_eq!(listed(&account, &mut book, true).await.jobs, []);
         set(
             &account,
-            (0..FOLLOWED_MOST + 500).map(|number| job(&id(number), Succeeded)),
+            [job("00007", Running)]
+                .into_iter()
+                .chain(jobs(Runnable).skip(8).take(4_000)),
         );
+        let found = listed(&account, &mut book, true).await;
+        assert_eq!(found.jobs.iter().map(|job| &*job.id).collect::<Vec<_>>(), ["00007"]);
+        set(&account, jobs(Succeeded));
         let mut ends = 0;
-        for _ in 0..2 {
-            let found = listed(&account, &mut book, false).await;
+        for _ in 0..3 {
+            let found = listed(&account, &mut book, true).await;
             assert!(found.calls <= 5 + CALLS_MOST, "{}", found.calls);
             ends += over(&found).len();
         }
-        assert_eq!((ends, book.open.len()), (followed, 0));
+        assert_eq!((ends, book.open.len()), (4_001, 0));
     }
 }

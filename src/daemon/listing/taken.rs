@@ -19,11 +19,15 @@ impl<C: Cloud> Driver<C> {
                 queue: name.to_owned(),
                 shape: self.sizes.get(&job.id),
                 parents: self.sizes.parents(&job.id),
+                environment: self.sight.environment_of(&job),
                 job,
                 by_event: false,
             });
         }
         self.note_jobs(transitions);
+        if listed.unfollowed > 0 {
+            self.writer.unfollowed(name, began, listed.unfollowed);
+        }
         let book = std::mem::take(&mut listed.book);
         self.books.entry(name.to_owned()).or_default().absorb(book, began);
         let before = self

@@ -15,7 +15,7 @@ use crate::daemon::cloud::{
     QuotaRead, Read, Tagged, Unread,
 };
 use crate::daemon::store::Kept;
-use crate::jobs::{JobDescribed, JobSeen, JobSize, JobStatus};
+use crate::jobs::{Attempt, JobDescribed, JobSeen, JobSize, JobStatus};
 use crate::observation::{EnvironmentNow, GapReason, InstancesNow, Room, Shape, SqsNow};
 use crate::planner::plan::Change;
 use crate::units::{Mebibytes, MicroUsd, Span, Time, Vcpus};
@@ -385,7 +385,14 @@ impl Cloud for Account {
         self.read("describe_jobs").await?;
         let jobs = self.with(|state| state.jobs.clone());
         let described = |(job, shape): (JobSeen, Shape)| JobDescribed {
-            attempts: job.started.into_iter().collect(),
+            attempts: job
+                .started
+                .map(|started| Attempt {
+                    started,
+                    instance: job.instance.clone(),
+                })
+                .into_iter()
+                .collect(),
             size: Some(JobSize {
                 id: job.id.clone(),
                 shape,

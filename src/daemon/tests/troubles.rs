@@ -1,4 +1,4 @@
-//! The process is stopped, told to read its policies, frozen or killed at one effect after the other, on the same account and
+//! The process is stopped, told to read its policies, frozen or killed at every effect of a run, on the same account and
 //! journal; and whatever was done to it, no raise is without lease and guard, and base comes back.
 
 use super::account::{Account, POLICY, START};
@@ -7,8 +7,10 @@ use super::{Life, OnStop, minutes};
 use crate::clock::{self, Clock};
 use crate::units::{Span, to_u64};
 
-/// So many effects are met with each trouble.
+/// So many effects a run has, and each trouble strikes at every one of them.
 const EFFECTS: usize = 200;
+/// In as many runs: what was struck does something again before it is struck anew.
+const APART: usize = 5;
 
 /// What happens to the process.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,53 +115,53 @@ fn on_stop(trouble: Trouble) -> OnStop {
     }
 }
 
-async fn meets(trouble: Trouble) {
+async fn meets(trouble: Trouble, first: usize) {
+    let what = format!("{trouble:?}, from effect {first} on");
     let (clock, set) = Clock::to_be_set(START);
     let account = Account::new(clock);
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = tasks();
     let world = tokio::spawn(tides(account.clone()));
     let mut life = Life::begin(&account, |options| options.on_stop = on_stop(trouble));
-    let (mut effects, mut number) = (0, 0);
-    while effects < EFFECTS {
+    for number in 0..EFFECTS / APART {
         // At this one, a little after it began: before, while or after it takes place.
-        let next = 1 + number % 5;
+        let next = if number == 0 { first } else { APART };
         assert!(
             account.effects(next).await,
-            "{trouble:?}: nothing is done any more, {:?}",
+            "{what}: nothing is done any more, {:?}",
             account.log()
         );
         clock::wait(Span::from_millis(i64::try_from(number * 37 % 120).unwrap())).await;
         life = strike(trouble, number, &account, &set, life).await;
-        effects += next;
-        number += 1;
     }
     world.abort();
     let wrong = account.with(|state| state.wrong.clone());
-    assert_eq!(wrong, Vec::<String>::new(), "{trouble:?}");
+    assert_eq!(wrong, Vec::<String>::new(), "{what}");
     // Nobody wants anything any more, and all is well.
     account.set_runnable(0, 4);
     life.reads(POLICY);
     minutes(40).await;
     let left = account.with(|state| state.min.values().sum::<i64>());
-    assert_eq!(left, 0, "{trouble:?}: {:?}", account.log());
+    assert_eq!(left, 0, "{what}: {:?}", account.log());
     assert!(
         account.with(|state| state.guards.is_empty()),
-        "{trouble:?}: {:?}",
+        "{what}: {:?}",
         account.log()
     );
-    assert!(account.kept.recovered().open.is_empty(), "{trouble:?}");
-    assert!(account.kept.recovered().leases.is_empty(), "{trouble:?}");
-    assert_eq!(life.snapshot.borrow().reload_refused, None, "{trouble:?}");
+    assert!(account.kept.recovered().open.is_empty(), "{what}");
+    assert!(account.kept.recovered().leases.is_empty(), "{what}");
+    assert_eq!(life.snapshot.borrow().reload_refused, None, "{what}");
     life.end().await.unwrap();
     clock::wait(Span::from_minutes(3)).await;
-    assert!(tasks() <= before, "{trouble:?}: {} tasks are left", tasks() - before);
+    assert!(tasks() <= before, "{what}: {} tasks are left", tasks() - before);
 }
 
 #[tokio::test(start_paused = true)]
 async fn whatever_strikes_at_an_effect_no_raise_is_unguarded_and_base_comes_back() {
     for trouble in troubles() {
-        meets(trouble).await;
+        for first in 1..=APART {
+            meets(trouble, first).await;
+        }
     }
 }
 

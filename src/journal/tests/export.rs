@@ -4,7 +4,7 @@ use super::*;
 use crate::catalog::Resources;
 use crate::jobs::ArraySeen;
 use crate::trace::{LeftOut, ReadOptions, Remark, Trace, read};
-use crate::units::{Mebibytes, to_usize};
+use crate::units::{Mebibytes, Span, to_usize};
 
 fn shape(vcpus: i64) -> Shape {
     let resources = Resources {
@@ -33,6 +33,7 @@ fn done(id: &str, created: i64, ran: Option<(i64, i64)>, parents: &[&str]) -> Tr
         job,
         shape: Some(shape(2)),
         parents: parents.iter().map(|parent| (*parent).to_owned()).collect(),
+        environment: None,
         by_event: true,
     }
 }
@@ -108,6 +109,35 @@ fn an_export_is_read_back_as_the_jobs_that_ran() {
     assert_eq!(loaded.trace, exported.trace);
     assert_eq!(loaded.report.count(Remark::LeftOut), 3);
     assert_eq!(loaded.report.count(Remark::UnknownDependency), 1);
+}
+
+/// Told once a minute; the worst of an hour is kept, and counts where that hour may belong to the time that is exported.
+#[test]
+fn jobs_that_were_too_many_to_follow_are_counted_in_the_header() {
+    let (folder, _path, journal) = made();
+    recorded(&journal);
+    let hour = 3_600;
+    for (queue, second, jobs) in [
+        ("a", 0, 70),
+        ("a", 60, 300),
+        ("a", 120, 20),
+        ("a", 2 * hour, 40),
+        ("b", 60, 5),
+        ("b", 9 * hour, 9_000),
+    ] {
+        journal.unfollowed(queue, at(second), jobs).unwrap();
+    }
+    let unfollowed = |from: i64, to: i64| journal.trace(at(from), at(to), true).unwrap().left_out.unfollowed;
+    assert_eq!(unfollowed(0, 1_000), 305);
+    assert_eq!(unfollowed(0, 4 * hour), 305);
+    assert_eq!(unfollowed(2 * hour, 4 * hour), 40);
+    assert_eq!(unfollowed(0, 10 * hour), 9_300);
+    let out = folder.path().join("trace.jsonl");
+    journal.export(at(0), at(1_000), false, &out).unwrap();
+    let loaded = read(&[out], &ReadOptions::default()).unwrap();
+    assert_eq!(loaded.report.count(Remark::Unfollowed), 305);
+    journal.tidy(at(8 * hour), u64::MAX).unwrap();
+    assert_eq!(unfollowed(0, 10 * hour), 9_000);
 }
 
 #[test]

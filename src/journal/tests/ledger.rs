@@ -6,11 +6,15 @@ use super::*;
 
 /// What an event or a listing tells of a job at that second.
 fn told(id: &str, status: JobStatus, second: i64, by_event: bool) -> Transition {
+    let begun = status >= JobStatus::Running;
+    // A listing does not tell where a job is placed.
+    let placed = |name: &str| (begun && by_event).then(|| name.to_owned());
     let job = JobSeen {
         id: id.to_owned(),
         status,
+        instance: placed("spot-cluster/a"),
         created: Some(at(0)),
-        started: (status >= JobStatus::Running).then_some(at(40)),
+        started: begun.then_some(at(40)),
         stopped: (status >= JobStatus::Succeeded).then_some(at(100)),
         ..JobSeen::default()
     };
@@ -18,6 +22,7 @@ fn told(id: &str, status: JobStatus, second: i64, by_event: bool) -> Transition 
         at: at(second),
         queue: "main".to_owned(),
         job,
+        environment: placed("spot"),
         by_event,
         ..Transition::default()
     }
@@ -26,7 +31,8 @@ fn told(id: &str, status: JobStatus, second: i64, by_event: bool) -> Transition 
 /// Every row of the ledger, without the numbers that depend on the order of arrival.
 fn rows(journal: &Journal) -> Vec<String> {
     let sql = "SELECT j.id || ' ' || coalesce(created, '-') || ' ' || coalesce(stopped, '-') || ' ' || status || ' ' || at || ' '
-        || by_event || ' ' || (SELECT count(*) FROM attempts a WHERE a.job = j.number)
+        || by_event || ' ' || (SELECT count(*) || ' ' || coalesce(group_concat(environment || ' ' || instance), '-')
+           FROM attempts a WHERE a.job = j.number)
         FROM jobs j JOIN transitions t ON t.job = j.number ORDER BY j.id, status";
     let rows = journal.look("", |reader| {
         let mut statement = reader.prepare(sql)?;
@@ -67,41 +73,34 @@ proptest! {
         }
         prop_assert_eq!(rows(&journal), rows(&ordered));
         prop_assert_eq!(rows(&journal).len(), 10);
-        let (mut started, _) = journal.started_since(0).unwrap();
-        started.sort_by(|a, b| a.job.cmp(&b.job));
-        let waits: Vec<_> = started.iter().map(|s| (s.wait.map(Span::millis), s.start_latency.map(Span::millis), s.source)).collect();
-        prop_assert_eq!(waits, [
-            (Some(20_000), Some(30_000), Source::Events),
-            (Some(40_000), Some(40_000), Source::Listing),
-        ]);
     }
 }
 
 #[test]
-fn each_started_job_is_told_once_and_those_of_unknown_wait_too() {
+fn every_attempt_keeps_the_environment_and_the_instance_that_it_was_placed_on() {
     let (_folder, _path, journal) = made();
-    journal.jobs(&[told("old", JobStatus::Running, 50, false)]).unwrap();
-    let cursor = journal.started_cursor().unwrap();
-    let mut child = told("late", JobStatus::Running, 50, false);
-    child.parents = vec!["old".to_owned()];
-    let mut array = told("array", JobStatus::Pending, 50, false);
-    array.job.array = Some(crate::jobs::ArraySeen::default());
-    array.job.started = Some(at(3));
+    let attempt = |started: i64, placed: Option<(&str, &str)>| {
+        let mut told = told("a", JobStatus::Running, started, false);
+        told.job.started = Some(at(started));
+        told.job.instance = placed.map(|(_, instance)| instance.to_owned());
+        told.environment = placed.map(|(environment, _)| environment.to_owned());
+        told
+    };
+    journal.jobs(&[attempt(40, Some(("spot", "s/1")))]).unwrap();
     journal
-        .jobs(&[child.clone(), array, told("waits", JobStatus::Runnable, 50, true)])
+        .jobs(&[attempt(90, None), attempt(90, Some(("ondemand", "o/2")))])
         .unwrap();
-    let (started, next) = journal.started_since(cursor).unwrap();
-    let told_of: Vec<_> = started.iter().map(|s| (&*s.job, s.wait, s.source)).collect();
-    assert_eq!(told_of, [("late", None, Source::Unknown)]);
-    journal
-        .jobs(&[child, told("old", JobStatus::Succeeded, 101, true)])
-        .unwrap();
-    assert_eq!(journal.started_since(next).unwrap(), (vec![], next));
-    assert_eq!(journal.started_cursor().unwrap(), next);
-    // Numbers of jobs that were dropped are not given again.
-    journal.tidy(Time::FAR_FUTURE, u64::MAX).unwrap();
-    journal.jobs(&[told("new", JobStatus::Running, 50, false)]).unwrap();
-    assert_eq!(journal.started_since(next).unwrap().0.len(), 1);
+    journal.jobs(&[attempt(40, None), attempt(200, None)]).unwrap();
+    let attempts = journal.look("", |reader| {
+        let mut statement = reader.prepare("SELECT environment, instance FROM attempts ORDER BY started")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<Vec<(Option<String>, Option<String>)>, _>>()?)
+    });
+    let placed = |environment: &str, instance: &str| (Some(environment.to_owned()), Some(instance.to_owned()));
+    assert_eq!(
+        attempts.unwrap(),
+        [placed("spot", "s/1"), placed("ondemand", "o/2"), (None, None)]
+    );
 }
 
 #[test]

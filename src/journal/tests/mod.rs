@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::control::Outcome;
 use crate::jobs::JobStatus;
+use crate::units::Span;
 
 /// A journal in a folder of its own.
 fn made() -> (TempDir, PathBuf, Journal) {
@@ -424,15 +425,45 @@ fn hostile_names_come_back_as_they_were() {
             job,
             ..Transition::default()
         };
-        let cursor = journal.started_cursor().unwrap();
         journal.jobs(&[seen]).unwrap();
-        let (started, _) = journal.started_since(cursor).unwrap();
-        assert_eq!((&*started[0].queue, &*started[0].job), (name, name));
     }
     drop(journal);
     let (_journal, recovered) = Journal::open(&path).unwrap();
+    for name in names {
+        assert_eq!(recovered.heard[name].open, [name]);
+    }
     let leases: Vec<_> = recovered.leases.keys().map(String::as_str).collect();
     let mut expected = names.to_vec();
     expected.sort_unstable();
     assert_eq!(leases, expected);
+}
+
+/// What an earlier autotune wrote is there after an update of the program.
+#[test]
+fn a_journal_of_the_first_version_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.pragma_update(None, "application_id", 0x6174_6e6a).unwrap();
+    connection.execute_batch(super::schema::MIGRATIONS[0]).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    let row = "
+        INSERT INTO jobs (id, queue, name, definition, created, stopped, nodes, latest) VALUES ('a', 'q', 'n', 'd', 1000, 9000, 1, 9000);
+        INSERT INTO transitions VALUES (1, 5, 9000, 1);
+        INSERT INTO attempts VALUES (1, 4000);
+        INSERT INTO started (job) VALUES (1);";
+    connection.execute_batch(row).unwrap();
+    drop(connection);
+    let refused = Journal::read(&path).unwrap_err().to_string();
+    assert!(refused.contains("found version 1, expected 2"), "{refused}");
+    let (journal, _) = Journal::open(&path).unwrap();
+    let exported = journal
+        .trace(Time::from_millis(0), Time::from_millis(10_000), true)
+        .unwrap();
+    let job = &exported.trace.jobs[0];
+    assert_eq!(
+        (job.run.millis(), job.recorded_wait().map(Span::millis)),
+        (5_000, Some(3_000))
+    );
+    journal.unfollowed("q", at(0), 1).unwrap();
 }
