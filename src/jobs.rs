@@ -89,6 +89,21 @@ pub struct JobDescribed {
     pub size: Option<JobSize>,
 }
 
+impl JobDescribed {
+    /// One of whose earlier attempts nothing is known.
+    pub fn of_latest(seen: JobSeen, size: Option<JobSize>) -> Self {
+        let attempt = |started| Attempt {
+            started,
+            instance: seen.instance.clone(),
+        };
+        Self {
+            attempts: seen.started.map(attempt).into_iter().collect(),
+            seen,
+            size,
+        }
+    }
+}
+
 /// One attempt at a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempt {

@@ -98,7 +98,7 @@ fn say(out: &Path, written: &Written) {
     if left.unfollowed > 0 {
         let most = left.unfollowed;
         remark(&format!(
-            "at one time {most} jobs were more than are followed: some of them may be missing"
+            "{most} jobs or more, of each queue at its worst, were too many to follow: some of them may be missing"
         ));
     }
     for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {

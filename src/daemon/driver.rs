@@ -43,7 +43,7 @@ const STOOD_STILL: Span = Span::from_seconds(60);
 /// A clock that goes back by more than this was set back.
 const CLOCK_SLACK: Span = Span::from_seconds(5);
 /// A stop waits this long for what is being sent or restored. The journal, leadership and the server have five seconds after it.
-const STOP_MOST: Span = Span::from_seconds(5);
+const STOP_MOST: Span = Span::from_millis(4_500);
 /// How often a stop looks whether it is done.
 const STOP_STEP: Span = Span::from_millis(200);
 /// The disk has this long at the end.

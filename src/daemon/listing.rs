@@ -105,8 +105,7 @@ pub(super) struct Listed {
     pub(super) book: Book,
 }
 
-/// A listing tells the ledger of so many jobs at most, the next one of the next. Of larger queues events tell; a million jobs are counted,
-/// not kept.
+/// A listing tells the ledger of so many jobs at most, the next one of the next; a million jobs are counted, not kept.
 const TOLD_MOST: usize = 1_000;
 /// So many jobs are counted one by one, by a size of their own if it is known. The rest counts by kind.
 const ROWS_MOST: usize = 2_000;
@@ -237,16 +236,17 @@ impl<'a, C: Cloud> Lister<'a, C> {
         Ok(())
     }
 
-    /// Tells of a job in a status in which it was not told before; what could not be noted is told again.
+    /// Follows a job, and tells of it if that is news. What does not fit is told by the next listing.
     fn tell(&mut self, job: JobSeen) {
         let known = self.gone.remove(&job.id);
-        let told = known.and_then(|known| known.told);
-        let is_news = told != Some(job.status) || self.found.book.unnoted.contains_key(&job.id);
+        let is_news = self.found.book.is_news(&job, known.as_ref(), self.now);
         let tells = is_news && self.found.jobs.len() < TOLD_MOST;
-        let follows = (known.is_some() || tells) && {
-            let told = if tells { Some(job.status) } else { told };
-            self.found.book.follow(&job.id, self.now, told)
+        let told = if tells {
+            Some((job.status, self.now))
+        } else {
+            known.and_then(|known| known.told)
         };
+        let follows = self.found.book.follow(&job.id, self.now, told);
         self.found.unfollowed += u64::from(!follows);
         if tells {
             self.found.jobs.push(job);

@@ -208,7 +208,7 @@ pub(super) fn trace(
     }
 }
 
-/// The most at one time, of every queue.
+/// Of each queue at its worst.
 fn unfollowed(connection: &Connection, from: Time, to: Time, wanted: &dyn Fn(&str) -> bool) -> Result<u64, Failure> {
     let mut statement =
         connection.prepare("SELECT queue, max(jobs) FROM unfollowed WHERE at > ?1 AND at < ?2 GROUP BY queue")?;

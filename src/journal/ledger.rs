@@ -242,7 +242,7 @@ pub(super) fn unfollowed(writer: &mut Writer, queue: &str, at: Time, jobs: u64) 
         .connection
         .prepare_cached(
             "INSERT INTO unfollowed (queue, at, jobs) VALUES (?1, ?2, ?3)
-             ON CONFLICT (queue, at) DO UPDATE SET jobs = max(jobs, excluded.jobs)",
+             ON CONFLICT (at, queue) DO UPDATE SET jobs = max(jobs, excluded.jobs)",
         )?
         .execute(params![queue, hour, to_i64(jobs)])?;
     Ok(())

@@ -98,9 +98,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
         queue TEXT NOT NULL,
         at INTEGER NOT NULL,
         jobs INTEGER NOT NULL,
-        UNIQUE (queue, at)
+        UNIQUE (at, queue)
     );
-    CREATE INDEX unfollowed_at ON unfollowed (at);
 ",
 ];
 

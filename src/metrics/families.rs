@@ -80,7 +80,7 @@ families! {
     WAIT = WAITS, "autotune_job_wait_seconds", "seconds", ["queue"], Stable, "From RUNNABLE to STARTING, in seconds, first attempt; from listings: to RUNNING; each job once";
     AVOIDABLE = WAITS, "autotune_job_avoidable_wait_seconds", "seconds", ["queue"], Stable, "The part of the wait, in seconds, in which some environment of the queue had room below its maximum and quota";
     START = WAITS, "autotune_job_start_latency_seconds", "seconds", ["queue"], Stable, "From RUNNABLE to RUNNING, in seconds, image pull included; each job once";
-    COVERAGE = Gauge, "autotune_job_wait_coverage_ratio", "ratio", ["queue"], Stable, "Share (0 to 1) of the jobs that started whose times are exact, from events; the others are from listings";
+    COVERAGE = Gauge, "autotune_job_wait_coverage_ratio", "ratio", ["queue"], Stable, "Share (0 to 1) of the jobs that started whose times are exact, from events; the others are from listings, or unknown";
     STARTED = Counter, "autotune_started_jobs_total", "jobs", ["queue", "source"], Stable, "Jobs that started, each once, by what their times are known from: events, a listing, or nothing";
     RUNNABLE = Gauge, "autotune_queue_runnable_jobs", "jobs", ["queue"], Stable, "RUNNABLE jobs that are demand for capacity";
     WAITING = Gauge, "autotune_queue_waiting_vcpus", "vCPUs", ["queue"], Stable, "vCPUs that RUNNABLE jobs need, in the latest plan";
@@ -164,7 +164,7 @@ sets of values; none is a job, and none is `job`, `instance` or `namespace`, whi
 
 | what is known of the job | wait | start latency | `source` in `autotune_started_jobs_total` |
 |---|---|---|---|
-| the event of RUNNABLE, of STARTING and of RUNNING | RUNNABLE to STARTING | RUNNABLE to `startedAt` | `events` |
+| the event of RUNNABLE | RUNNABLE to STARTING | RUNNABLE to `startedAt` | `events` |
 | no event of RUNNABLE; it waited for no other job | `createdAt` to `startedAt` | `createdAt` to `startedAt` | `listing` |
 | no event of RUNNABLE; it was PENDING, or is a child of an array | not measured | not measured | `unknown` |
 

@@ -22,7 +22,7 @@ use crate::daemon::cloud::{
     QuotaRead, Read, Tagged, Unread,
 };
 use crate::ids::{EnvironmentIndex, QueueIndex};
-use crate::jobs::{ArraySeen, Attempt, JobDescribed, JobSeen, JobSize, JobStatus};
+use crate::jobs::{ArraySeen, JobDescribed, JobSeen, JobSize, JobStatus};
 use crate::observation::{GapReason, InstancesNow, Room, SqsNow};
 use crate::planner::plan::Change;
 use crate::simulate::world;
@@ -444,22 +444,14 @@ impl State {
     /// Of earlier attempts nothing is known any more.
     fn described(&self, seen: &Seen) -> JobDescribed {
         let told = self.job_seen(seen);
-        JobDescribed {
-            attempts: told
-                .started
-                .map(|started| Attempt {
-                    started,
-                    instance: told.instance.clone(),
-                })
-                .into_iter()
-                .collect(),
-            size: Some(JobSize {
-                id: told.id.clone(),
+        JobDescribed::of_latest(
+            told.clone(),
+            Some(JobSize {
+                id: told.id,
                 shape: seen.now.shape,
                 parents: self.parents_of(seen).into_iter().filter_map(|(id, _)| id).collect(),
             }),
-            seen: told,
-        }
+        )
     }
 
     /// What one of our own events says. How the job stood then is in it, what it asks for does not change.

@@ -16,7 +16,7 @@
 //! |---|---|---|---|
 //! | `autotune_trace` | `version` | | 1 |
 //! | | `jobs` | count | how many job lines follow; a file cut short is noticed. Optional |
-//! | | `left_out` | counts | jobs that were recorded and are not here: `unseen`, `unsubmitted`, `unstarted`, `unfinished`, `never_ran`; dropped `dependencies`; and `unfollowed`, jobs that were too many at one time, of which some may be missing. Optional |
+//! | | `left_out` | counts | jobs that were recorded and are not here: `unseen`, `unsubmitted`, `unstarted`, `unfinished`, `never_ran`; dropped `dependencies`; and `unfollowed`, jobs that were too many to follow, of each queue at its worst: some may be missing. Optional |
 //! | `job` | `id` | | unique in the file, below 2^32; orders jobs with the same submit time. Children of an array have ids that no other job with their submit time lies between |
 //! | | `submit_ms` | ms since 1970 UTC | when it is submitted |
 //! | | `think_ms` | ms | in place of `submit_ms`: it is submitted by other jobs, this long after the last of them has ended |
@@ -89,7 +89,8 @@ pub struct LeftOut {
     pub never_ran: u64,
     /// Dependencies on jobs that are not in the recording.
     pub dependencies: u64,
-    /// The most jobs at one time that were more than the recorder follows: some of them may be missing, and are counted nowhere else.
+    /// Jobs that were too many for the recorder to follow, of each queue at its worst: some of them may be missing, and are counted
+    /// nowhere else.
     pub unfollowed: u64,
 }
 

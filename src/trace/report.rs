@@ -190,7 +190,9 @@ impl Remark {
             Self::Cached => "cached tasks, which did not run: left out",
             Self::NeverRan => "jobs cancelled or failed before they ran: left out",
             Self::LeftOut => "jobs that the recorder knew of, but not their times: not in the recording",
-            Self::Unfollowed => "jobs were too many at one time for the recorder: some of them may be missing",
+            Self::Unfollowed => {
+                "jobs or more, of each queue at its worst, were too many for the recorder: some of them may be missing"
+            }
             Self::PartialRecord => "records of parts of a job that has a record as a whole: left out",
             Self::RanElsewhere => "tasks that did not run on AWS Batch: left out",
             Self::Retried => "jobs that needed more than one attempt: the last attempt's run time is kept",

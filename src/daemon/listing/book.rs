@@ -11,6 +11,8 @@ use crate::units::{Span, Time};
 pub(super) const BELIEVED_AFTER: Span = Span::from_minutes(10);
 /// Blocked jobs and children of arrays that are remembered per queue.
 const REMEMBERED_MOST: usize = 20_000;
+/// Listings tell of a job again after this.
+const TOLD_AGAIN: Span = Span::from_minutes(10);
 /// Jobs of a queue that are followed until they end: those that run first.
 pub(super) const FOLLOWED_MOST: usize = 5_000;
 
@@ -19,8 +21,8 @@ pub(super) const FOLLOWED_MOST: usize = 5_000;
 pub(super) struct Followed {
     /// When it was last looked at.
     pub(super) looked: Time,
-    /// The status that a listing told of it.
-    pub(super) told: Option<JobStatus>,
+    /// The status that a listing last told of it, and when.
+    pub(super) told: Option<(JobStatus, Time)>,
 }
 
 /// What is remembered of a queue from listing to listing.
@@ -73,8 +75,17 @@ impl Book {
         self.not_noted(id, now);
     }
 
+    /// Whether a listing tells of a job: in another status than before, once what it told could not be noted, and else once in a while.
+    /// So a row that was dropped comes back, and what was not known at first, such as a size, is told at last.
+    pub(super) fn is_news(&self, job: &JobSeen, known: Option<&Followed>, now: Time) -> bool {
+        known.and_then(|known| known.told).is_none_or(|(status, at)| {
+            let unnoted = self.unnoted.get(&job.id).is_some_and(|since| *since >= at);
+            status != job.status || unnoted || now.since(at) >= TOLD_AGAIN || at > now
+        })
+    }
+
     /// A job that is not over. Says whether there is room for it.
-    pub(super) fn follow(&mut self, id: &str, now: Time, told: Option<JobStatus>) -> bool {
+    pub(super) fn follow(&mut self, id: &str, now: Time, told: Option<(JobStatus, Time)>) -> bool {
         let is_child = parent_of(id).is_some();
         let follows = !is_child && (self.open.len() < FOLLOWED_MOST || self.open.contains_key(id));
         if follows {

@@ -32,13 +32,19 @@ impl<C: Cloud> Lister<'_, C> {
     /// Asks what became of jobs that are gone. What cannot be told now is asked for again.
     pub(super) async fn ends(&mut self, sizes: &Sizes) {
         let took = clock::Stopwatch::start();
-        // Where events come, they tell of those that are too many to follow.
-        if self.found.book.missed.is_none() {
-            self.found.unfollowed = 0;
-        }
-        let mut asked = self.came_and_went().await;
         // A listing that was cut off says little of who is gone.
         let cut = self.at_least || self.placed_at_least;
+        if self.found.book.missed.is_none() {
+            // Events tell of those that are too many to follow.
+            self.found.unfollowed = 0;
+        } else if self.found.unfollowed > 0 {
+            let most = format!("more than {FOLLOWED_MOST} jobs at a time: those beyond are not all recorded");
+            self.found.trouble.get_or_insert(most);
+        } else {
+            // Beyond the cut nobody counts.
+            self.found.unfollowed = u64::from(cut);
+        }
+        let mut asked = self.came_and_went().await;
         let most = self.found.calls + if cut { CALLS_OF_CUT } else { CALLS_MOST };
         if asked.is_ok() {
             asked = self.gone(most, &took, sizes).await;
@@ -146,8 +152,14 @@ impl<C: Cloud> Lister<'_, C> {
         answered
     }
 
-    fn ended(&mut self, job: JobDescribed) {
+    fn ended(&mut self, mut job: JobDescribed) {
         self.found.book.unnoted.remove(&job.seen.id);
+        let last = job
+            .attempts
+            .iter()
+            .find(|attempt| Some(attempt.started) == job.seen.started);
+        let last = last.and_then(|attempt| attempt.instance.clone());
+        job.seen.instance = job.seen.instance.or(last);
         let earlier = |attempt: &Attempt| Some(attempt.started) != job.seen.started;
         for attempt in job.attempts.into_iter().filter(earlier) {
             self.found.jobs.push(JobSeen {
@@ -365,6 +377,12 @@ mod tests {
         let first_sizes = 1;
         assert_eq!(asked(&account, "describe_jobs"), CALLS_OF_CUT + first_sizes);
         assert_eq!(found.book.open.len(), 3_000, "none is forgotten");
+        // Without events, whoever comes and goes beyond the cut is not seen.
+        assert_eq!(found.unfollowed, 0);
+        let mut book = found.book;
+        book.miss(now);
+        let found = list(&account, "q", now, Vcpus::new(100), book, &sizes).await.unwrap();
+        assert_eq!(found.unfollowed, 1);
     }
 
     /// The journal had no room for what an event told.
@@ -428,14 +446,13 @@ mod tests {
         let mut book = Book::default();
         for listing in 1..=6 {
             let found = listed(&account, &mut book, true).await;
-            let followed = (listing * TOLD_MOST).min(FOLLOWED_MOST);
-            assert_eq!(book.open.len(), followed);
-            assert_eq!(found.jobs.len(), if listing < 6 { TOLD_MOST } else { 500 });
-            assert_eq!(found.unfollowed, to_u64(FOLLOWED_MOST + 500 - followed));
+            assert_eq!(found.jobs.len(), if listing < 6 { TOLD_MOST } else { 500 }, "{listing}");
+            assert_eq!((book.open.len(), found.unfollowed), (FOLLOWED_MOST, 500), "{listing}");
+            assert!(found.trouble.unwrap().contains("5000 jobs at a time"), "{listing}");
         }
         // Of these an event tells.
         assert_eq!(listed(&account, &mut book, false).await.unfollowed, 0);
-        // Nothing is told twice, but what has changed.
+        // Nothing is told anew, but what has changed.
         set(&account, jobs(Runnable).take(FOLLOWED_MOST));
         assert_eq!(listed(&account, &mut book, true).await.jobs, []);
         set(
@@ -446,6 +463,13 @@ mod tests {
         );
         let found = listed(&account, &mut book, true).await;
         assert_eq!(found.jobs.iter().map(|job| &*job.id).collect::<Vec<_>>(), ["00007"]);
+        book.not_noted("00009", account.clock.now());
+        let found = listed(&account, &mut book, true).await;
+        assert_eq!(found.jobs.iter().map(|job| &*job.id).collect::<Vec<_>>(), ["00009"]);
+        // Those of ten minutes ago are told again, no others.
+        let again = listed(&account, &mut book, true).await.jobs;
+        assert_eq!(again.len(), TOLD_MOST - 9);
+        assert!(!again.iter().any(|job| job.id == "00007" || job.id == "00009"));
         set(&account, jobs(Succeeded));
         let mut ends = 0;
         for _ in 0..3 {

@@ -15,7 +15,7 @@ use crate::daemon::cloud::{
     QuotaRead, Read, Tagged, Unread,
 };
 use crate::daemon::store::Kept;
-use crate::jobs::{Attempt, JobDescribed, JobSeen, JobSize, JobStatus};
+use crate::jobs::{JobDescribed, JobSeen, JobSize, JobStatus};
 use crate::observation::{EnvironmentNow, GapReason, InstancesNow, Room, Shape, SqsNow};
 use crate::planner::plan::Change;
 use crate::units::{Mebibytes, MicroUsd, Span, Time, Vcpus};
@@ -117,6 +117,7 @@ pub(crate) struct State {
 pub(crate) struct Account {
     pub(crate) state: Arc<Mutex<State>>,
     pub(crate) kept: Kept,
+    pub(super) journal: Option<std::path::PathBuf>,
     pub(crate) clock: Clock,
     effects: Arc<Notify>,
 }
@@ -152,6 +153,7 @@ impl Account {
         Self {
             state: Arc::new(Mutex::new(state)),
             kept: Kept::default(),
+            journal: None,
             clock,
             effects: Arc::default(),
         }
@@ -384,21 +386,15 @@ impl Cloud for Account {
     async fn describe_jobs(&self, ids: &[String]) -> Read<Vec<JobDescribed>> {
         self.read("describe_jobs").await?;
         let jobs = self.with(|state| state.jobs.clone());
-        let described = |(job, shape): (JobSeen, Shape)| JobDescribed {
-            attempts: job
-                .started
-                .map(|started| Attempt {
-                    started,
-                    instance: job.instance.clone(),
-                })
-                .into_iter()
-                .collect(),
-            size: Some(JobSize {
-                id: job.id.clone(),
-                shape,
-                parents: Vec::new(),
-            }),
-            seen: job,
+        let described = |(job, shape): (JobSeen, Shape)| {
+            JobDescribed::of_latest(
+                job.clone(),
+                Some(JobSize {
+                    id: job.id,
+                    shape,
+                    parents: Vec::new(),
+                }),
+            )
         };
         Ok(jobs
             .into_iter()
@@ -479,7 +475,7 @@ impl Cloud for Account {
 
     async fn send(&self, environment: &str, change: &Change) -> Answer {
         let done = self.effect(&format!("send {environment}")).await;
-        let open = self.kept.recovered().open;
+        let open = self.open_intents();
         self.with(|state| {
             let Some(min) = state.min.get(environment).copied() else {
                 return Answer {

@@ -1,8 +1,11 @@
 //! The process dies between any two effects, again and again, on the same account and journal.
 
+use std::path::Path;
+
 use super::account::Account;
-use super::{Life, account, boost, minutes};
+use super::{Life, Store, account, boost, minutes};
 use crate::clock;
+use crate::journal::{Asked, Intent, Journal};
 use crate::units::Span;
 
 /// Jobs come and go in tides, whoever lives.
@@ -15,9 +18,54 @@ pub(super) async fn tides(account: Account) {
     }
 }
 
+impl Account {
+    /// What the process would find that comes after this one.
+    pub(super) fn open_intents(&self) -> Vec<Intent> {
+        let Some(path) = &self.journal else {
+            return self.kept.recovered().open;
+        };
+        let asked = Asked {
+            last: 100,
+            ..Asked::default()
+        };
+        let mut decisions = Journal::read(path).unwrap().decisions(&asked).unwrap();
+        decisions.retain(|decision| decision.ended.is_none());
+        decisions.into_iter().map(|decision| decision.intent).collect()
+    }
+}
+
+/// A daemon with a journal, as soon as the one before has let go of it.
+async fn with_journal(account: &Account, path: &Path) -> Life {
+    let (journal, recovered) = loop {
+        match Journal::open(path) {
+            Ok(opened) => break opened,
+            Err(error) => assert!(error.to_string().contains("another process"), "{error}"),
+        }
+        clock::wait(Span::from_millis(1)).await;
+    };
+    Life::begin(account, |options| {
+        (options.store, options.recovered) = (Store::Journal(journal), recovered)
+    })
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_raise_is_without_lease_and_guard_and_base_comes_back_wherever_we_die() {
-    let account = account();
+    dies_again_and_again(None).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_tells_the_next_process_what_was_raised_wherever_we_die() {
+    let folder = tempfile::tempdir().unwrap();
+    dies_again_and_again(Some(&folder.path().join("journal.db"))).await;
+}
+
+async fn dies_again_and_again(journal: Option<&Path>) {
+    let mut account = account();
+    account.journal = journal.map(Path::to_owned);
+    let begins = async || match journal {
+        None => Life::begin(&account, |_| {}),
+        Some(path) => with_journal(&account, path).await,
+    };
     let world = tokio::spawn(tides(account.clone()));
     let mut done = 0;
     for life in 0_usize.. {
@@ -27,7 +75,7 @@ async fn no_raise_is_without_lease_and_guard_and_base_comes_back_wherever_we_die
         // Dies after so many effects; what is under way then is lost, whether or not it took place.
         let lives = 1 + life % 5;
         account.with(|state| state.left = lives);
-        let daemon = Life::begin(&account, |_| {});
+        let daemon = begins().await;
         for _ in 0..240 {
             clock::wait(Span::from_seconds(10)).await;
             if account.with(|state| state.left) == 0 {
@@ -44,7 +92,7 @@ async fn no_raise_is_without_lease_and_guard_and_base_comes_back_wherever_we_die
     // Nobody wants anything any more, and nobody is killed.
     account.set_runnable(0, 4);
     account.with(|state| state.left = usize::MAX);
-    let daemon = Life::begin(&account, |_| {});
+    let daemon = begins().await;
     minutes(30).await;
     assert_eq!(
         (account.min("spot"), account.min("ondemand")),
@@ -53,8 +101,12 @@ async fn no_raise_is_without_lease_and_guard_and_base_comes_back_wherever_we_die
         account.log()
     );
     assert!(account.with(|state| state.guards.is_empty()));
-    assert!(account.kept.recovered().open.is_empty());
     daemon.end().await.unwrap();
+    let left = match journal {
+        None => account.kept.recovered(),
+        Some(path) => Journal::open(path).unwrap().1,
+    };
+    assert!(left.open.is_empty() && left.leases.is_empty(), "{left:?}");
 }
 
 /// Nobody starts again: the account's own guard puts base back.

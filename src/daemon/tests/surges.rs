@@ -42,7 +42,13 @@ async fn a_thousand_jobs_one_by_one_take_two_updates_at_most_and_are_all_asked_f
                 });
                 clock::wait(Span::from_millis(30)).await;
             }
-            minutes(2).await;
+            minutes(1).await;
+            let log = account.log();
+            for name in ["spot", "ondemand"] {
+                let sent = log.iter().filter(|line| line.starts_with(&format!("send {name} ")));
+                assert!(sent.count() <= 2, "events {events}, phase {phase}: {log:?}");
+            }
+            minutes(1).await;
             // Batch follows at once here, so what was asked for may be given back by now.
             let log = account.log();
             let raises = ["spot", "ondemand"].map(|name| account.raises(name));
