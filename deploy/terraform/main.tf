@@ -103,6 +103,7 @@ resource "aws_cloudformation_stack" "account" {
     ClusterArns            = join(",", var.cluster_arns)
     SqsQueueArns           = join(",", var.sqs_queue_arns)
     Standby                = var.standby ? "yes" : "no"
+    KmsKeyArn              = var.kms_key_arn
   }
   tags = var.tags
 }

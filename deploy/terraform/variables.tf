@@ -62,6 +62,12 @@ variable "sqs_queue_arns" {
   description = "ARNs of the SQS queues whose backlog is read."
 }
 
+variable "kms_key_arn" {
+  type        = string
+  default     = ""
+  description = "ARN of a KMS key of your own for the wake-ups; empty for SSE-SQS. Its key policy must allow events.amazonaws.com kms:Decrypt and kms:GenerateDataKey."
+}
+
 variable "apply" {
   type        = bool
   default     = false

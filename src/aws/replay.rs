@@ -233,17 +233,38 @@ fn cbor(key: &str, value: &Value, into: &mut Vec<u8>) {
     }
 }
 
-/// Writes a request, one line each, to the file that tests/run names: `tests/aws/model.py --asked` compares them with the service models.
+/// Services of the query protocols write their errors in XML.
+fn spoken(asked: &Asked, (status, code, body): (u16, String, Vec<u8>)) -> (u16, String, Vec<u8>) {
+    if code.is_empty() || !asked.text.contains("Action=") {
+        return (status, code, body);
+    }
+    let told: Value = serde_json::from_slice(&body).unwrap();
+    let error = format!(
+        "<Error><Code>{code}</Code><Message>{}</Message></Error>",
+        told["message"].as_str().unwrap()
+    );
+    let text = if asked.text.contains("Version=2016-11-15") {
+        format!("<Response><Errors>{error}</Errors><RequestID>r</RequestID></Response>")
+    } else {
+        format!("<ErrorResponse>{error}<RequestId>r</RequestId></ErrorResponse>")
+    };
+    (status, String::new(), text.into_bytes())
+}
+
+/// Writes a request and its answer, one line each, to the file that tests/run names: `tests/aws/model.py --asked` compares them with the service models.
 #[expect(clippy::disallowed_methods, reason = "the test command says where")]
-fn note(request: &HttpRequest, body: &[u8]) {
+fn note(request: &HttpRequest, reply: Option<&(u16, String, Vec<u8>)>) {
     let Ok(path) = std::env::var("AUTOTUNE_TEST_ASKED") else {
         return;
     };
+    let packed = |body: &[u8]| base64::prelude::BASE64_STANDARD.encode(body);
     let asked = serde_json::json!({
         "method": request.method(),
         "uri": request.uri(),
         "target": request.headers().get("x-amz-target"),
-        "body": base64::prelude::BASE64_STANDARD.encode(body),
+        "body": packed(request.body().bytes().unwrap_or_default()),
+        "status": reply.map(|(status, ..)| status),
+        "reply": reply.map(|(.., body)| packed(body)),
     });
     let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
     // One write: tests run side by side.
@@ -255,7 +276,6 @@ impl HttpConnector for Replay {
         let body = request.body().bytes().unwrap_or_default();
         let path = request.uri().split("amazonaws.com").nth(1).unwrap_or_default();
         let target = request.headers().get("x-amz-target");
-        note(&request, body);
         let asked = Asked {
             method: request.method().to_owned(),
             path: target.unwrap_or(path).to_owned(),
@@ -268,6 +288,8 @@ impl HttpConnector for Replay {
             let next = self.replies.lock().unwrap().pop_front();
             next.expect("more requests than replies")
         };
+        let reply = reply.map(|reply| spoken(&asked, reply));
+        note(&request, reply.as_ref());
         self.asked.lock().unwrap().push(asked);
         HttpConnectorFuture::ready(match reply {
             Some((status, code, body)) => {

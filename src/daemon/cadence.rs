@@ -384,19 +384,39 @@ pub struct Meter {
     began: Option<Time>,
     /// Per minute, oldest first: which, and how many.
     minutes: std::collections::VecDeque<(i64, u32)>,
+    /// Requests so far, where somebody counts them.
+    counted: Option<u64>,
 }
 
 impl Meter {
     const MINUTES: i64 = 10;
 
-    /// Calls were made.
+    /// Calls were made, as far as is known. Where requests are counted, see [`Self::reached`], that counts instead.
     pub fn add(&mut self, now: Time, calls: u32) {
+        if self.counted.is_none() {
+            self.note(now, calls);
+        }
+    }
+
+    /// So many requests were made so far: every attempt, also those of updates, guards and leadership.
+    pub fn reached(&mut self, now: Time, requests: u64) {
+        if self.counted.is_none() {
+            self.minutes.clear();
+        }
+        let more = requests.saturating_sub(self.counted.replace(requests).unwrap_or(0));
+        self.note(now, u32::try_from(more).unwrap_or(u32::MAX));
+    }
+
+    fn note(&mut self, now: Time, calls: u32) {
         self.began.get_or_insert(now);
         let minute = now.millis().div_euclid(60_000);
         // The clock was set back: what was counted since then is of no minute that passes soon.
         if self.minutes.back().is_some_and(|(last, _)| *last > minute) {
-            *self = Self::default();
-            self.began = Some(now);
+            *self = Self {
+                began: Some(now),
+                counted: self.counted,
+                ..Self::default()
+            };
         }
         match self.minutes.back_mut() {
             Some((last, count)) if *last == minute => *count = count.saturating_add(calls),

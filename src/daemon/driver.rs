@@ -515,7 +515,9 @@ impl<C: Cloud> Driver<C> {
 
     /// Adds what was asked of AWS since the last count.
     fn count_requests(&mut self) {
+        let mut requests = 0;
         for (service, operation, code, total) in self.cloud.calls() {
+            requests += total;
             let more = total
                 - self
                     .counted
@@ -526,6 +528,9 @@ impl<C: Cloud> Driver<C> {
                 self.options.metrics.requests(&[request]);
                 self.counted.insert((service, operation, code), total);
             }
+        }
+        if requests > 0 {
+            self.meter.reached(self.now(), requests);
         }
     }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lru::LruCache;
 
 pub(super) use self::book::Book;
-use self::book::Followed;
+use self::book::{BELIEVED_AFTER, Followed};
 use self::ends::UNKNOWN;
 use super::cloud::{Cloud, Page, Read, Unread};
 use crate::catalog::Resources;
@@ -126,6 +126,10 @@ enum Place {
     MultiNode,
     Placed,
 }
+
+/// How the reasons begin that AWS Batch gives for a job that is blocked (user guide, jobs stuck in RUNNABLE).
+const BLOCKED: [&str; 4] = ["MISCONFIGURATION:", "ACTION_REQUIRED", "CAPACITY:", "UNDETERMINED"];
+const CURED_BY_NO_CAPACITY: [&str; 2] = ["MISCONFIGURATION:", "ACTION_REQUIRED"];
 
 /// Jobs that are probably of one size.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -397,14 +401,15 @@ impl<'a, C: Cloud> Lister<'a, C> {
 
     fn is_blocked(&mut self, job: &JobSeen) -> bool {
         let reason = &job.status_reason;
-        if !reason.starts_with("MISCONFIGURATION:") && !reason.starts_with("ACTION_REQUIRED") {
+        let Some(kind) = BLOCKED.iter().find(|kind| reason.starts_with(**kind)) else {
             return false;
-        }
-        self.blocked_now.insert(job.id.clone());
-        let believed = self.found.book.believes(job, self.now);
-        let since = self.found.book.blocked.get(&job.id).copied().unwrap_or(self.now);
+        };
+        // A job that lacked capacity before it was found to be misconfigured is so since then.
+        let key = format!("{kind} {}", job.id);
+        let since = self.found.book.blocked_since(&key, self.now);
         self.found.blocked.get_or_insert_with(|| (reason.clone(), since));
-        believed
+        self.blocked_now.insert(key);
+        CURED_BY_NO_CAPACITY.contains(kind) && self.now.since(since) >= BELIEVED_AFTER
     }
 
     /// The first RUNNABLE job. Not asked for where none can be: what is told of arrays may be old.

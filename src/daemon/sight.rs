@@ -226,7 +226,7 @@ impl Sight {
         self.gaps.remove(part).is_some()
     }
 
-    /// Environments as they stood when the reading began. One that is asked for and not there any more is a gap from then on.
+    /// Environments as they stood when the reading began. What was read of one that is not there any more grows old.
     pub(super) fn environments(&mut self, began: Time, read: Vec<EnvironmentRead>) {
         let mut read: BTreeMap<String, EnvironmentRead> =
             read.into_iter().map(|read| (read.name.clone(), read)).collect();

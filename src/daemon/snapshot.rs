@@ -1,6 +1,7 @@
 //! The daemon at one moment, for people and machines: what `status` prints, `/api/v1/status` serves and the page shows.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::checking::Checked;
 use super::twin::Saved;
@@ -13,6 +14,33 @@ use crate::units::{MicroUsd, Span, Time, Vcpus};
 
 /// The rank of trouble that people can do something about.
 const TROUBLE: u8 = 1;
+
+/// What is no figure before it was read: the list, the age of the reading, and its figures.
+const READ: [(&str, &str, &[&str]); 4] = [
+    (
+        "environments",
+        "age",
+        &["min_vcpus", "desired_vcpus", "max_vcpus", "on_its_way_vcpus"],
+    ),
+    ("environments", "instances_age", &["there_vcpus", "used_vcpus"]),
+    (
+        "queues",
+        "age",
+        &[
+            "runnable_jobs",
+            "runnable_vcpus",
+            "placed_jobs",
+            "placed_vcpus",
+            "pending_jobs",
+        ],
+    ),
+    ("sqs", "age", &["visible", "in_flight", "delayed"]),
+];
+
+/// What is not known is written as null, and read as zero beside an age of null.
+fn or_zero<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
 
 /// Everything there is to tell.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -65,6 +93,31 @@ pub struct Snapshot {
     pub saved: Option<Saved>,
 }
 
+impl Snapshot {
+    /// The JSON document: what was never read is null in it, not zero.
+    ///
+    /// # Errors
+    /// None that is known of: a snapshot has text for keys, and no figure that JSON has not.
+    pub fn document(&self) -> Result<Value, serde_json::Error> {
+        let mut document = serde_json::to_value(self)?;
+        for (list, age, figures) in READ {
+            let rows = document
+                .get_mut(list)
+                .and_then(Value::as_array_mut)
+                .into_iter()
+                .flatten();
+            for row in rows.filter(|row| row.get(age).is_none_or(Value::is_null)) {
+                for figure in figures {
+                    if let Some(figure) = row.get_mut(*figure) {
+                        *figure = Value::Null;
+                    }
+                }
+            }
+        }
+        Ok(document)
+    }
+}
+
 /// One thing that is said: a code for machines, a sentence for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
@@ -108,16 +161,22 @@ pub struct EnvironmentStatus {
     /// The operator's own minvCpus.
     pub base_vcpus: Vcpus,
     /// minvCpus.
+    #[serde(deserialize_with = "or_zero")]
     pub min_vcpus: Vcpus,
     /// desiredvCpus: Batch's intent.
+    #[serde(deserialize_with = "or_zero")]
     pub desired_vcpus: Vcpus,
     /// maxvCpus.
+    #[serde(deserialize_with = "or_zero")]
     pub max_vcpus: Vcpus,
     /// vCPUs of ACTIVE container instances.
+    #[serde(deserialize_with = "or_zero")]
     pub there_vcpus: Vcpus,
     /// vCPUs of them that jobs hold.
+    #[serde(deserialize_with = "or_zero")]
     pub used_vcpus: Vcpus,
     /// Asked for and believed to come.
+    #[serde(deserialize_with = "or_zero")]
     pub on_its_way_vcpus: Vcpus,
     /// New capacity wanted before limits, in the latest plan.
     pub wanted_vcpus: Vcpus,
@@ -168,18 +227,23 @@ pub struct QueueStatus {
     /// Its name.
     pub name: String,
     /// RUNNABLE jobs that are demand.
+    #[serde(deserialize_with = "or_zero")]
     pub runnable_jobs: i64,
     /// Their vCPUs.
+    #[serde(deserialize_with = "or_zero")]
     pub runnable_vcpus: Vcpus,
     /// Counting stopped early: there are at least so many.
     pub at_least: bool,
     /// Sizes of some jobs were estimated from a sample.
     pub sampled: bool,
     /// STARTING and RUNNING jobs.
+    #[serde(deserialize_with = "or_zero")]
     pub placed_jobs: i64,
     /// Their vCPUs.
+    #[serde(deserialize_with = "or_zero")]
     pub placed_vcpus: Vcpus,
     /// PENDING on dependencies.
+    #[serde(deserialize_with = "or_zero")]
     pub pending_jobs: i64,
     /// RUNNABLE jobs that are no demand; `None`: not told.
     #[serde(default)]
@@ -278,10 +342,13 @@ pub struct SqsStatus {
     /// The job queue that it feeds.
     pub queue: String,
     /// Visible messages.
+    #[serde(deserialize_with = "or_zero")]
     pub visible: i64,
     /// In flight.
+    #[serde(deserialize_with = "or_zero")]
     pub in_flight: i64,
     /// Delayed.
+    #[serde(deserialize_with = "or_zero")]
     pub delayed: i64,
     /// Age of the oldest message.
     pub oldest: Option<Span>,
@@ -346,6 +413,45 @@ impl QuotaStatus {
             left_vcpus: row.limit.map(|_| row.left),
             sentence: explain::ledger(row),
             link: explain::quota_link(setup, index),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_never_read_is_null_and_not_zero() {
+        let read = |read: bool| {
+            let age = read.then_some(Span::ZERO);
+            Snapshot {
+                environments: vec![EnvironmentStatus {
+                    age,
+                    instances_age: age,
+                    ..EnvironmentStatus::default()
+                }],
+                queues: vec![QueueStatus {
+                    age,
+                    ..QueueStatus::default()
+                }],
+                sqs: vec![SqsStatus {
+                    age,
+                    ..SqsStatus::default()
+                }],
+                ..Snapshot::default()
+            }
+        };
+        for known in [true, false] {
+            let snapshot = read(known);
+            let document = snapshot.document().unwrap();
+            for (list, _, figures) in READ {
+                for figure in figures {
+                    let expected = if known { Value::from(0) } else { Value::Null };
+                    assert_eq!(document[list][0][figure], expected, "{list} {figure}");
+                }
+            }
+            assert_eq!(serde_json::from_value::<Snapshot>(document).unwrap(), snapshot);
         }
     }
 }

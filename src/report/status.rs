@@ -254,7 +254,7 @@ fn environment_row(environment: &EnvironmentStatus, now: Time) -> Vec<String> {
         seen(environment.max_vcpus),
         real(environment.there_vcpus),
         real(environment.used_vcpus),
-        number(environment.on_its_way_vcpus),
+        seen(environment.on_its_way_vcpus),
         number(environment.wanted_vcpus),
         lease.unwrap_or_else(|| "-".to_owned()),
         ago(environment.age),
@@ -473,7 +473,7 @@ mod tests {
 
         environment       base min desired   max there used coming wanted lease read
         genomics-spot        0  64    1024 20000   512  480    512     96 14m   12s
-        genomics-ondemand    0   ?       ?     ?     ?    ?      0      0 -     never
+        genomics-ondemand    0   ?       ?     ?     ?    ?      ?      0 -     never
 
         queue   RUNNABLE  vCPUs placed vCPUs PENDING oldest read
         nightly    >= 24 >= ~96    120   480       7    75s  12s

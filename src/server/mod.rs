@@ -174,8 +174,12 @@ async fn readyz(State(shared): State<Shared>) -> Response {
     }
 }
 
-async fn status(State(shared): State<Shared>) -> Json<Snapshot> {
-    Json(shared.snapshot.borrow().clone())
+async fn status(State(shared): State<Shared>) -> Response {
+    let snapshot = shared.snapshot.borrow().clone();
+    match snapshot.document() {
+        Ok(document) => Json(document).into_response(),
+        Err(error) => trouble(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
 }
 
 /// The latest plan: what was wanted and granted, and why.
@@ -197,7 +201,8 @@ struct EnvironmentAnswer {
 #[derive(Debug, Serialize)]
 struct QueueAnswer {
     name: String,
-    runnable_vcpus: Vcpus,
+    /// `None`: never read.
+    runnable_vcpus: Option<Vcpus>,
     reasons: Vec<Told>,
 }
 
@@ -211,7 +216,7 @@ async fn plan(State(shared): State<Shared>) -> Json<PlanAnswer> {
     });
     let queues = snapshot.queues.into_iter().map(|queue| QueueAnswer {
         name: queue.name,
-        runnable_vcpus: queue.runnable_vcpus,
+        runnable_vcpus: queue.age.map(|_| queue.runnable_vcpus),
         reasons: queue.reasons,
     });
     Json(PlanAnswer {

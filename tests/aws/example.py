@@ -77,7 +77,7 @@ def main(url):
     given = {name: outputs[name] for name in names} | {"ClusterArns": ",".join(clusters)}
     # moto keeps a hole in a list for what is left out.
     statements = account["Resources"]["Permissions"]["Properties"]["PolicyDocument"]["Statement"]
-    holds = {"ReadsSqs": True, "HasStandby": False}
+    holds = {"ReadsSqs": True, "HasStandby": False, "HasKey": False}
     chosen = [one["Fn::If"][1 if holds[one["Fn::If"][0]] else 2] if "Fn::If" in one else one for one in statements]
     statements[:] = [one for one in chosen if "Ref" not in one]
     template = account
@@ -109,8 +109,8 @@ def wake_ups(client, url, resources):
         "retention": attributes["MessageRetentionPeriod"],
         "rules": sorted(rules, key=lambda pattern: pattern["detail-type"]),
         "rule_names": sorted(name for name, resource in resources.items() if resource["Type"] == "AWS::Events::Rule"),
-        # moto's default.
-        "encrypted": resources["WakeUps"]["Properties"]["SqsManagedSseEnabled"],
+        # Which moto takes for granted.
+        "encrypted": [resources["WakeUps"]["Properties"][name] for name in ("SqsManagedSseEnabled", "KmsMasterKeyId")],
         "policy": resources["WakeUpsPolicy"]["Properties"]["PolicyDocument"]["Statement"],
     }
 

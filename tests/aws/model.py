@@ -3,8 +3,8 @@
 
     tests/aws/model.py
     tests/aws/model.py --surveys FILE       instead surveys of `autotune check`, a list of pairs of name and survey
-    tests/aws/model.py --asked FILE         instead requests as they went over the wire in the tests of src/aws, one a line:
-                                            every operation that src/aws names must be among them
+    tests/aws/model.py --asked FILE         instead requests as they went over the wire in the tests of src/aws, with the answers
+                                            that they were given, one a line: every operation that src/aws names must be among them
 
 Codes of errors that src/aws names must be documented too. A request must hold what the model requires, a reply may leave out anything; neither may hold what the model does not know. What a
 survey has beside replies is named in BESIDES.
@@ -17,6 +17,7 @@ import pathlib
 import re
 import sys
 import urllib.parse
+import xml.etree.ElementTree
 
 import botocore.loaders
 import botocore.model
@@ -201,13 +202,50 @@ def from_query(shape, at, given, ec2):
     return text == "true" if shape.type_name == "boolean" else text
 
 
+def answered(service, name, line):
+    """What the model does not know of an answer. Of errors `unknown_errors` tells; CBOR is that of checked files."""
+    model = botocore.model.ServiceModel(loader.load_service_model(service, "service-2"), service)
+    shape = model.operation_model(name).output_shape
+    if line["status"] != 200 or shape is None or "/operation/" in line["uri"]:
+        return
+    body = base64.b64decode(line["reply"])
+    if model.metadata["protocol"] in ("query", "ec2"):
+        root = xml.etree.ElementTree.fromstring(body)
+        for element in root if model.metadata["protocol"] == "query" else [root]:
+            yield from unknown_elements(shape, element, f"{service} {name}, answer")
+    else:
+        for text in problems(shape, as_told(json.loads(body)), f"{service} {name}, answer"):
+            yield from (one for one in text.splitlines() if "Missing required parameter" not in one)
+
+
+def unknown_elements(shape, element, at):
+    if shape.type_name == "structure":
+        members = {member.serialization.get("name", name): member for name, member in shape.members.items()}
+        for inner in element:
+            if inner.tag not in members:
+                yield f"{at}: the model has no {inner.tag}; it has {', '.join(members)}"
+            elif members[inner.tag].serialization.get("flattened"):
+                yield from unknown_elements(members[inner.tag].member, inner, f"{at}.{inner.tag}")
+            else:
+                yield from unknown_elements(members[inner.tag], inner, f"{at}.{inner.tag}")
+    elif shape.type_name == "list":
+        spelled = shape.member.serialization.get("name", "member")
+        for inner in element:
+            if inner.tag != spelled:
+                yield f"{at}: found {inner.tag}, expected {spelled}"
+            else:
+                yield from unknown_elements(shape.member, inner, f"{at}.{spelled}")
+
+
 def check_asked(path):
     wrong, seen = [], set()
     lines = pathlib.Path(path).read_text().splitlines()
     for line in lines:
         try:
-            service, name, params = asked_of(json.loads(line))
+            told = json.loads(line)
+            service, name, params = asked_of(told)
             shape = operation(service, name).input_shape
+            wrong += answered(service, name, told)
         except Exception as found:
             wrong.append(f"{line[:300]}: {found!r}")
             continue
@@ -226,7 +264,7 @@ def check_asked(path):
         f"no test of src/aws sends {name}" for name in sorted(set(re.findall(r"\.([a-z]+_\w+)\(\)", text)) & set(known) - seen)
     ]
     wrong = sorted(set(wrong))
-    print(*wrong, f"tests/aws/model.py: {len(lines)} requests of {len(seen)} operations checked, {len(wrong)} wrong", sep="\n")
+    print(*wrong, f"tests/aws/model.py: {len(lines)} requests of {len(seen)} operations, and their answers, checked, {len(wrong)} wrong", sep="\n")
     return 1 if wrong or not lines else 0
 
 

@@ -54,9 +54,11 @@ fn queue(at: usize) -> Value {
 }
 
 fn xml(action: &str, result: &str) -> String {
-    format!(
-        "<{action}Response><{action}Result><IsTruncated>false</IsTruncated>{result}</{action}Result></{action}Response>"
-    )
+    let end = match action {
+        "GetCallerIdentity" | "GetInstanceProfile" | "GetRole" => "",
+        _ => "<IsTruncated>false</IsTruncated>",
+    };
+    format!("<{action}Response><{action}Result>{end}{result}</{action}Result></{action}Response>")
 }
 
 fn role(name: &str, service: &str) -> String {

@@ -28,7 +28,7 @@ pub(super) struct Followed {
 /// What is remembered of a queue from listing to listing.
 #[derive(Clone, Debug, Default)]
 pub(in crate::daemon) struct Book {
-    /// Jobs with a reason for being blocked: since when it has been seen.
+    /// Reasons of jobs for being blocked: since when each has been seen.
     pub(super) blocked: BTreeMap<String, Time>,
     /// Since when Batch has been saying at each listing that it gets no instances for the job at the head.
     pub(super) short_since: Option<Time>,
@@ -148,18 +148,16 @@ impl Book {
         change
     }
 
-    /// Whether a job's reason for being blocked has been there for long enough.
-    pub(super) fn believes(&mut self, job: &JobSeen, now: Time) -> bool {
-        let known = self.blocked.len() < REMEMBERED_MOST || self.blocked.contains_key(&job.id);
-        let since = if known {
-            let since = self.blocked.entry(job.id.clone()).or_insert(now);
-            // The clock may have been set back.
-            *since = (*since).min(now);
-            *since
-        } else {
-            now
-        };
-        now.since(since) >= BELIEVED_AFTER
+    /// Since when a job has been blocked for a reason, as far as listings tell.
+    pub(super) fn blocked_since(&mut self, key: &str, now: Time) -> Time {
+        let known = self.blocked.len() < REMEMBERED_MOST || self.blocked.contains_key(key);
+        if !known {
+            return now;
+        }
+        let since = self.blocked.entry(key.to_owned()).or_insert(now);
+        // The clock may have been set back.
+        *since = (*since).min(now);
+        *since
     }
 }
 

@@ -44,6 +44,29 @@ async fn blocked_jobs_are_demand_until_their_reason_has_lasted_ten_minutes() {
     assert_eq!(later.blocked.unwrap().1, START);
 }
 
+/// What capacity cures stays demand, and is told all the same, each reason with its own time.
+#[tokio::test(start_paused = true)]
+async fn a_lack_of_capacity_is_told_with_its_time_and_stays_demand() {
+    let with = |reason: &str| {
+        let mut blocked = job("a", JobStatus::Runnable);
+        reason.clone_into(&mut blocked.status_reason);
+        account(vec![blocked])
+    };
+    let later = START + BELIEVED_AFTER;
+    for reason in [
+        "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - none",
+        "UNDETERMINED - unknown",
+    ] {
+        let first = listed(&with(reason), START, Book::default()).await;
+        let second = listed(&with(reason), later, first.book).await;
+        assert_eq!((jobs_in(&second.runnable), second.not_demand.misconfigured), (1, 0));
+        assert_eq!(second.blocked, Some((reason.to_owned(), START)));
+        let misconfigured = with("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - too large");
+        let third = listed(&misconfigured, later, second.book).await;
+        assert_eq!((jobs_in(&third.runnable), third.blocked.unwrap().1), (1, later));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn waiting_for_other_jobs_and_many_nodes_are_no_demand() {
     let mut nodes = job("nodes", JobStatus::Runnable);
