@@ -44,7 +44,7 @@ async fn with_journal(account: &Account, path: &Path) -> Life {
         clock::wait(Span::from_millis(1)).await;
     };
     Life::begin(account, |options| {
-        (options.store, options.recovered) = (Store::Journal(journal), recovered)
+        (options.store, options.recovered) = (Store::Journal(journal), recovered);
     })
 }
 

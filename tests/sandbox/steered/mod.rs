@@ -126,11 +126,16 @@ impl Steered {
         }
     }
 
+    pub(crate) fn signal(&self, name: &str) {
+        let daemon = self.daemon.as_ref().unwrap().id().to_string();
+        let told = Command::new("kill").args([&format!("-{name}"), &daemon]).status();
+        assert!(told.unwrap().success());
+    }
+
     /// SIGTERM, as a deployment does.
     pub(crate) fn terminate(&mut self) {
+        self.signal("TERM");
         let mut daemon = self.daemon.take().unwrap();
-        let told = Command::new("kill").args(["-TERM", &daemon.id().to_string()]).status();
-        assert!(told.unwrap().success());
         assert!(daemon.wait().unwrap().success(), "{}", self.log());
     }
 

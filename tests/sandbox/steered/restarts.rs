@@ -41,6 +41,20 @@ fn a_daemon_that_is_ended_hands_over_what_it_has_raised() {
     assert_eq!(steered.trouble(), [""; 0]);
 }
 
+/// SIGSTOP; or the machine is paused. What it knew of leases has run out meanwhile.
+#[test]
+fn a_daemon_that_stood_still_until_its_guard_had_fired_goes_on_from_what_is_there() {
+    let steered = begin();
+    steered.until("raised", raised);
+    steered.signal("STOP");
+    let frozen = steered.until("restored", |state| !raised(state));
+    let fired = frozen.0["schedules"][0]["fired"].as_array().unwrap();
+    assert!(!fired.is_empty(), "nobody but the guard can have done it: {}", frozen.0);
+    steered.signal("CONT");
+    let outcome = steered.finish();
+    assert_eq!(outcome.succeeded, 24);
+}
+
 #[test]
 fn a_guard_puts_base_back_when_nobody_comes_back() {
     let mut steered = begin();
