@@ -400,11 +400,9 @@ impl Meter {
 
     /// So many requests were made so far: every attempt, also those of updates, guards and leadership.
     pub fn reached(&mut self, now: Time, requests: u64) {
-        if self.counted.is_none() {
-            self.minutes.clear();
-        }
-        let more = requests.saturating_sub(self.counted.replace(requests).unwrap_or(0));
-        self.note(now, u32::try_from(more).unwrap_or(u32::MAX));
+        // Those before the first count were estimated, or were not of this loop.
+        let before = self.counted.replace(requests).unwrap_or(requests);
+        self.note(now, u32::try_from(requests.saturating_sub(before)).unwrap_or(u32::MAX));
     }
 
     fn note(&mut self, now: Time, calls: u32) {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lru::LruCache;
 
 pub(super) use self::book::Book;
-use self::book::{BELIEVED_AFTER, Followed};
+use self::book::{BELIEVED_AFTER, Followed, News};
 use self::ends::UNKNOWN;
 use super::cloud::{Cloud, Page, Read, Unread};
 use crate::catalog::Resources;
@@ -88,7 +88,7 @@ pub(super) struct Listed {
     pub(super) multi_node: Tally,
     /// Some sizes are those of other jobs like them.
     pub(super) sampled: bool,
-    /// Why the first blocked job is blocked, in Batch's words, and since when that has been seen.
+    /// Why a job is blocked, in Batch's words, and since when that has been seen.
     pub(super) blocked: Option<(String, Time)>,
     /// When the RUNNABLE job that has existed longest was submitted.
     pub(super) oldest: Option<Time>,
@@ -151,9 +151,13 @@ struct Lister<'a, C> {
     at_least: bool,
     placed_at_least: bool,
     blocked_now: BTreeSet<String>,
+    /// Of the reason that is told: whether capacity may cure it, and since when.
+    blocked_rank: Option<(bool, Time)>,
     short_now: bool,
     /// Open jobs that this listing has not shown.
     gone: BTreeMap<String, Followed>,
+    /// Jobs that may be told again, with the time when they were told.
+    again: Vec<(Time, JobSeen)>,
     /// What jobs beyond the rows have in common: the first has a row of its own, to be asked for; all others share one.
     alike: BTreeMap<(Kind, u32, Place), Option<usize>>,
     arrays: BTreeSet<String>,
@@ -177,6 +181,7 @@ pub(super) async fn list<C: Cloud>(
     lister.status(JobStatus::Starting).await?;
     lister.status(JobStatus::Runnable).await?;
     lister.status(JobStatus::Pending).await?;
+    lister.tell_again();
     lister.children().await?;
     let head = lister.head().await;
     lister.ends(sizes).await;
@@ -198,8 +203,10 @@ impl<'a, C: Cloud> Lister<'a, C> {
             at_least: false,
             placed_at_least: false,
             blocked_now: BTreeSet::new(),
+            blocked_rank: None,
             short_now: false,
             gone,
+            again: Vec::new(),
             alike: BTreeMap::new(),
             arrays: BTreeSet::new(),
             untold: Vec::new(),
@@ -243,8 +250,8 @@ impl<'a, C: Cloud> Lister<'a, C> {
     /// Follows a job, and tells of it if that is news. What does not fit is told by the next listing.
     fn tell(&mut self, job: JobSeen) {
         let known = self.gone.remove(&job.id);
-        let is_news = self.found.book.is_news(&job, known.as_ref(), self.now);
-        let tells = is_news && self.found.jobs.len() < TOLD_MOST;
+        let news = self.found.book.news(&job, known.as_ref(), self.now);
+        let tells = news == News::First && self.found.jobs.len() < TOLD_MOST;
         let told = if tells {
             Some((job.status, self.now))
         } else {
@@ -253,6 +260,19 @@ impl<'a, C: Cloud> Lister<'a, C> {
         let follows = self.found.book.follow(&job.id, self.now, told);
         self.found.unfollowed += u64::from(!follows);
         if tells {
+            self.found.jobs.push(job);
+        } else if let News::Again(at) = news {
+            self.again.push((at, job));
+        }
+    }
+
+    /// What was told long ago is told again, as far as there is room.
+    fn tell_again(&mut self) {
+        let mut again = std::mem::take(&mut self.again);
+        again.sort_by_key(|(at, _)| *at);
+        for (_, job) in again.into_iter().take(TOLD_MOST.saturating_sub(self.found.jobs.len())) {
+            let told = Some((job.status, self.now));
+            self.found.book.follow(&job.id, self.now, told);
             self.found.jobs.push(job);
         }
     }
@@ -407,9 +427,15 @@ impl<'a, C: Cloud> Lister<'a, C> {
         // A job that lacked capacity before it was found to be misconfigured is so since then.
         let key = format!("{kind} {}", job.id);
         let since = self.found.book.blocked_since(&key, self.now);
-        self.found.blocked.get_or_insert_with(|| (reason.clone(), since));
         self.blocked_now.insert(key);
-        CURED_BY_NO_CAPACITY.contains(kind) && self.now.since(since) >= BELIEVED_AFTER
+        let incurable = CURED_BY_NO_CAPACITY.contains(kind);
+        // What capacity may cure is told only where nothing else is; of what is alike, what has lasted longest.
+        let rank = (!incurable, since);
+        if self.blocked_rank.is_none_or(|told| rank < told) {
+            self.blocked_rank = Some(rank);
+            self.found.blocked = Some((reason.clone(), since));
+        }
+        incurable && self.now.since(since) >= BELIEVED_AFTER
     }
 
     /// The first RUNNABLE job. Not asked for where none can be: what is told of arrays may be old.

@@ -22,7 +22,11 @@ const READ: [(&str, &str, &[&str]); 4] = [
         "age",
         &["min_vcpus", "desired_vcpus", "max_vcpus", "on_its_way_vcpus"],
     ),
-    ("environments", "instances_age", &["there_vcpus", "used_vcpus"]),
+    (
+        "environments",
+        "instances_age",
+        &["there_vcpus", "used_vcpus", "on_its_way_vcpus"],
+    ),
     (
         "queues",
         "age",
@@ -283,8 +287,8 @@ impl QueueStatus {
 
     /// Those of them that can never start.
     pub fn stuck_jobs(&self) -> i64 {
-        let counted = self.no_demand.map_or(0, |jobs| jobs.misconfigured_jobs);
-        counted.max(i64::from(self.blocked.is_some() && self.runnable_jobs == 0))
+        let not_told = i64::from(self.blocked.is_some() && self.runnable_jobs == 0);
+        self.no_demand.map_or(not_told, |jobs| jobs.misconfigured_jobs)
     }
 }
 

@@ -254,7 +254,9 @@ fn environment_row(environment: &EnvironmentStatus, now: Time) -> Vec<String> {
         seen(environment.max_vcpus),
         real(environment.there_vcpus),
         real(environment.used_vcpus),
-        seen(environment.on_its_way_vcpus),
+        environment
+            .age
+            .map_or_else(|| "?".to_owned(), |_| real(environment.on_its_way_vcpus)),
         number(environment.wanted_vcpus),
         lease.unwrap_or_else(|| "-".to_owned()),
         ago(environment.age),

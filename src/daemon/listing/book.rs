@@ -25,6 +25,17 @@ pub(super) struct Followed {
     pub(super) told: Option<(JobStatus, Time)>,
 }
 
+/// Whether a listing tells of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// Nobody was told of it in this status.
+    First,
+    /// It was told then, and is told again where there is room.
+    Again(Time),
+    /// Nothing is to be told.
+    None,
+}
+
 /// What is remembered of a queue from listing to listing.
 #[derive(Clone, Debug, Default)]
 pub(in crate::daemon) struct Book {
@@ -75,13 +86,21 @@ impl Book {
         self.not_noted(id, now);
     }
 
-    /// Whether a listing tells of a job: in another status than before, once what it told could not be noted, and else once in a while.
-    /// So a row that was dropped comes back, and what was not known at first, such as a size, is told at last.
-    pub(super) fn is_news(&self, job: &JobSeen, known: Option<&Followed>, now: Time) -> bool {
-        known.and_then(|known| known.told).is_none_or(|(status, at)| {
-            let unnoted = self.unnoted.get(&job.id).is_some_and(|since| *since >= at);
-            status != job.status || unnoted || now.since(at) >= TOLD_AGAIN || at > now
-        })
+    /// How much a listing has to tell of a job. It tells again what could not be noted, and everything once in a while: so a row that was
+    /// dropped comes back, and what was not known at first, such as a size, is told at last.
+    pub(super) fn news(&self, job: &JobSeen, known: Option<&Followed>, now: Time) -> News {
+        let Some((_, at)) = known
+            .and_then(|known| known.told)
+            .filter(|(status, _)| *status == job.status)
+        else {
+            return News::First;
+        };
+        let unnoted = self.unnoted.get(&job.id).is_some_and(|since| *since >= at);
+        if unnoted || now.since(at) >= TOLD_AGAIN || at > now {
+            News::Again(at)
+        } else {
+            News::None
+        }
     }
 
     /// A job that is not over. Says whether there is room for it.
@@ -124,7 +143,10 @@ impl Book {
         self.listed = listed.listed;
         self.open = listed.open;
         self.unnoted.retain(|_, at| *at > began);
-        self.unnoted.extend(listed.unnoted);
+        for (id, at) in listed.unnoted {
+            let kept = self.unnoted.entry(id).or_insert(at);
+            *kept = at.max(*kept);
+        }
         self.blocked = listed.blocked;
         self.short_since = listed.short_since;
         self.told.retain(|parent, told| {

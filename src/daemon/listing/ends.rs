@@ -410,6 +410,40 @@ mod tests {
         assert_eq!(over(&listed(&account, &mut book, false).await), []);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_noted_again_is_told_once_more() {
+        let account = account([job("a", Running)]);
+        let mut book = Book::default();
+        listed(&account, &mut book, false).await;
+        for _ in 0..3 {
+            book.not_noted("a", account.clock.now());
+            clock::wait(Span::from_seconds(60)).await;
+            let began = account.clock.now();
+            let sizes = Sizes::default();
+            let found = list(&account, "q", began, Vcpus::MAX, book.clone(), &sizes)
+                .await
+                .unwrap();
+            assert_eq!(found.jobs.len(), 1);
+            // As the loop takes it: refused before the rest is absorbed.
+            book.not_noted("a", account.clock.now());
+            book.absorb(found.book, began);
+        }
+    }
+
+    /// With events a quiet queue is listed every five minutes.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_never_told_comes_before_what_is_told_again() {
+        let account = account((0..4_000).map(|number| job(&format!("{number:04}"), Runnable)));
+        let mut book = Book::default();
+        let mut told = BTreeSet::new();
+        for _ in 0..4 {
+            clock::wait(Span::from_minutes(4)).await;
+            let found = listed(&account, &mut book, false).await;
+            told.extend(found.jobs.into_iter().map(|job| job.id));
+        }
+        assert_eq!(told.len(), 4_000);
+    }
+
     /// An attempt that was interrupted is no wait.
     #[tokio::test(start_paused = true)]
     async fn every_attempt_is_told() {

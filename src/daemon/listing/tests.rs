@@ -65,6 +65,14 @@ async fn a_lack_of_capacity_is_told_with_its_time_and_stays_demand() {
         let third = listed(&misconfigured, later, second.book).await;
         assert_eq!((jobs_in(&third.runnable), third.blocked.unwrap().1), (1, later));
     }
+    // Whatever is listed first, what no capacity cures is told.
+    let told = |id: &str, reason: &str| JobSeen {
+        status_reason: reason.to_owned(),
+        ..job(id, JobStatus::Runnable)
+    };
+    let both = account(vec![told("a", "CAPACITY:none"), told("b", "MISCONFIGURATION:role")]);
+    let found = listed(&both, START, Book::default()).await;
+    assert_eq!(found.blocked.unwrap().0, "MISCONFIGURATION:role");
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,15 +34,18 @@ impl Account {
     }
 }
 
-/// A daemon with a journal, as soon as the one before has let go of it.
-async fn with_journal(account: &Account, path: &Path) -> Life {
-    let (journal, recovered) = loop {
-        match Journal::open(path) {
-            Ok(opened) => break opened,
-            Err(error) => assert!(error.to_string().contains("another process"), "{error}"),
+/// A daemon with the journal as the one before left it: what that would still write when it is gone, nobody reads.
+fn with_journal(account: &mut Account, folder: &Path, life: usize) -> Life {
+    let path = folder.join(format!("{life}.db"));
+    if let Some(before) = account.journal.replace(path.clone()) {
+        for end in ["", "-wal"] {
+            let file = |path: &Path| format!("{}{end}", path.display());
+            if Path::new(&file(&before)).exists() {
+                std::fs::copy(file(&before), file(&path)).unwrap();
+            }
         }
-        clock::wait(Span::from_millis(1)).await;
-    };
+    }
+    let (journal, recovered) = Journal::open(&path).unwrap();
     Life::begin(account, |options| {
         (options.store, options.recovered) = (Store::Journal(journal), recovered);
     })
@@ -56,15 +59,14 @@ async fn no_raise_is_without_lease_and_guard_and_base_comes_back_wherever_we_die
 #[tokio::test(start_paused = true)]
 async fn a_journal_tells_the_next_process_what_was_raised_wherever_we_die() {
     let folder = tempfile::tempdir().unwrap();
-    dies_again_and_again(Some(&folder.path().join("journal.db"))).await;
+    dies_again_and_again(Some(folder.path())).await;
 }
 
-async fn dies_again_and_again(journal: Option<&Path>) {
+async fn dies_again_and_again(journals: Option<&Path>) {
     let mut account = account();
-    account.journal = journal.map(Path::to_owned);
-    let begins = async || match journal {
-        None => Life::begin(&account, |_| {}),
-        Some(path) => with_journal(&account, path).await,
+    let begins = |account: &mut Account, life: usize| match journals {
+        None => Life::begin(account, |_| {}),
+        Some(folder) => with_journal(account, folder, life),
     };
     let world = tokio::spawn(tides(account.clone()));
     let mut done = 0;
@@ -75,7 +77,7 @@ async fn dies_again_and_again(journal: Option<&Path>) {
         // Dies after so many effects; what is under way then is lost, whether or not it took place.
         let lives = 1 + life % 5;
         account.with(|state| state.left = lives);
-        let daemon = begins().await;
+        let daemon = begins(&mut account, life);
         for _ in 0..240 {
             clock::wait(Span::from_seconds(10)).await;
             if account.with(|state| state.left) == 0 {
@@ -92,7 +94,7 @@ async fn dies_again_and_again(journal: Option<&Path>) {
     // Nobody wants anything any more, and nobody is killed.
     account.set_runnable(0, 4);
     account.with(|state| state.left = usize::MAX);
-    let daemon = begins().await;
+    let daemon = begins(&mut account, 1_000);
     minutes(30).await;
     assert_eq!(
         (account.min("spot"), account.min("ondemand")),
@@ -102,7 +104,7 @@ async fn dies_again_and_again(journal: Option<&Path>) {
     );
     assert!(account.with(|state| state.guards.is_empty()));
     daemon.end().await.unwrap();
-    let left = match journal {
+    let left = match &account.journal {
         None => account.kept.recovered(),
         Some(path) => Journal::open(path).unwrap().1,
     };

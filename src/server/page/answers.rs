@@ -156,7 +156,7 @@ fn since(page: &Page<'_>, waiting: &Waiting<'_>) -> Markup {
     }
 }
 
-/// What holds jobs up, each once: what no capacity cures, then trouble, then what only waits for a moment.
+/// What holds jobs up, each once: what AWS Batch says, then trouble, then what only waits for a moment.
 fn held_up(page: &Page<'_>, waiting: &Waiting<'_>) -> Vec<String> {
     let mut said: Vec<String> = Vec::new();
     for queue in &waiting.queues {

@@ -326,7 +326,7 @@ fn jobs_that_no_capacity_cures_wait_too_and_it_is_said_why() {
             multi_node_jobs,
         })
     };
-    let said: [(i64, bool, Option<NoDemand>, &[&str]); 7] = [
+    let said: [(i64, bool, Option<NoDemand>, &[&str]); 8] = [
         (0, true, None, &["At least 1 job waits, and it cannot start</h1>"]),
         (0, true, apart(1, 0, 0), &[">1 job waits, and it cannot start</h1>"]),
         (
@@ -338,7 +338,8 @@ fn jobs_that_no_capacity_cures_wait_too_and_it_is_said_why() {
                 "nightly: 12 jobs are blocked by MISCONFIGURATION",
             ],
         ),
-        // Batch may start these yet.
+        // Batch may start these yet, also if it says that it lacks capacity for them.
+        (0, true, apart(0, 0, 1), &[">1 job waits</h1>"]),
         (
             0,
             false,
