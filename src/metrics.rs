@@ -411,6 +411,13 @@ impl Metrics {
         }
     }
 
+    /// How old the oldest message of an SQS source is.
+    pub fn oldest_message(&self, source: &str, age: Option<Span>) {
+        if self.is_in_force(&families::SQS_OLDEST, &[source]) {
+            self.set(&families::SQS_OLDEST, &[source], age.map_or(0.0, Span::seconds_f64));
+        }
+    }
+
     /// How long the longest waiting RUNNABLE job of a queue has existed, and since when its head is blocked.
     pub fn queue(&self, queue: &str, oldest: Option<Span>, blocked: Option<Time>) {
         if self.is_in_force(&families::OLDEST, &[queue]) {

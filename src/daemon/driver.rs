@@ -297,8 +297,8 @@ impl<C: Cloud> Driver<C> {
             "Stopped; raised levels that are left end with their leases"
         );
         self.note_leases();
-        let _ = clock::within(FLUSH_MOST, self.writer.flush()).await;
         self.tell();
+        let _ = clock::within(FLUSH_MOST, self.writer.end()).await;
     }
 
     pub(super) fn circumstances(&self) -> Circumstances {
@@ -540,6 +540,7 @@ impl<C: Cloud> Driver<C> {
         if let Some(tick) = self.teller.changes(&self.controller, &self.sight, now) {
             self.writer.tick(tick);
         }
+        self.count_requests();
         let snapshot = super::telling::snapshot(self, now);
         for environment in &snapshot.environments {
             let metrics = &self.options.metrics;
@@ -550,9 +551,11 @@ impl<C: Cloud> Driver<C> {
             let blocked = queue.blocked.as_ref().map(|(_, since)| *since);
             self.options.metrics.queue(&queue.name, queue.oldest, blocked);
         }
+        for source in &snapshot.sqs {
+            self.options.metrics.oldest_message(&source.name, source.oldest);
+        }
         Bill::of(&snapshot, Span::ZERO).count(&self.options.metrics);
         Saved::count(snapshot.saved.as_ref(), &self.options.metrics);
-        self.count_requests();
         self.options.snapshot.send_replace(snapshot);
         let bases = changed_bases(self.controller.setup(), self.controller.memory());
         self.bases.send_replace(bases);

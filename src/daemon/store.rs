@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::control::Lease;
 use crate::journal::{Decision, Ended, Intent, Journal, JournalError, Recovered, Remembered, Tick, Transition};
@@ -194,6 +195,7 @@ pub(super) struct Writer {
     room: Room,
     retention: Retention,
     tidied: Option<Time>,
+    task: JoinHandle<()>,
 }
 
 impl Writer {
@@ -204,12 +206,13 @@ impl Writer {
             ticks: Arc::new(Semaphore::new(TICKS_MOST)),
             transitions: Arc::new(Semaphore::new(TRANSITIONS_MOST)),
         };
-        tokio::spawn(write(store, inbox, room.clone()));
+        let task = tokio::spawn(write(store, inbox, room.clone()));
         Self {
             entries,
             room,
             retention,
             tidied: None,
+            task,
         }
     }
 
@@ -271,10 +274,18 @@ impl Writer {
     }
 
     /// Everything so far is written when the answer comes.
-    pub(super) fn flush(&self) -> oneshot::Receiver<()> {
+    fn flush(&self) -> oneshot::Receiver<()> {
         let (answer, answered) = oneshot::channel();
         let _ = self.entries.send(Entry::Flush(answer));
         answered
+    }
+
+    /// Writes everything and lets the store go: whoever opens it next finds it free.
+    pub(super) async fn end(self) {
+        let flushed = self.flush();
+        drop(self.entries);
+        let _ = flushed.await;
+        let _ = self.task.await;
     }
 }
 

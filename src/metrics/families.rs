@@ -110,6 +110,7 @@ families! {
     DECISIONS = Counter, "autotune_environment_decisions_total", "decisions", ["environment", "reason"], Stable, "Updates that plans called for, by their main reason; in a dry run, with every plan again";
     REFUSED = Counter, "autotune_environment_refused_launches_total", "launches", ["environment", "reason"], Beta, "Launches that EC2 refused, as Auto Scaling or the Spot Fleet tells them: a quota, no capacity, other";
     SQS = Gauge, "autotune_sqs_messages", "messages", ["source", "kind"], Stable, "Messages of an SQS source, approximate counts of SQS: visible, in flight, delayed";
+    SQS_OLDEST = Gauge, "autotune_sqs_oldest_message_age_seconds", "seconds", ["source"], Beta, "Age of the oldest message of an SQS source, in seconds, as CloudWatch told it last, a minute late; 0: none is known";
     SQS_AGE = Gauge, "autotune_sqs_signal_age_seconds", "seconds", ["source"], Stable, "How long ago the SQS source was read, in seconds; +Inf: never";
     QUOTA = Gauge, "autotune_quota_limit_vcpus", "vCPUs", ["code"], Stable, "A service quota, in vCPUs: as applied, or as the policy has it where that is lower or alone; 0: not known";
     QUOTA_OTHERS = Gauge, "autotune_quota_used_by_others_vcpus", "vCPUs", ["code"], Stable, "vCPUs under a service quota that run outside the steered environments";

@@ -296,6 +296,8 @@ fn live(metrics: &Metrics, setup: &Setup) {
     }
     metrics.queue("queue-0", Some(Span::from_seconds(9)), Some(now));
     metrics.queue("gone", None, None);
+    metrics.oldest_message("inbox", Some(Span::from_seconds(9)));
+    metrics.oldest_message("gone", None);
     metrics.lease("environment-0", Some(now));
     metrics.guarded("environment-0", true);
     metrics.reloaded(true);
@@ -309,6 +311,17 @@ fn live(metrics: &Metrics, setup: &Setup) {
     metrics.ended("gone", Outcome::Failed);
     metrics.waited("gone", 1.0, "wait");
     metrics.started("gone", "events", 1.0);
+}
+
+#[test]
+fn the_age_of_the_oldest_message_shows_while_it_is_known() {
+    let metrics = Metrics::new();
+    metrics.reset(&setup(1, 1));
+    let told = || value(&metrics, r#"autotune_sqs_oldest_message_age_seconds{source="inbox"}"#);
+    for (age, expected) in [(Some(Span::from_seconds(90)), 90.0), (None, 0.0)] {
+        metrics.oldest_message("inbox", age);
+        assert_eq!(told(), Some(expected));
+    }
 }
 
 #[test]

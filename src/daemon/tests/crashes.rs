@@ -38,12 +38,10 @@ impl Account {
 fn with_journal(account: &mut Account, folder: &Path, life: usize) -> Life {
     let path = folder.join(format!("{life}.db"));
     if let Some(before) = account.journal.replace(path.clone()) {
-        for end in ["", "-wal"] {
-            let file = |path: &Path| format!("{}{end}", path.display());
-            if Path::new(&file(&before)).exists() {
-                std::fs::copy(file(&before), file(&path)).unwrap();
-            }
-        }
+        // What is committed at one moment: copied files might be of two, since the dead still close them.
+        let reader = rusqlite::Connection::open(&before).unwrap();
+        reader.busy_timeout(std::time::Duration::from_mins(1)).unwrap();
+        reader.execute("VACUUM INTO ?1", [path.to_str().unwrap()]).unwrap();
     }
     let (journal, recovered) = Journal::open(&path).unwrap();
     Life::begin(account, |options| {
