@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::observation::Shape;
-use crate::units::{Time, Vcpus};
+use crate::units::{Time, Vcpus, to_u32};
 
 /// The status of a job, as Batch names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,6 +65,43 @@ pub struct JobSeen {
     pub nodes: u32,
     /// What the latest attempt was placed on, as `CLUSTER/ID` of a container instance, if it is told; listings do not.
     pub instance: Option<String>,
+    /// Which attempt the status is of, counted from 1; 0: not told, as in listings.
+    pub attempt: u32,
+    /// Attempts that are told one by one; see [`JobSeen::begun`].
+    pub attempts: Vec<Attempt>,
+}
+
+impl JobSeen {
+    /// Every attempt that is known to have begun to run, the latest among them, however it is told.
+    pub fn begun(&self) -> Vec<Attempt> {
+        let mut begun = self.attempts.clone();
+        let ran = match self.status {
+            JobStatus::Running | JobStatus::Succeeded | JobStatus::Failed => true,
+            // What began is an attempt before this one.
+            JobStatus::Submitted | JobStatus::Pending | JobStatus::Runnable | JobStatus::Starting => false,
+        };
+        if let Some(started) = self.started.filter(|_| ran) {
+            let stopped = self.stopped.filter(|_| self.status.is_over());
+            match begun.iter_mut().find(|attempt| attempt.started == started) {
+                Some(latest) => {
+                    latest.stopped = latest.stopped.or(stopped);
+                    latest.instance = latest.instance.take().or_else(|| self.instance.clone());
+                }
+                None => begun.push(Attempt {
+                    started,
+                    stopped,
+                    instance: self.instance.clone(),
+                    environment: None,
+                }),
+            }
+        }
+        begun
+    }
+
+    /// Which attempt a status is of, counted from 1, where so many are told of; the service tells those that have ended.
+    pub fn attempt_of(status: JobStatus, told: usize) -> u32 {
+        to_u32(if status.is_over() { told.max(1) } else { told + 1 })
+    }
 }
 
 /// An array parent's children.
@@ -83,34 +120,21 @@ pub struct ArraySeen {
 pub struct JobDescribed {
     /// What a listing would tell.
     pub seen: JobSeen,
-    /// Those that have begun.
-    pub attempts: Vec<Attempt>,
     /// `None` for a job that says nothing of its size.
     pub size: Option<JobSize>,
 }
 
-impl JobDescribed {
-    /// One of whose earlier attempts nothing is known.
-    pub fn of_latest(seen: JobSeen, size: Option<JobSize>) -> Self {
-        let attempt = |started| Attempt {
-            started,
-            instance: seen.instance.clone(),
-        };
-        Self {
-            attempts: seen.started.map(attempt).into_iter().collect(),
-            seen,
-            size,
-        }
-    }
-}
-
 /// One attempt at a job.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// When it began to run.
     pub started: Time,
+    /// When it ended.
+    pub stopped: Option<Time>,
     /// As [`JobSeen::instance`].
     pub instance: Option<String>,
+    /// The compute environment of that instance: the service does not tell, whoever knows the clusters does.
+    pub environment: Option<String>,
 }
 
 /// What DescribeJobs adds: the size, with container overrides.

@@ -8,7 +8,7 @@ use crate::aws::jobs::{instance, nodes, status, time};
 use crate::aws::size::Size;
 use crate::aws::topology::name_of;
 use crate::daemon::cloud::Hint;
-use crate::jobs::{ArraySeen, JobSeen};
+use crate::jobs::{ArraySeen, Attempt, JobSeen};
 use crate::observation::Shape;
 use crate::units::Time;
 
@@ -42,6 +42,18 @@ struct StateChange {
     ecs_properties: Option<Ecs>,
     eks_properties: Option<Eks>,
     depends_on: Option<Vec<DependsOn>>,
+    attempts: Option<Vec<Tried>>,
+}
+
+/// An attempt that has ended; `startedAt` is missing from one that never began to run.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Tried {
+    started_at: Option<i64>,
+    stopped_at: Option<i64>,
+    container: Option<Container>,
+    #[serde(default)]
+    task_properties: Vec<Task>,
 }
 
 #[derive(Deserialize)]
@@ -237,6 +249,8 @@ fn job(job: StateChange, at: Time) -> Option<Hint> {
             updated: array.status_summary_last_updated_at.and_then(time),
         })
     });
+    let status = status(&job.status)?;
+    let attempts = job.attempts.unwrap_or_default();
     Some(Hint::Job {
         queue: name_of(&job.job_queue).to_owned(),
         shape: size.get().map(|resources| Shape { resources, nodes }),
@@ -247,7 +261,7 @@ fn job(job: StateChange, at: Time) -> Option<Hint> {
             .filter_map(|on| on.job_id)
             .collect(),
         job: JobSeen {
-            status: status(&job.status)?,
+            status,
             id: job.job_id,
             name: job.job_name,
             definition: job.job_definition,
@@ -259,8 +273,21 @@ fn job(job: StateChange, at: Time) -> Option<Hint> {
             array,
             nodes,
             instance,
+            attempt: JobSeen::attempt_of(status, attempts.len()),
+            attempts: attempts.iter().filter_map(tried).collect(),
         },
         at,
+    })
+}
+
+fn tried(attempt: &Tried) -> Option<Attempt> {
+    let container = attempt.container.as_ref().and_then(|c| c.instance.as_deref());
+    let task = || attempt.task_properties.first()?.instance.as_deref();
+    Some(Attempt {
+        started: time(attempt.started_at?)?,
+        stopped: attempt.stopped_at.and_then(time),
+        instance: container.or_else(task).and_then(instance),
+        environment: None,
     })
 }
 
@@ -355,7 +382,7 @@ mod tests {
             panic!("{hint:?}")
         };
         assert_eq!(parents, ["before"]);
-        assert_eq!(job.instance.as_deref(), Some("spot/a"));
+        assert_eq!((job.instance.as_deref(), job.attempt), (Some("spot/a"), 1));
         assert_eq!(
             (queue.as_str(), job.id.as_str(), job.status),
             ("q", "a:3", JobStatus::Running)
@@ -368,6 +395,27 @@ mod tests {
         let shape = shape.unwrap();
         assert_eq!((shape.resources.vcpus.get(), shape.resources.memory.get()), (4, 9_000));
         assert_eq!(at, Time::from_seconds(1_782_000_000));
+    }
+
+    #[test]
+    fn a_job_that_is_tried_again_tells_of_the_attempts_before() {
+        let hint = state_change(
+            r#"{"jobId":"a","jobQueue":"QUEUE","status":"RUNNABLE","createdAt":1,"startedAt":20,"stoppedAt":30,"attempts":[
+                {"startedAt":10,"stoppedAt":15,"container":{"containerInstanceArn":"arn:aws:ecs:r:1:container-instance/spot/a"}},
+                {"stoppedAt":17,"statusReason":"CannotPullContainerError"},
+                {"startedAt":20,"stoppedAt":30,"taskProperties":[{"containerInstanceArn":"arn:aws:ecs:r:1:container-instance/spot/b"}]}]}"#,
+        );
+        let Hint::Job { job, .. } = hint else {
+            panic!("{hint:?}")
+        };
+        let attempt = |started, stopped, instance: &str| Attempt {
+            started: Time::from_millis(started),
+            stopped: Some(Time::from_millis(stopped)),
+            instance: Some(instance.to_owned()),
+            environment: None,
+        };
+        assert_eq!(job.attempt, 4);
+        assert_eq!(job.begun(), [attempt(10, 15, "spot/a"), attempt(20, 30, "spot/b")]);
     }
 
     #[test]

@@ -96,6 +96,8 @@ fn seen(job: JobSummary, asked: JobStatus) -> Option<JobSeen> {
         array,
         nodes: nodes(job.node_properties.and_then(|n| n.num_nodes)),
         instance: None,
+        attempt: 0,
+        attempts: Vec::new(),
     })
 }
 
@@ -123,11 +125,12 @@ fn described(mut job: JobDetail) -> Option<JobDescribed> {
         let updated = array.status_summary_last_updated_at;
         parent(array.size, array.index, array.status_summary, updated)
     });
+    let state = job.status.as_ref().and_then(|told| status(told.as_str()))?;
     let seen = JobSeen {
         id: job.job_id.clone()?,
         name: job.job_name.take().unwrap_or_default(),
         definition: job.job_definition.take().unwrap_or_default(),
-        status: job.status.as_ref().and_then(|told| status(told.as_str()))?,
+        status: state,
         status_reason: job.status_reason.take().unwrap_or_default(),
         created: job.created_at.and_then(time),
         started: job.started_at.and_then(time),
@@ -136,11 +139,11 @@ fn described(mut job: JobDetail) -> Option<JobDescribed> {
         array,
         nodes: nodes(job.node_properties.as_ref().and_then(|n| n.num_nodes)),
         instance: placed(&job),
+        attempt: JobSeen::attempt_of(state, job.attempts().len()),
+        attempts: job.attempts().iter().filter_map(attempt).collect(),
     };
-    let attempts = job.attempts().iter();
     Some(JobDescribed {
         seen,
-        attempts: attempts.filter_map(attempt).collect(),
         size: size(job),
     })
 }
@@ -164,7 +167,9 @@ fn attempt(attempt: &batch::AttemptDetail) -> Option<Attempt> {
     let task = || attempt.task_properties().first()?.container_instance_arn();
     Some(Attempt {
         started: time(attempt.started_at?)?,
+        stopped: attempt.stopped_at.and_then(time),
         instance: container.or_else(task).and_then(instance),
+        environment: None,
     })
 }
 

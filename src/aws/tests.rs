@@ -223,17 +223,20 @@ async fn a_description_tells_of_the_end_of_a_job_and_of_every_attempt() {
         (ended.seen.started, ended.seen.stopped),
         (Some(later(300)), Some(later(360)))
     );
-    let attempts: Vec<_> = ended
-        .attempts
-        .iter()
-        .map(|a| (a.started, a.instance.as_deref()))
-        .collect();
-    assert_eq!(attempts, [(later(100), Some("spot/a")), (later(300), Some("spot/b"))]);
-    assert_eq!(ended.seen.instance.as_deref(), Some("spot/b"));
+    let begun = ended.seen.begun();
+    let begun: Vec<_> = begun.iter().map(|a| (a.started, a.stopped, a.instance.as_deref())).collect();
+    assert_eq!(
+        begun,
+        [
+            (later(100), Some(later(200)), Some("spot/a")),
+            (later(300), Some(later(360)), Some("spot/b"))
+        ]
+    );
+    assert_eq!(ended.seen.attempt, 2);
     assert_eq!(ended.seen.array.as_ref().unwrap().summary[&JobStatus::Failed], 1);
     assert_eq!(ended.size, None);
     // Zero stands for never.
-    assert_eq!((described[0].seen.started, described[0].attempts.len()), (None, 0));
+    assert_eq!((described[0].seen.started, described[0].seen.begun().len()), (None, 0));
 }
 
 #[tokio::test]

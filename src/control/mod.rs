@@ -174,8 +174,8 @@ pub struct Controller<D> {
     latest: Time,
     /// Until when this process may write.
     leads_until: Option<Time>,
-    /// What comes into force when no update is under way.
-    next: Option<Box<Compiled>>,
+    /// What comes into force when no update is under way, and since when it waits for that.
+    next: Option<(Box<Compiled>, Time)>,
     /// Per environment: whether an update of ours may stand that its lease does not tell of.
     unsure: Vec<bool>,
     /// Per environment: the min of another hand that we yielded to and since when, until we change min again.
@@ -292,7 +292,7 @@ impl<D: Decide> Controller<D> {
             Input::Finished(environment, outcome) => self.finished(now, environment, outcome, effects),
             Input::Leadership(until) => self.lead(now, until),
             Input::Overridden(subject, overridden) => self.overridden(now, subject, overridden, effects),
-            Input::Reloaded(compiled) => self.next = Some(compiled),
+            Input::Reloaded(compiled) => self.next = Some((compiled, now)),
             Input::Foreseen(forecast) => {
                 self.forecast = *forecast;
                 effects.push(Effect::Observe);
@@ -354,8 +354,11 @@ impl<D: Decide> Controller<D> {
                 continue;
             };
             // What another hand wrote is his, also at the very look at which more is wanted.
-            if self.is_anothers(now, action.environment(), observation) {
-                self.not_sent(action.environment());
+            let environment = action.environment();
+            let others = self.is_anothers(now, environment, observation);
+            let waits = self.is_idle(environment) && self.holds_for_reload(now);
+            if others || waits {
+                self.not_sent(environment);
             } else {
                 self.intend(now, action, effects);
             }
@@ -437,8 +440,8 @@ impl<D: Decide> Controller<D> {
     /// Starts an action on its way, unless another is: commit first. Says whether it did.
     fn intend(&mut self, now: Time, action: Action, effects: &mut Vec<Effect>) -> bool {
         let environment = action.environment();
-        let idle = self.flights.get(environment.position()) == Some(&Flight::Idle) && self.next.is_none();
-        if idle {
+        let begins = self.is_idle(environment) && !self.holds_for_reload(now);
+        if begins {
             let lease = self.lease_for(&action, now);
             self.set_flight(environment, Flight::Committing(action, lease));
             if lease.is_some() {
@@ -446,7 +449,11 @@ impl<D: Decide> Controller<D> {
             }
             effects.push(Effect::Commit(environment, action, lease));
         }
-        idle
+        begins
+    }
+
+    fn is_idle(&self, environment: EnvironmentIndex) -> bool {
+        self.flights.get(environment.position()) == Some(&Flight::Idle)
     }
 
     fn lease_for(&self, action: &Action, now: Time) -> Option<Lease> {

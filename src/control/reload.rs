@@ -4,15 +4,27 @@ use crate::control::{Controller, Decide, Effect, Flight};
 use crate::ids::EnvironmentIndex;
 use crate::planner::memory::Memory;
 use crate::planner::plan::Plan;
+use crate::units::{Span, Time};
+
+/// A new setup that waits lets no update begin for the first part of every round, so that there comes a moment without any. In the
+/// rest of it updates begin: one that hangs does not hold up other environments.
+const HOLDS_FOR: Span = Span::from_seconds(10);
+const ROUND: Span = Span::from_seconds(30);
 
 impl<D: Decide> Controller<D> {
+    /// Whether no update may begin now because a new setup waits.
+    pub(super) fn holds_for_reload(&self, now: Time) -> bool {
+        let waits = self.next.as_ref().map(|(_, since)| now.since(*since).millis());
+        waits.is_some_and(|waits| waits.rem_euclid(ROUND.millis()) < HOLDS_FOR.millis())
+    }
+
     /// Takes the new setup, if there is one and no update is under way. An environment that is gone needs no guard any more.
     pub(super) fn reload_if_free(&mut self, effects: &mut Vec<Effect>) {
         let free = |flight: &Flight| matches!(flight, Flight::Idle | Flight::BackOff { .. });
         if !self.flights.iter().all(free) {
             return;
         }
-        let Some(next) = self.next.take() else {
+        let Some((next, _)) = self.next.take() else {
             return;
         };
         let kept = places(&self.setup.environments, &next.setup.environments, |setup| &setup.name);

@@ -10,7 +10,7 @@ use crate::account::Platform;
 use crate::account::survey::Counted;
 use crate::catalog::{self, Purchase};
 use crate::ids::{EnvironmentIndex, QueueIndex};
-use crate::jobs::JobSeen;
+use crate::jobs::{Attempt, JobSeen};
 use crate::observation::{
     Gap, GapReason, InstancesNow, NotDemand, Observation, QuotaNow, Refusal, Refused, Seen, SqsNow, Tally,
 };
@@ -144,14 +144,21 @@ impl Sight {
         position(&self.queues, name).map(QueueIndex::at)
     }
 
-    /// The environment whose cluster a job was placed in.
-    pub(super) fn environment_of(&self, job: &JobSeen) -> Option<String> {
-        let (placed_in, _) = job.instance.as_ref()?.split_once('/')?;
-        let is_there = |read: &&EnvironmentRead| {
-            let cluster = read.cluster.as_deref().and_then(|cluster| cluster.rsplit('/').next());
-            cluster == Some(placed_in)
+    /// All attempts at a job, each with the environment in whose cluster it was placed.
+    pub(super) fn attempts(&self, job: &JobSeen) -> Vec<Attempt> {
+        let environment = |instance: &str| {
+            let (placed_in, _) = instance.split_once('/')?;
+            let is_there = |read: &&EnvironmentRead| {
+                let cluster = read.cluster.as_deref().and_then(|cluster| cluster.rsplit('/').next());
+                cluster == Some(placed_in)
+            };
+            self.read.values().find(is_there).map(|read| read.name.clone())
         };
-        self.read.values().find(is_there).map(|read| read.name.clone())
+        let mut attempts = job.begun();
+        for attempt in &mut attempts {
+            attempt.environment = attempt.instance.as_deref().and_then(environment);
+        }
+        attempts
     }
 
     /// The clock was set back to this: what was read later counts as read now.

@@ -107,6 +107,7 @@ impl Waits {
     pub(super) fn event(&mut self, queue: &str, job: &JobSeen, at: Time, waits_for: bool, metrics: &Metrics) {
         match job.status {
             // Of a job that is tried again the first wait counts.
+            JobStatus::Runnable | JobStatus::Starting if job.attempt > 1 => {}
             JobStatus::Runnable if self.waited.contains(&job.id) || self.started.contains(&job.id) => {}
             JobStatus::Runnable => {
                 self.runnable.get_or_insert(job.id.clone(), || at);
@@ -136,7 +137,8 @@ impl Waits {
         if job.status == JobStatus::Pending {
             self.pending.put(job.id.clone(), ());
         }
-        let Some(started) = job.started.filter(|started| *started >= self.since) else {
+        let started = job.begun().iter().map(|attempt| attempt.started).min();
+        let Some(started) = started.filter(|started| *started >= self.since) else {
             return;
         };
         let runnable = self.runnable.get(&job.id).copied();
@@ -184,6 +186,7 @@ impl Waits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::Attempt;
     use crate::planner::worlds::spot_then_on_demand;
 
     fn at(seconds: i64) -> Time {
@@ -221,7 +224,7 @@ mod tests {
         )
     }
 
-    fn metrics() -> (Metrics, String) {
+    fn made() -> (Metrics, String) {
         let (metrics, setup) = (Metrics::new(), spot_then_on_demand());
         metrics.reset(&setup);
         (metrics, setup.queues[0].name.clone())
@@ -249,8 +252,22 @@ mod tests {
                 (Succeeded, 400, Some(320)),
             ],
         ];
+        // An event tells which attempt it is of, a description all that began.
+        let (metrics, queue) = made();
+        let mut waits = Waits::new(at(0));
+        let again = JobSeen {
+            attempt: 2,
+            attempts: vec![Attempt {
+                started: at(55),
+                ..Attempt::default()
+            }],
+            ..job("a", Starting, None)
+        };
+        waits.event(&queue, &job("a", Runnable, None), at(10), false, &metrics);
+        waits.event(&queue, &again, at(300), false, &metrics);
+        assert_eq!(told(&metrics, &queue).0, [(0, 0.0), (0, 0.0), (1, 45.0)]);
         for events in tries {
-            let (metrics, queue) = metrics();
+            let (metrics, queue) = made();
             let mut waits = Waits::new(at(0));
             for (status, seconds, started) in events {
                 waits.event(&queue, &job("a", *status, *started), at(*seconds), false, &metrics);
@@ -277,7 +294,7 @@ mod tests {
 
     #[test]
     fn listings_tell_of_jobs_that_waited_for_no_other() {
-        let (metrics, queue) = metrics();
+        let (metrics, queue) = made();
         let mut waits = Waits::new(at(0));
         waits.seen(&queue, &job("plain", JobStatus::Running, Some(61)), false, &metrics);
         assert_eq!(told(&metrics, &queue), (vec![(1, 60.0); 3], 0.0));
@@ -309,7 +326,7 @@ mod tests {
 
     #[test]
     fn time_in_which_everything_was_full_could_not_be_avoided() {
-        let (metrics, queue) = metrics();
+        let (metrics, queue) = made();
         let mut waits = Waits::new(at(0));
         for (seconds, full) in [(5, true), (15, true), (20, false), (30, false), (90, true)] {
             waits.full(&queue, full, at(seconds));

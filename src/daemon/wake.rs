@@ -193,6 +193,11 @@ impl<C: Cloud> Driver<C> {
         for told in [&mut job.created, &mut job.started, &mut job.stopped] {
             *told = told.map(|told| told.min(now));
         }
+        job.attempts = self.sight.attempts(&job);
+        for attempt in &mut job.attempts {
+            attempt.started = attempt.started.min(now);
+            attempt.stopped = attempt.stopped.map(|told| told.min(now));
+        }
         if parents.is_empty() {
             parents = self.sizes.parents(&job.id);
         }
@@ -202,7 +207,6 @@ impl<C: Cloud> Driver<C> {
         book.tell(&job.id, job.status, at);
         Some(Transition {
             at,
-            environment: self.sight.environment_of(&job),
             queue,
             parents,
             shape,

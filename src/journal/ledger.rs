@@ -1,7 +1,8 @@
-//! The job ledger: one row a job, one a job and status, whatever arrives twice or out of order.
+//! The job ledger: one row a job, one a job, status and attempt, whatever arrives twice or out of order.
 //!
 //! Of a status the time of an event counts before that of a listing, then the earlier one, so that the order of arrival does not
-//! matter. What is known of a job is never replaced by what is not known. An *attempt* is a distinct startedAt.
+//! matter. Listings do not tell which attempt a status is of: theirs is number 0, and gives way to any that is known. What is known
+//! of a job is never replaced by what is not known. What the table of attempts has begun to run, each at a distinct startedAt.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use super::schema::{Failure, Writer};
 use super::{Heard, Transition};
 use crate::catalog::Resources;
-use crate::jobs::{JobSeen, JobStatus};
+use crate::jobs::JobStatus;
 use crate::observation::Shape;
 use crate::units::{Mebibytes, Span, Time, Vcpus, to_i64};
 
@@ -76,7 +77,9 @@ impl Known {
         fill(&mut self.definition, &job.definition);
         let created = job.created.map(Time::millis);
         self.created = self.created.into_iter().chain(created).min();
-        self.stopped = self.stopped.max(job.stopped.map(Time::millis));
+        // Until then it is the end of an attempt.
+        let stopped = job.stopped.filter(|_| job.status.is_over());
+        self.stopped = self.stopped.max(stopped.map(Time::millis));
         // A listing's size may have been estimated from its like.
         if seen.shape.is_some() && (seen.by_event || self.shape.is_none()) {
             self.shape = seen.shape;
@@ -142,14 +145,16 @@ fn note_one(transaction: &Transaction, seen: &Transition) -> Result<(), Failure>
     let mut news = before.is_none();
     news |= transition(transaction, key, seen)?;
     if known.array_size.is_none() {
-        for started in job.started.iter().filter(|_| ran(job)) {
-            let started = started.millis();
+        for attempt in job.begun() {
+            let (started, stopped) = (attempt.started.millis(), attempt.stopped.map(Time::millis));
             news |= execute(
                 transaction,
-                "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE
-                 SET environment = coalesce(environment, excluded.environment), instance = coalesce(instance, excluded.instance)
-                 WHERE environment IS NULL AND excluded.environment NOT NULL OR instance IS NULL AND excluded.instance NOT NULL",
-                (key, started, &seen.environment, &job.instance),
+                "INSERT INTO attempts (job, started, stopped, environment, instance) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE
+                 SET stopped = coalesce(stopped, excluded.stopped), environment = coalesce(environment, excluded.environment),
+                   instance = coalesce(instance, excluded.instance)
+                 WHERE stopped IS NULL AND excluded.stopped NOT NULL OR environment IS NULL AND excluded.environment NOT NULL
+                   OR instance IS NULL AND excluded.instance NOT NULL",
+                (key, started, stopped, attempt.environment, attempt.instance),
             )?;
         }
     }
@@ -171,26 +176,24 @@ fn note_one(transaction: &Transaction, seen: &Transition) -> Result<(), Failure>
     Ok(())
 }
 
-/// A startedAt is of the attempt that runs or ran last.
-const fn ran(job: &JobSeen) -> bool {
-    match job.status {
-        JobStatus::Running | JobStatus::Succeeded | JobStatus::Failed => true,
-        JobStatus::Submitted | JobStatus::Pending | JobStatus::Runnable | JobStatus::Starting => false,
-    }
-}
-
 fn execute(transaction: &Transaction, sql: &str, values: impl rusqlite::Params) -> Result<bool, Failure> {
     Ok(transaction.prepare_cached(sql)?.execute(values)? > 0)
 }
 
 /// Whether it says something new.
 fn transition(transaction: &Transaction, key: i64, seen: &Transition) -> Result<bool, Failure> {
+    let (status, attempt) = (number(seen.job.status), seen.job.attempt);
+    if attempt > 0 {
+        let unknown = "DELETE FROM transitions WHERE job = ?1 AND status = ?2 AND attempt = 0";
+        execute(transaction, unknown, (key, status))?;
+    }
     execute(
         transaction,
-        "INSERT INTO transitions VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE
-         SET at = excluded.at, by_event = excluded.by_event
+        "INSERT INTO transitions (job, status, attempt, at, by_event) SELECT ?1, ?2, ?3, ?4, ?5
+         WHERE ?3 > 0 OR NOT EXISTS (SELECT 1 FROM transitions WHERE job = ?1 AND status = ?2 AND attempt > 0)
+         ON CONFLICT DO UPDATE SET at = excluded.at, by_event = excluded.by_event
          WHERE excluded.by_event > by_event OR excluded.by_event = by_event AND excluded.at < at",
-        params![key, number(seen.job.status), seen.at.millis(), seen.by_event],
+        params![key, status, attempt, seen.at.millis(), seen.by_event],
     )
 }
 

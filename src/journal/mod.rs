@@ -221,8 +221,6 @@ pub struct Transition {
     pub shape: Option<Shape>,
     /// Jobs that it waits for, if known.
     pub parents: Vec<String>,
-    /// The compute environment that its instance belongs to, if known.
-    pub environment: Option<String>,
     /// Told by an event (exact), or by a listing (at that time or before).
     pub by_event: bool,
 }

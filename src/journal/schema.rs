@@ -91,8 +91,20 @@ pub(super) const MIGRATIONS: &[&str] = &[
 ",
     "
     DROP TABLE started;
+    ALTER TABLE attempts ADD COLUMN stopped INTEGER;
     ALTER TABLE attempts ADD COLUMN environment TEXT;
     ALTER TABLE attempts ADD COLUMN instance TEXT;
+    CREATE TABLE transitions_of_attempts (
+        job INTEGER NOT NULL REFERENCES jobs (number) ON DELETE CASCADE,
+        status INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        by_event INTEGER NOT NULL,
+        PRIMARY KEY (job, status, attempt)
+    ) WITHOUT ROWID;
+    INSERT INTO transitions_of_attempts SELECT job, status, by_event, at, by_event FROM transitions;
+    DROP TABLE transitions;
+    ALTER TABLE transitions_of_attempts RENAME TO transitions;
     CREATE TABLE unfollowed (
         number INTEGER PRIMARY KEY,
         queue TEXT NOT NULL,

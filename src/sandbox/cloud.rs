@@ -22,7 +22,7 @@ use crate::daemon::cloud::{
     QuotaRead, Read, Tagged, Unread,
 };
 use crate::ids::{EnvironmentIndex, QueueIndex};
-use crate::jobs::{ArraySeen, JobDescribed, JobSeen, JobSize, JobStatus};
+use crate::jobs::{ArraySeen, Attempt, JobDescribed, JobSeen, JobSize, JobStatus};
 use crate::observation::{GapReason, InstancesNow, Room, SqsNow};
 use crate::planner::plan::Change;
 use crate::simulate::world;
@@ -430,28 +430,20 @@ impl State {
                 updated: Some(summary.at),
             }),
             nodes: seen.now.shape.nodes,
-            instance: self.placed(seen),
+            ..JobSeen::default()
         }
     }
 
-    fn placed(&self, seen: &Seen) -> Option<String> {
-        let (environment, entity) = seen.now.place.filter(|_| seen.now.shape.nodes == 1)?;
-        let arn = self.names.instance_arn(self.environment_name(environment), entity);
-        arn.split_once(":container-instance/")
-            .map(|(_, placed)| placed.to_owned())
-    }
-
-    /// Of earlier attempts nothing is known any more.
     fn described(&self, seen: &Seen) -> JobDescribed {
         let told = self.job_seen(seen);
-        JobDescribed::of_latest(
-            told.clone(),
-            Some(JobSize {
-                id: told.id,
+        JobDescribed {
+            size: Some(JobSize {
+                id: told.id.clone(),
                 shape: seen.now.shape,
                 parents: self.parents_of(seen).into_iter().filter_map(|(id, _)| id).collect(),
             }),
-        )
+            seen: attempted(told, &self.job_detail(seen)),
+        }
     }
 
     /// What one of our own events says. How the job stood then is in it, what it asks for does not change.
@@ -474,12 +466,15 @@ impl State {
                     shape: Some(seen.now.shape),
                     parents: self.parents_of(&seen).into_iter().filter_map(|(id, _)| id).collect(),
                     at: Time::parse(event.get("time")?.as_str()?)?,
-                    job: JobSeen {
-                        status: serde_json::from_value(json!(status)).ok()?,
-                        started: time("startedAt"),
-                        stopped: time("stoppedAt"),
-                        ..self.job_seen(&seen)
-                    },
+                    job: attempted(
+                        JobSeen {
+                            status: serde_json::from_value(json!(status)).ok()?,
+                            started: time("startedAt"),
+                            stopped: time("stoppedAt"),
+                            ..self.job_seen(&seen)
+                        },
+                        detail,
+                    ),
                 })
             }
             "ECS Container Instance State Change" => Some(Hint::Instance {
@@ -490,6 +485,30 @@ impl State {
             }),
             _ => None,
         }
+    }
+}
+
+/// A job with its attempts, as a `JobDetail` tells of them.
+fn attempted(job: JobSeen, detail: &Value) -> JobSeen {
+    let instance = |of: &Value| {
+        let arn = of.pointer("/container/containerInstanceArn")?.as_str()?;
+        Some(arn.split_once(":container-instance/")?.1.to_owned())
+    };
+    let told = detail.get("attempts").and_then(Value::as_array);
+    let time = |of: &Value, name: &str| Some(Time::from_millis(of.get(name)?.as_i64()?));
+    let attempt = |told: &Value| {
+        Some(Attempt {
+            started: time(told, "startedAt")?,
+            stopped: time(told, "stoppedAt"),
+            instance: instance(told),
+            environment: None,
+        })
+    };
+    JobSeen {
+        instance: instance(detail),
+        attempt: JobSeen::attempt_of(job.status, told.map_or(0, Vec::len)),
+        attempts: told.into_iter().flatten().filter_map(attempt).collect(),
+        ..job
     }
 }
 

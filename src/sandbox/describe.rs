@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::ids::{JobRef, Names};
-use super::jobs::{Seen, array_of, children};
+use super::jobs::{Lost, Seen, array_of, children};
 use super::state::State;
 use crate::catalog::Resources;
 use crate::ids::{EnvironmentIndex, JobIndex};
@@ -135,7 +135,7 @@ impl State {
             "tags": seen.submitted.as_ref().map(|submitted| submitted.tags.clone()).unwrap_or_default(),
             "retryStrategy": {"attempts": self.scenario.retries.attempts, "evaluateOnExit": []},
             "platformCapabilities": ["EC2"],
-            "attempts": attempts(seen),
+            "attempts": self.attempts(seen),
             "eksAttempts": [],
         });
         put_times(&mut told, seen);
@@ -166,6 +166,39 @@ impl State {
         told
     }
 
+    /// The container instance of an attempt; a multi-node job has several, which are not told.
+    fn placed(&self, seen: &Seen, place: Option<(EnvironmentIndex, u64)>) -> Option<String> {
+        let (environment, entity) = place.filter(|_| seen.now.shape.nodes == 1)?;
+        Some(self.names.instance_arn(self.environment_name(environment), entity))
+    }
+
+    /// Those that have ended.
+    fn attempts(&self, seen: &Seen) -> Vec<Value> {
+        let lost = seen.lost.iter().map(|lost| {
+            let host = lost.place.map_or_else(String::new, |(_, entity)| Names::ec2_id(entity));
+            (*lost, 1, format!("Host EC2 (instance {host}) terminated."))
+        });
+        let last = seen.now.attempt.zip(seen.now.ended).map(|((_, running), ended)| Lost {
+            started: Some(running),
+            stopped: ended,
+            place: seen.now.place,
+        });
+        let reason = || "Essential container in task exited".to_owned();
+        let last = last.map(|last| (last, exit_code(seen), seen.reason.clone().unwrap_or_else(reason)));
+        let told = |(attempt, exit_code, reason): (Lost, i64, String)| {
+            let mut container = json!({"exitCode": exit_code, "networkInterfaces": []});
+            if let Some(arn) = self.placed(seen, attempt.place) {
+                put(&mut container, "containerInstanceArn", json!(arn));
+            }
+            let mut told = json!({"container": container, "stoppedAt": attempt.stopped.millis(), "statusReason": reason});
+            if let Some(started) = attempt.started {
+                put(&mut told, "startedAt", json!(started.millis()));
+            }
+            told
+        };
+        lost.chain(last).map(told).collect()
+    }
+
     fn container(&self, seen: &Seen) -> Value {
         let given = seen.submitted.as_ref().map(|submitted| &submitted.container);
         let mut container = json!({"image": IMAGE, "command": [], "volumes": [], "environment": [], "mountPoints": [],
@@ -184,8 +217,7 @@ impl State {
             requirements.push(json!({"type": "GPU", "value": asked.gpus.to_string()}));
         }
         put(&mut container, "resourceRequirements", Value::Array(requirements));
-        if let Some((environment, entity)) = seen.now.place.filter(|_| seen.now.shape.nodes == 1) {
-            let arn = self.names.instance_arn(self.environment_name(environment), entity);
+        if let Some(arn) = self.placed(seen, seen.now.place) {
             put(&mut container, "containerInstanceArn", json!(arn));
         }
         if seen.now.ended.is_some() && seen.array.is_none() {
@@ -236,24 +268,6 @@ impl State {
         let array = array_of(self.world.trace(), array);
         array.map(|array| children(array).collect()).unwrap_or_default()
     }
-}
-
-/// The last attempt; those before it are not kept.
-fn attempts(seen: &Seen) -> Vec<Value> {
-    let (Some((_, running)), Some(ended)) = (seen.now.attempt, seen.now.ended) else {
-        return Vec::new();
-    };
-    let container = json!({"exitCode": exit_code(seen), "networkInterfaces": []});
-    let reason = seen
-        .reason
-        .clone()
-        .unwrap_or_else(|| "Essential container in task exited".to_owned());
-    vec![json!({
-        "container": container,
-        "startedAt": running.millis(),
-        "stoppedAt": ended.millis(),
-        "statusReason": reason,
-    })]
 }
 
 fn exit_code(seen: &Seen) -> i64 {

@@ -7,7 +7,7 @@ use super::ids::{JobRef, Names};
 use super::input::Taken;
 use super::refused::Refused;
 use super::state::State;
-use crate::ids::{ArrayIndex, JobIndex, QueueIndex};
+use crate::ids::{ArrayIndex, EnvironmentIndex, JobIndex, QueueIndex};
 use crate::jobs::JobStatus;
 use crate::simulate::ledger::Fate;
 use crate::simulate::world::{JobNow, Phase, World};
@@ -39,6 +39,16 @@ struct Children {
     failed: bool,
 }
 
+/// An attempt that was lost and followed by another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lost {
+    /// When it began to run, if it did.
+    pub(super) started: Option<Time>,
+    pub(super) stopped: Time,
+    /// As [`JobNow::place`].
+    pub(super) place: Option<(EnvironmentIndex, u64)>,
+}
+
 /// All jobs that were ever submitted.
 #[derive(Debug)]
 pub(super) struct Book {
@@ -52,6 +62,8 @@ pub(super) struct Book {
     submitted: BTreeMap<u32, Arc<Submitted>>,
     /// Why a job was ended by hand, and whether that was a TerminateJob rather than a CancelJob.
     ended: BTreeMap<JobIndex, (String, bool)>,
+    /// Oldest first.
+    lost: BTreeMap<JobIndex, Vec<Lost>>,
 }
 
 /// A job, or the parent of an array, as the service tells of it.
@@ -67,6 +79,8 @@ pub(super) struct Seen {
     pub(super) recorded_name: String,
     pub(super) reason: Option<String>,
     pub(super) terminated: Option<bool>,
+    /// Attempts before the latest.
+    pub(super) lost: Vec<Lost>,
     /// Of a parent: how many children, and how they stand.
     pub(super) array: Option<(u32, Summary)>,
 }
@@ -79,6 +93,7 @@ impl Book {
             arrays: Vec::new(),
             submitted: BTreeMap::new(),
             ended: BTreeMap::new(),
+            lost: BTreeMap::new(),
         }
     }
 
@@ -87,6 +102,13 @@ impl Book {
         let Some(now) = world.job(job) else { return false };
         let array = world.recorded(job).and_then(|recorded| recorded.array);
         let first = self.note_birth(world, job, &now, array, at);
+        if phase == Phase::Runnable && now.attempts > 0 {
+            self.lost.entry(job).or_default().push(Lost {
+                started: now.attempt.map(|(_, running)| running).filter(|running| *running < at),
+                stopped: at,
+                place: now.place,
+            });
+        }
         let children = array.and_then(|array| self.arrays.get_mut(array.position())?.as_mut());
         let Some(children) = children.filter(|_| phase == Phase::Ended) else {
             return first;
@@ -293,6 +315,7 @@ impl State {
             status,
             created,
             submitted,
+            lost: self.book.lost.get(&index).cloned().unwrap_or_default(),
             array,
         };
         if matches!(seen.job, JobRef::Array(_)) {
@@ -310,6 +333,7 @@ impl State {
         };
         seen.now.attempt = None;
         seen.now.place = None;
+        seen.lost.clear();
         let over = seen.status.is_over();
         let ends = children(array).filter_map(|child| self.world.job(child)?.ended);
         seen.now.ended = if over { ends.max() } else { None };

@@ -306,7 +306,6 @@ fn ended(number: usize, submitted: Time) -> Transition {
         job,
         shape: Some(shape),
         parents: Vec::new(),
-        environment: None,
         by_event: true,
     }
 }

@@ -212,6 +212,33 @@ fn a_reload_waits_for_the_update_under_way_and_then_keeps_what_keeps_its_name() 
     assert_eq!(desk.controller.setup().environments[1].name, "spot");
 }
 
+/// One that hangs would otherwise hold up all others, since a reload waits for it.
+#[test]
+fn while_a_reload_waits_for_one_environment_others_go_on() {
+    let (mut desk, wishes) = scripted();
+    wishes.borrow_mut()[0] = Some((64, 256));
+    desk.read(0);
+    wishes.borrow_mut()[1] = Some((32, 256));
+    desk.step(Input::Reloaded(without_spot()));
+    let begins = |desk: &Desk<Script>| desk.controller.is_sending(ON_DEMAND);
+    let mut began = Vec::new();
+    for second in 1..=50 {
+        desk.read(1);
+        if begins(&desk) {
+            began.push(second);
+            desk.step(Input::Committed(ON_DEMAND, Err(Failed)));
+            desk.pass(0);
+        }
+    }
+    assert!(began.first().is_some_and(|first| *first == 10), "{began:?}");
+    assert!(began.iter().all(|second| (second % 30) >= 10), "{began:?}");
+    assert!(desk.controller.is_sending(SPOT) && desk.controller.setup().environments[0].name == "spot");
+    // Within the next round there is a moment without any, and the reload takes place.
+    desk.step(Input::Committed(SPOT, Err(Failed)));
+    desk.read(60);
+    assert_eq!(desk.controller.setup().environments[0].name, "ondemand");
+}
+
 #[test]
 fn an_environment_that_is_gone_after_a_reload_needs_no_guard() {
     let (mut desk, wishes) = scripted();

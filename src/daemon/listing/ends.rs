@@ -10,7 +10,7 @@ use super::book::{FOLLOWED_MOST, Followed};
 use super::{CHILD_PAGES_MOST, DESCRIBED_AT_ONCE, Lister, Sizes, parent_of};
 use crate::clock;
 use crate::daemon::cloud::{Cloud, Read};
-use crate::jobs::{Attempt, JobDescribed, JobSeen, JobStatus};
+use crate::jobs::{JobDescribed, JobSeen, JobStatus};
 use crate::units::{Span, Time, to_u64};
 
 /// API calls of one listing for this. What is left is asked for in the next one.
@@ -152,24 +152,8 @@ impl<C: Cloud> Lister<'_, C> {
         answered
     }
 
-    fn ended(&mut self, mut job: JobDescribed) {
+    fn ended(&mut self, job: JobDescribed) {
         self.found.book.unnoted.remove(&job.seen.id);
-        let last = job
-            .attempts
-            .iter()
-            .find(|attempt| Some(attempt.started) == job.seen.started);
-        let last = last.and_then(|attempt| attempt.instance.clone());
-        job.seen.instance = job.seen.instance.or(last);
-        let earlier = |attempt: &Attempt| Some(attempt.started) != job.seen.started;
-        for attempt in job.attempts.into_iter().filter(earlier) {
-            self.found.jobs.push(JobSeen {
-                status: JobStatus::Running,
-                started: Some(attempt.started),
-                instance: attempt.instance,
-                stopped: None,
-                ..job.seen.clone()
-            });
-        }
         self.found.jobs.push(job.seen);
     }
 
@@ -442,35 +426,6 @@ mod tests {
             told.extend(found.jobs.into_iter().map(|job| job.id));
         }
         assert_eq!(told.len(), 4_000);
-    }
-
-    /// An attempt that was interrupted is no wait.
-    #[tokio::test(start_paused = true)]
-    async fn every_attempt_is_told() {
-        let account = account([]);
-        let attempt = |seconds, instance: &str| Attempt {
-            started: START + Span::from_seconds(seconds),
-            instance: Some(instance.to_owned()),
-        };
-        let described = JobDescribed {
-            seen: JobSeen {
-                instance: Some("spot/b".to_owned()),
-                ..job("a", Succeeded)
-            },
-            attempts: vec![attempt(15, "spot/a"), attempt(20, "spot/b")],
-            size: None,
-        };
-        let mut lister = Lister::new(&account, "q", START, Vcpus::MAX, Book::default());
-        lister.ended(described);
-        let told = lister.found.jobs.iter();
-        let told: Vec<_> = told
-            .map(|job| (job.status, job.started, job.instance.as_deref()))
-            .collect();
-        let at = |seconds| Some(START + Span::from_seconds(seconds));
-        assert_eq!(
-            told,
-            [(Running, at(15), Some("spot/a")), (Succeeded, at(20), Some("spot/b"))]
-        );
     }
 
     #[tokio::test(start_paused = true)]

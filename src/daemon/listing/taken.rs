@@ -11,7 +11,8 @@ impl<C: Cloud> Driver<C> {
     pub(in crate::daemon) fn take_jobs(&mut self, name: &str, began: Time, mut listed: Listed) {
         self.meter.add(began, listed.calls);
         let mut transitions = Vec::with_capacity(listed.jobs.len());
-        for job in std::mem::take(&mut listed.jobs) {
+        for mut job in std::mem::take(&mut listed.jobs) {
+            job.attempts = self.sight.attempts(&job);
             let waits_for = !self.sizes.parents(&job.id).is_empty();
             self.waits.seen(name, &job, waits_for, &self.options.metrics);
             transitions.push(Transition {
@@ -19,7 +20,6 @@ impl<C: Cloud> Driver<C> {
                 queue: name.to_owned(),
                 shape: self.sizes.get(&job.id),
                 parents: self.sizes.parents(&job.id),
-                environment: self.sight.environment_of(&job),
                 job,
                 by_event: false,
             });

@@ -387,14 +387,12 @@ impl Cloud for Account {
         self.read("describe_jobs").await?;
         let jobs = self.with(|state| state.jobs.clone());
         let described = |(job, shape): (JobSeen, Shape)| {
-            JobDescribed::of_latest(
-                job.clone(),
-                Some(JobSize {
-                    id: job.id,
-                    shape,
-                    parents: Vec::new(),
-                }),
-            )
+            let size = Some(JobSize {
+                id: job.id.clone(),
+                shape,
+                parents: Vec::new(),
+            });
+            JobDescribed { seen: job, size }
         };
         Ok(jobs
             .into_iter()

@@ -33,7 +33,6 @@ fn done(id: &str, created: i64, ran: Option<(i64, i64)>, parents: &[&str]) -> Tr
         job,
         shape: Some(shape(2)),
         parents: parents.iter().map(|parent| (*parent).to_owned()).collect(),
-        environment: None,
         by_event: true,
     }
 }

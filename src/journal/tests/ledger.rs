@@ -1,4 +1,4 @@
-//! One row a job and status, and what follows from them for waits.
+//! One row a job, status and attempt, and what follows from them for waits.
 
 use proptest::prelude::*;
 
@@ -12,17 +12,21 @@ fn told(id: &str, status: JobStatus, second: i64, by_event: bool) -> Transition 
     let job = JobSeen {
         id: id.to_owned(),
         status,
-        instance: placed("spot-cluster/a"),
         created: Some(at(0)),
         started: begun.then_some(at(40)),
         stopped: (status >= JobStatus::Succeeded).then_some(at(100)),
+        attempt: u32::from(by_event),
         ..JobSeen::default()
     };
+    let mut attempts = job.begun();
+    for attempt in &mut attempts {
+        (attempt.instance, attempt.environment) = (placed("spot-cluster/a"), placed("spot"));
+    }
+    let job = JobSeen { attempts, ..job };
     Transition {
         at: at(second),
         queue: "main".to_owned(),
         job,
-        environment: placed("spot"),
         by_event,
         ..Transition::default()
     }
@@ -32,8 +36,8 @@ fn told(id: &str, status: JobStatus, second: i64, by_event: bool) -> Transition 
 fn rows(journal: &Journal) -> Vec<String> {
     let sql = "SELECT j.id || ' ' || coalesce(created, '-') || ' ' || coalesce(stopped, '-') || ' ' || status || ' ' || at || ' '
         || by_event || ' ' || (SELECT count(*) || ' ' || coalesce(group_concat(environment || ' ' || instance), '-')
-           FROM attempts a WHERE a.job = j.number)
-        FROM jobs j JOIN transitions t ON t.job = j.number ORDER BY j.id, status";
+           FROM attempts a WHERE a.job = j.number) || ' ' || attempt
+        FROM jobs j JOIN transitions t ON t.job = j.number ORDER BY j.id, status, attempt";
     let rows = journal.look("", |reader| {
         let mut statement = reader.prepare(sql)?;
         let rows = statement.query_map([], |row| row.get(0))?;
@@ -44,7 +48,7 @@ fn rows(journal: &Journal) -> Vec<String> {
 
 fn life() -> Vec<Transition> {
     let mut all = Vec::new();
-    for (id, by_event) in [("a", true), ("a", false), ("b", false)] {
+    for (id, by_event, attempt) in [("a", true, 1), ("a", true, 2), ("a", false, 0), ("b", false, 0)] {
         for (status, second) in [
             (JobStatus::Submitted, 1),
             (JobStatus::Runnable, 10),
@@ -53,8 +57,11 @@ fn life() -> Vec<Transition> {
             (JobStatus::Succeeded, 101),
         ] {
             // A listing tells later, and again.
-            all.push(told(id, status, second + if by_event { 0 } else { 7 }, by_event));
-            all.push(told(id, status, second + if by_event { 0 } else { 9 }, by_event));
+            for late in [7, 9] {
+                let mut told = told(id, status, second + if by_event { 0 } else { late }, by_event);
+                told.job.attempt = attempt;
+                all.push(told);
+            }
         }
     }
     all
@@ -72,18 +79,22 @@ proptest! {
             journal.jobs(part).unwrap();
         }
         prop_assert_eq!(rows(&journal), rows(&ordered));
-        prop_assert_eq!(rows(&journal).len(), 10);
+        prop_assert_eq!(rows(&journal).len(), 15);
     }
 }
 
 #[test]
-fn every_attempt_keeps_the_environment_and_the_instance_that_it_was_placed_on() {
+fn every_attempt_keeps_its_end_and_the_environment_and_the_instance_that_it_was_placed_on() {
     let (_folder, _path, journal) = made();
     let attempt = |started: i64, placed: Option<(&str, &str)>| {
         let mut told = told("a", JobStatus::Running, started, false);
         told.job.started = Some(at(started));
-        told.job.instance = placed.map(|(_, instance)| instance.to_owned());
-        told.environment = placed.map(|(environment, _)| environment.to_owned());
+        told.job.attempts = vec![Attempt {
+            started: at(started),
+            stopped: placed.map(|_| at(started + 5)),
+            instance: placed.map(|(_, instance)| instance.to_owned()),
+            environment: placed.map(|(environment, _)| environment.to_owned()),
+        }];
         told
     };
     journal.jobs(&[attempt(40, Some(("spot", "s/1")))]).unwrap();
@@ -92,14 +103,21 @@ fn every_attempt_keeps_the_environment_and_the_instance_that_it_was_placed_on() 
         .unwrap();
     journal.jobs(&[attempt(40, None), attempt(200, None)]).unwrap();
     let attempts = journal.look("", |reader| {
-        let mut statement = reader.prepare("SELECT environment, instance FROM attempts ORDER BY started")?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(rows.collect::<Result<Vec<(Option<String>, Option<String>)>, _>>()?)
+        let mut statement = reader.prepare("SELECT environment, instance, stopped FROM attempts ORDER BY started")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Ok(rows.collect::<Result<Vec<(Option<String>, Option<String>, Option<i64>)>, _>>()?)
     });
-    let placed = |environment: &str, instance: &str| (Some(environment.to_owned()), Some(instance.to_owned()));
+    let placed = |environment: &str, instance: &str, stopped| {
+        let text = |text: &str| Some(text.to_owned());
+        (text(environment), text(instance), Some(at(stopped).millis()))
+    };
     assert_eq!(
         attempts.unwrap(),
-        [placed("spot", "s/1"), placed("ondemand", "o/2"), (None, None)]
+        [
+            placed("spot", "s/1", 45),
+            placed("ondemand", "o/2", 95),
+            (None, None, None)
+        ]
     );
 }
 

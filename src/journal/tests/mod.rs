@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::control::Outcome;
-use crate::jobs::JobStatus;
+use crate::jobs::{Attempt, JobStatus};
 use crate::units::Span;
 
 /// A journal in a folder of its own.
