@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
-use series::{global_series, limit_label, setup_series};
+use series::{ERRORS, HINTS, global_series, limit_label, setup_series};
 
 pub use families::{ALL, Bounds, Family, Kind, Stability, metrics_page, metrics_table};
 pub use money::{Cost, Simulated};
@@ -32,17 +32,6 @@ use crate::units::{Span, Time, Vcpus, i64_to_f64};
 pub const MOST_REQUEST_SERIES: usize = 100;
 /// What a label says that would be one too many, or is not known.
 const OTHER: &str = "other";
-/// What hints tell of.
-const HINTS: [&str; 8] = [
-    "job",
-    "blocked",
-    "instance",
-    "interruption",
-    "malformed",
-    "duplicate",
-    "dropped",
-    OTHER,
-];
 const OUTCOMES: [Outcome; 4] = [Outcome::Accepted, Outcome::Raced, Outcome::Throttled, Outcome::Failed];
 /// How instances are bought.
 const PURCHASES: [&str; 2] = ["on_demand", "spot"];
@@ -367,10 +356,19 @@ impl Metrics {
         }
     }
 
-    /// So many hints of a kind came: `job`, `blocked`, `instance`, `interruption`, `malformed`, `duplicate`, `dropped`.
+    /// So many hints of a kind came: `job`, `blocked`, `instance`, `interruption`, `malformed`, `duplicate`, `dropped`. Of an
+    /// unknown kind nothing is noted.
     pub fn hinted(&self, kind: &str, count: u64) {
-        let kind = HINTS.into_iter().find(|known| *known == kind).unwrap_or(OTHER);
-        self.add(&families::HINTS, &[kind], count);
+        if let Some(kind) = HINTS.into_iter().find(|known| *known == kind) {
+            self.add(&families::HINTS, &[kind], count);
+        }
+    }
+
+    /// Something did not work: `reading`, `events`, `guard` or `journal`. Of an unknown kind nothing is noted.
+    pub fn failed(&self, kind: &str) {
+        if let Some(kind) = ERRORS.into_iter().find(|known| *known == kind) {
+            self.add(&families::ERRORS, &[kind], 1);
+        }
     }
 
     /// The policies were read again, and taken or refused.

@@ -17,10 +17,12 @@ const THROTTLED: &[&str] = &[
     "ThrottlingException",
     "ThrottledException",
     "TooManyRequestsException",
+    "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "RequestThrottled",
     "RequestThrottledException",
     "SlowDown",
+    "KmsThrottled",
 ];
 /// The credentials are good, but not for this.
 const DENIED: &[&str] = &[
@@ -28,7 +30,10 @@ const DENIED: &[&str] = &[
     "AccessDeniedException",
     "UnauthorizedOperation",
     "NotAuthorized",
+    KMS_DENIED,
 ];
+/// SQS may be read, but not with the key that the queue is encrypted with.
+const KMS_DENIED: &str = "KmsAccessDenied";
 /// The credentials are not good, or no longer.
 const EXPIRED: &[&str] = &["ExpiredToken", "ExpiredTokenException", "RequestExpired"];
 const INVALID: &[&str] = &[
@@ -69,6 +74,12 @@ where
     let code = ProvideErrorMetadata::code(error);
     let kind = kind(code, status, has_no_credentials(error));
     let (why, message) = match kind {
+        Kind::Denied if code == Some(KMS_DENIED) => (
+            GapReason::Denied,
+            format!(
+                "{action} was denied: {said}; hint: allow `kms:Decrypt` with the queue's key to the role that autotune runs with, in its policy and in the key's"
+            ),
+        ),
         Kind::Throttled => (GapReason::Throttled, format!("{action} was throttled: {said}")),
         Kind::Denied => (
             GapReason::Denied,

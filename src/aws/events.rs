@@ -203,7 +203,8 @@ fn instant(text: &str) -> Option<Time> {
     Some(Time::from_millis(at.as_millisecond()))
 }
 
-fn job(job: StateChange, at: Time) -> Option<Hint> {
+/// What the job asks for, wherever it says so.
+fn size(job: &StateChange) -> Size {
     let mut size = Size::default();
     if let Some(container) = &job.container {
         add(&mut size, container);
@@ -227,6 +228,11 @@ fn job(job: StateChange, at: Time) -> Option<Hint> {
         add(&mut node, container);
         size = size.larger(node);
     }
+    size
+}
+
+fn job(job: StateChange, at: Time) -> Option<Hint> {
+    let size = size(&job);
     let container = job.container.as_ref().and_then(|c| c.instance.as_deref());
     let task = || {
         job.ecs_properties
@@ -402,7 +408,7 @@ mod tests {
         let hint = state_change(
             r#"{"jobId":"a","jobQueue":"QUEUE","status":"RUNNABLE","createdAt":1,"startedAt":20,"stoppedAt":30,"attempts":[
                 {"startedAt":10,"stoppedAt":15,"container":{"containerInstanceArn":"arn:aws:ecs:r:1:container-instance/spot/a"}},
-                {"stoppedAt":17,"statusReason":"CannotPullContainerError"},
+                {"stoppedAt":17,"statusReason":"Task failed to start"},
                 {"startedAt":20,"stoppedAt":30,"taskProperties":[{"containerInstanceArn":"arn:aws:ecs:r:1:container-instance/spot/b"}]}]}"#,
         );
         let Hint::Job { job, .. } = hint else {

@@ -142,10 +142,7 @@ fn described(mut job: JobDetail) -> Option<JobDescribed> {
         attempt: JobSeen::attempt_of(state, job.attempts().len()),
         attempts: job.attempts().iter().filter_map(attempt).collect(),
     };
-    Some(JobDescribed {
-        seen,
-        size: size(job),
-    })
+    Some(JobDescribed { seen, size: size(job) })
 }
 
 /// What a job runs on: in its container or, of one that says `ecsProperties`, in its task.

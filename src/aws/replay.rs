@@ -30,6 +30,47 @@ pub(super) struct Asked {
     pub(super) text: String,
 }
 
+impl Asked {
+    /// The operation, by the name that the service model has for it.
+    pub(super) fn operation(&self) -> String {
+        let last = |text: &str, of: char| text.rsplit(of).next().unwrap_or_default().to_owned();
+        if let Some((_, rest)) = self.text.split_once("Action=") {
+            return rest.split('&').next().unwrap_or_default().to_owned();
+        }
+        let path = self.path.split('?').next().unwrap_or_default();
+        if path.contains("/operation/") {
+            return last(path, '/');
+        }
+        let known = |(start, method, operation): &(&str, &str, &'static str)| {
+            (path.starts_with(start) && self.method == *method).then_some(*operation)
+        };
+        if let Some(operation) = REST.iter().find_map(known) {
+            return operation.to_owned();
+        }
+        last(path, '.')
+    }
+}
+
+/// Beginning of the path, method, operation: of services that have neither a target nor an action.
+const REST: &[(&str, &str, &str)] = &[
+    ("/v1/describecomputeenvironments", "POST", "DescribeComputeEnvironments"),
+    ("/v1/describejobdefinitions", "POST", "DescribeJobDefinitions"),
+    ("/v1/describejobqueues", "POST", "DescribeJobQueues"),
+    ("/v1/describejobs", "POST", "DescribeJobs"),
+    ("/v1/describeschedulingpolicies", "POST", "DescribeSchedulingPolicies"),
+    ("/v1/getjobqueuesnapshot", "POST", "GetJobQueueSnapshot"),
+    ("/v1/listjobs", "POST", "ListJobs"),
+    ("/v1/tags/", "POST", "TagResource"),
+    ("/v1/tags/", "DELETE", "UntagResource"),
+    ("/v1/updatecomputeenvironment", "POST", "UpdateComputeEnvironment"),
+    ("/schedule-groups/", "GET", "GetScheduleGroup"),
+    ("/schedules/", "GET", "GetSchedule"),
+    ("/schedules/", "POST", "CreateSchedule"),
+    ("/schedules/", "PUT", "UpdateSchedule"),
+    ("/schedules/", "DELETE", "DeleteSchedule"),
+    ("/schedules", "GET", "ListSchedules"),
+];
+
 /// What to answer.
 pub(super) enum Reply {
     /// A file of `tests/aws/replies`.
@@ -47,11 +88,20 @@ pub(super) enum Reply {
 /// Status, the header with the error's code, and the body; `None` breaks the connection.
 type Encoded = Option<(u16, String, Vec<u8>)>;
 
+#[derive(Clone)]
+struct Answering(Arc<dyn Fn(&Asked) -> Reply + Send + Sync>);
+
+impl std::fmt::Debug for Answering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answering")
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Replay {
     replies: Arc<Mutex<VecDeque<Encoded>>>,
     /// Instead of replies in their order.
-    answer: Option<fn(&Asked) -> Reply>,
+    answer: Option<Answering>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
@@ -67,10 +117,10 @@ impl Replay {
     }
 
     /// The same, with answers that depend on what is asked.
-    pub(super) fn answering(answer: fn(&Asked) -> Reply) -> (Aws, Self) {
+    pub(super) fn answering(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> (Aws, Self) {
         Self {
             replies: Arc::default(),
-            answer: Some(answer),
+            answer: Some(Answering(Arc::new(answer))),
             asked: Arc::default(),
         }
         .connect()
@@ -233,12 +283,20 @@ fn cbor(key: &str, value: &Value, into: &mut Vec<u8>) {
     }
 }
 
-/// Services of the query protocols write their errors in XML.
+/// Services of the query protocols write their errors in XML, CloudWatch in CBOR.
 fn spoken(asked: &Asked, (status, code, body): (u16, String, Vec<u8>)) -> (u16, String, Vec<u8>) {
-    if code.is_empty() || !asked.text.contains("Action=") {
+    if code.is_empty() {
         return (status, code, body);
     }
     let told: Value = serde_json::from_slice(&body).unwrap();
+    if asked.path.contains("/operation/") {
+        let mut body = Vec::new();
+        cbor("", &told, &mut body);
+        return (status, String::new(), body);
+    }
+    if !asked.text.contains("Action=") {
+        return (status, code, body);
+    }
     let error = format!(
         "<Error><Code>{code}</Code><Message>{}</Message></Error>",
         told["message"].as_str().unwrap()
@@ -282,7 +340,7 @@ impl HttpConnector for Replay {
             body: serde_json::from_slice(body).unwrap_or(Value::Null),
             text: String::from_utf8_lossy(body).into_owned(),
         };
-        let reply = if let Some(answer) = self.answer {
+        let reply = if let Some(Answering(answer)) = &self.answer {
             encode(&answer(&asked))
         } else {
             let next = self.replies.lock().unwrap().pop_front();

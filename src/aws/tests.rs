@@ -1,5 +1,7 @@
 //! What goes over the wire and what is made of the answers, with recorded replies.
 
+mod errors;
+
 use serde_json::{Value, json};
 
 use crate::account::Platform;
@@ -224,7 +226,10 @@ async fn a_description_tells_of_the_end_of_a_job_and_of_every_attempt() {
         (Some(later(300)), Some(later(360)))
     );
     let begun = ended.seen.begun();
-    let begun: Vec<_> = begun.iter().map(|a| (a.started, a.stopped, a.instance.as_deref())).collect();
+    let begun: Vec<_> = begun
+        .iter()
+        .map(|a| (a.started, a.stopped, a.instance.as_deref()))
+        .collect();
     assert_eq!(
         begun,
         [
@@ -375,9 +380,12 @@ async fn a_quota_is_the_applied_one_else_the_default_and_its_use_that_of_its_own
 #[tokio::test]
 async fn a_metric_that_cannot_be_read_is_replaced_by_a_count_unless_it_is_throttled() {
     let denied = || Reply::Error(403, "AccessDeniedException", "not authorized");
+    let throttled = || Reply::Error(429, "ThrottlingException", "Rate exceeded");
     let (aws, _) = Replay::account(&[
         Reply::File("get-service-quota"),
-        Reply::Error(429, "ThrottlingException", "Rate exceeded"),
+        throttled(),
+        throttled(),
+        throttled(),
         Reply::File("get-service-quota"),
         denied(),
         denied(),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::bill::Bill;
 use super::cadence::{Cadence, Circumstances, Meter, Part};
 use super::checking::{Checked, Checks, changed_bases};
 use super::cloud::{Cloud, EnvironmentRead, Identity, Read};
@@ -18,7 +17,6 @@ use super::reload::Keys;
 use super::sight::Sight;
 use super::store::{Leases, Writer};
 use super::telling::Teller;
-use super::twin::Saved;
 use super::waits::Waits;
 use super::wake::Flood;
 use super::{Event, Found, OnStop, Options, reading};
@@ -133,7 +131,7 @@ impl<C: Cloud> Driver<C> {
         }
         let mut cadence = Cadence::new(options.periods);
         cadence.set_parts(sight.parts());
-        let writer = Writer::start(options.store.clone(), options.retention);
+        let writer = Writer::start(options.store.clone(), options.retention, Arc::clone(&options.metrics));
         Self {
             actuator: Actuator::new(Arc::clone(&cloud), events.clone(), &options),
             cloud,
@@ -371,6 +369,9 @@ impl<C: Cloud> Driver<C> {
                 if self.options.guard && result.is_ok() {
                     self.armed.insert(name.clone(), self.now());
                 }
+                if result.is_err() {
+                    self.options.metrics.failed("guard");
+                }
                 let result = result.map_err(|_| Failed);
                 self.step_of(&name, |environment| Input::Armed(environment, fires, result));
                 false
@@ -409,6 +410,7 @@ impl<C: Cloud> Driver<C> {
         let found = match found {
             Ok(found) => found,
             Err(unread) => {
+                self.options.metrics.failed("reading");
                 if self.sight.could_not(part, now, &unread) {
                     let error = printable(&unread.message);
                     tracing::warn!(part = ?part, %error, "Could not be read");
@@ -513,27 +515,6 @@ impl<C: Cloud> Driver<C> {
         }
     }
 
-    /// Adds what was asked of AWS since the last count.
-    fn count_requests(&mut self) {
-        let mut requests = 0;
-        for (service, operation, code, total) in self.cloud.calls() {
-            requests += total;
-            let more = total
-                - self
-                    .counted
-                    .get(&(service.clone(), operation.clone(), code.clone()))
-                    .unwrap_or(&0);
-            if more > 0 {
-                let request = (service.as_str(), operation.as_str(), code.as_str(), more);
-                self.options.metrics.requests(&[request]);
-                self.counted.insert((service, operation, code), total);
-            }
-        }
-        if requests > 0 {
-            self.meter.reached(self.now(), requests);
-        }
-    }
-
     /// Says what is worth saying, once.
     pub(super) fn tell(&mut self) {
         let now = self.now();
@@ -542,20 +523,7 @@ impl<C: Cloud> Driver<C> {
         }
         self.count_requests();
         let snapshot = super::telling::snapshot(self, now);
-        for environment in &snapshot.environments {
-            let metrics = &self.options.metrics;
-            metrics.lease(&environment.name, environment.lease_expires);
-            metrics.guarded(&environment.name, environment.guarded);
-        }
-        for queue in &snapshot.queues {
-            let blocked = queue.blocked.as_ref().map(|(_, since)| *since);
-            self.options.metrics.queue(&queue.name, queue.oldest, blocked);
-        }
-        for source in &snapshot.sqs {
-            self.options.metrics.oldest_message(&source.name, source.oldest);
-        }
-        Bill::of(&snapshot, Span::ZERO).count(&self.options.metrics);
-        Saved::count(snapshot.saved.as_ref(), &self.options.metrics);
+        self.count(&snapshot);
         self.options.snapshot.send_replace(snapshot);
         let bases = changed_bases(self.controller.setup(), self.controller.memory());
         self.bases.send_replace(bases);

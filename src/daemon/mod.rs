@@ -9,6 +9,7 @@ pub mod bill;
 pub mod cadence;
 pub mod checking;
 pub mod cloud;
+mod counts;
 mod driver;
 mod effects;
 #[cfg(not(unix))]

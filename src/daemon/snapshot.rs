@@ -15,6 +15,11 @@ use crate::units::{MicroUsd, Span, Time, Vcpus};
 /// The rank of trouble that people can do something about.
 const TROUBLE: u8 = 1;
 
+fn rows_of<'a>(document: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Value> {
+    let rows = document.get_mut(list).and_then(Value::as_array_mut);
+    rows.into_iter().flatten()
+}
+
 /// What is no figure before it was read: the list, the age of the reading, and its figures.
 const READ: [(&str, &str, &[&str]); 4] = [
     (
@@ -40,6 +45,15 @@ const READ: [(&str, &str, &[&str]); 4] = [
     ),
     ("sqs", "age", &["visible", "in_flight", "delayed"]),
 ];
+
+/// The figures of a list's row are none.
+fn unknown<'a>(row: &mut Value, figures: impl IntoIterator<Item = &'a &'a str>) {
+    for figure in figures {
+        if let Some(figure) = row.pointer_mut(&format!("/{}", figure.replace('.', "/"))) {
+            *figure = Value::Null;
+        }
+    }
+}
 
 /// What is not known is written as null, and read as zero beside an age of null.
 fn or_zero<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
@@ -105,18 +119,31 @@ impl Snapshot {
     pub fn document(&self) -> Result<Value, serde_json::Error> {
         let mut document = serde_json::to_value(self)?;
         for (list, age, figures) in READ {
-            let rows = document
-                .get_mut(list)
-                .and_then(Value::as_array_mut)
-                .into_iter()
-                .flatten();
-            for row in rows.filter(|row| row.get(age).is_none_or(Value::is_null)) {
-                for figure in figures {
-                    if let Some(figure) = row.get_mut(*figure) {
-                        *figure = Value::Null;
-                    }
-                }
+            for row in rows_of(&mut document, list).filter(|row| row.get(age).is_none_or(Value::is_null)) {
+                unknown(row, figures);
             }
+        }
+        let unplanned = self.planned_at.is_none();
+        let of_quota = |code: &String| {
+            let draws = self.environments.iter().filter(|one| one.quotas.contains(code));
+            draws.fold((false, false), |(held, coming), one| {
+                let unseen = one.instances_age.is_none();
+                (held || unseen, coming || unseen || one.age.is_none())
+            })
+        };
+        for (row, quota) in rows_of(&mut document, "quotas").zip(&self.quotas) {
+            let (held, coming) = of_quota(&quota.code);
+            unknown(row, held.then_some(&"held_vcpus"));
+            unknown(row, coming.then_some(&"on_its_way_vcpus"));
+            unknown(row, unplanned.then_some(&"granted_vcpus"));
+        }
+        for row in rows_of(&mut document, "environments").filter(|_| unplanned) {
+            unknown(row, &["wanted_vcpus", "granted_vcpus"]);
+        }
+        for (row, queue) in rows_of(&mut document, "queues").zip(&self.queues) {
+            let unread = |source: &SqsStatus| source.queue == queue.name && source.age.is_none();
+            let unread = self.sqs.iter().any(unread);
+            unknown(row, unread.then_some(&"demand.messages_vcpus"));
         }
         Ok(document)
     }
@@ -183,8 +210,10 @@ pub struct EnvironmentStatus {
     #[serde(deserialize_with = "or_zero")]
     pub on_its_way_vcpus: Vcpus,
     /// New capacity wanted before limits, in the latest plan.
+    #[serde(deserialize_with = "or_zero")]
     pub wanted_vcpus: Vcpus,
     /// New capacity granted, in the latest plan.
+    #[serde(deserialize_with = "or_zero")]
     pub granted_vcpus: Vcpus,
     /// When the lease on its raised min ends.
     pub lease_expires: Option<Time>,
@@ -297,7 +326,7 @@ impl QueueStatus {
 pub struct NoDemand {
     /// Blocked by MISCONFIGURATION: they can never start.
     pub misconfigured_jobs: i64,
-    /// Held by a fair-share reservation.
+    /// Held by a fair-share reservation; only a simulation knows, AWS Batch does not tell.
     pub reserved_jobs: i64,
     /// Multi-node parallel: Batch launches for them, but never serves them from minvCpus.
     pub multi_node_jobs: i64,
@@ -318,6 +347,7 @@ pub struct Demand {
     /// RUNNABLE jobs.
     pub runnable_vcpus: Vcpus,
     /// SQS messages that are not jobs yet.
+    #[serde(deserialize_with = "or_zero")]
     pub messages_vcpus: Vcpus,
     /// Jobs that are known to come.
     pub arriving_vcpus: Vcpus,
@@ -375,10 +405,10 @@ pub struct QuotaStatus {
     #[serde(default)]
     pub counted: Option<String>,
     /// ACTIVE instances of our environments.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_zero")]
     pub held_vcpus: Vcpus,
     /// Asked for in our environments and not there yet.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_zero")]
     pub on_its_way_vcpus: Vcpus,
     /// Left to the rest of the account by the policy.
     #[serde(default)]
@@ -387,7 +417,7 @@ pub struct QuotaStatus {
     #[serde(default)]
     pub overshoot_vcpus: Vcpus,
     /// Granted by the latest plan.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_zero")]
     pub granted_vcpus: Vcpus,
     /// What is left after all this; `None`: the limit is not known.
     #[serde(default)]
@@ -433,11 +463,18 @@ mod tests {
                 environments: vec![EnvironmentStatus {
                     age,
                     instances_age: age,
+                    quotas: vec!["L-1".to_owned()],
                     ..EnvironmentStatus::default()
                 }],
                 queues: vec![QueueStatus {
                     age,
+                    demand: Some(Demand::default()),
                     ..QueueStatus::default()
+                }],
+                planned_at: age.map(|_| Time::EPOCH),
+                quotas: vec![QuotaStatus {
+                    code: "L-1".to_owned(),
+                    ..QuotaStatus::default()
                 }],
                 sqs: vec![SqsStatus {
                     age,
@@ -449,12 +486,22 @@ mod tests {
         for known in [true, false] {
             let snapshot = read(known);
             let document = snapshot.document().unwrap();
-            for (list, _, figures) in READ {
-                for figure in figures {
-                    let expected = if known { Value::from(0) } else { Value::Null };
-                    assert_eq!(document[list][0][figure], expected, "{list} {figure}");
-                }
+            let others = [
+                ("environments", "wanted_vcpus"),
+                ("environments", "granted_vcpus"),
+                ("quotas", "held_vcpus"),
+                ("quotas", "on_its_way_vcpus"),
+                ("quotas", "granted_vcpus"),
+            ];
+            let of_list = READ
+                .into_iter()
+                .flat_map(|(list, _, figures)| figures.iter().map(move |figure| (list, *figure)));
+            for (list, figure) in of_list.chain(others) {
+                let expected = if known { Value::from(0) } else { Value::Null };
+                assert_eq!(document[list][0][figure], expected, "{list} {figure}");
             }
+            let expected = if known { Value::from(0) } else { Value::Null };
+            assert_eq!(document["queues"][0]["demand"]["messages_vcpus"], expected);
             assert_eq!(serde_json::from_value::<Snapshot>(document).unwrap(), snapshot);
         }
     }

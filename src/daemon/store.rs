@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::control::Lease;
 use crate::journal::{Decision, Ended, Intent, Journal, JournalError, Recovered, Remembered, Tick, Transition};
+use crate::metrics::Metrics;
 use crate::units::{Span, Time, Vcpus, to_i64, to_u32};
 
 /// Ticks that may wait for the disk; what comes on top is lost. Intents are never lost.
@@ -200,13 +201,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the writer; it ends when this is dropped and everything is written.
-    pub(super) fn start(store: Store, retention: Retention) -> Self {
+    pub(super) fn start(store: Store, retention: Retention, metrics: Arc<Metrics>) -> Self {
         let (entries, inbox) = mpsc::unbounded_channel();
         let room = Room {
             ticks: Arc::new(Semaphore::new(TICKS_MOST)),
             transitions: Arc::new(Semaphore::new(TRANSITIONS_MOST)),
         };
-        let task = tokio::spawn(write(store, inbox, room.clone()));
+        let task = tokio::spawn(write(store, inbox, room.clone(), metrics));
         Self {
             entries,
             room,
@@ -289,7 +290,7 @@ impl Writer {
     }
 }
 
-async fn write(store: Store, mut inbox: mpsc::UnboundedReceiver<Entry>, room: Room) {
+async fn write(store: Store, mut inbox: mpsc::UnboundedReceiver<Entry>, room: Room, metrics: Arc<Metrics>) {
     // Of failures only the first in a row is told.
     let mut failed = false;
     // What a full disk did not take. Without it, an update that was answered would be one without an answer after a restart.
@@ -315,6 +316,9 @@ async fn write(store: Store, mut inbox: mpsc::UnboundedReceiver<Entry>, room: Ro
             tracing::error!(error, "The journal cannot be written; nothing is raised meanwhile");
         }
         failed = error.is_some();
+        if failed {
+            metrics.failed("journal");
+        }
         room.transitions.add_permits(waited - owed.jobs.len().min(waited));
     }
 }
@@ -412,7 +416,7 @@ mod tests {
     #[tokio::test]
     async fn transitions_that_a_full_disk_did_not_take_are_written_before_those_that_follow() {
         let kept = Kept::default();
-        let writer = Writer::start(Store::Memory(kept.clone()), Retention::default());
+        let writer = Writer::start(Store::Memory(kept.clone()), Retention::default(), Arc::default());
         kept.fill(true);
         for id in ["a", "b"] {
             assert_eq!(writer.jobs(vec![told(id)]), []);
@@ -429,7 +433,7 @@ mod tests {
     #[tokio::test]
     async fn what_there_is_no_room_for_is_given_back() {
         let kept = Kept::default();
-        let writer = Writer::start(Store::Memory(kept.clone()), Retention::default());
+        let writer = Writer::start(Store::Memory(kept.clone()), Retention::default(), Arc::default());
         kept.fill(true);
         assert_eq!(writer.jobs(vec![told("a"); TRANSITIONS_MOST]), []);
         writer.flush().await.unwrap();

@@ -134,6 +134,7 @@ impl<C: Cloud> Driver<C> {
                     tracing::warn!(%error, "Events cannot be received; jobs are polled meanwhile");
                 }
                 self.hears = false;
+                self.options.metrics.failed("events");
                 return false;
             }
         };

@@ -19,7 +19,7 @@ pub enum Kind {
 pub enum Bounds {
     /// For what a job's owner feels: up to an hour, dense where the goals are (10 s with warm capacity, 60 s).
     Waits,
-    /// For our own work: a hundredth of a second to ten seconds.
+    /// For our own work: far more than it takes, and too much.
     Work,
 }
 
@@ -28,7 +28,7 @@ impl Bounds {
     pub fn seconds(self) -> Vec<f64> {
         match self {
             Self::Waits => vec![10.0, 20.0, 60.0, 90.0, 300.0, 3600.0],
-            Self::Work => vec![0.01, 0.1, 1.0, 10.0],
+            Self::Work => vec![0.1, 1.0],
         }
     }
 }
@@ -135,6 +135,7 @@ families! {
     TICK = WORK, "autotune_tick_duration_seconds", "seconds", [], Stable, "How long making a plan took, in seconds";
     LAG = Gauge, "autotune_tick_lag_seconds", "seconds", [], Beta, "How much later than it was due the latest plan was made, in seconds";
     RELOAD = Gauge, "autotune_policy_last_reload_success", "0 or 1", [], Stable, "1 if the policies were taken when they were last read and fit the account; 0: refused, what was in force holds";
+    ERRORS = Counter, "autotune_errors_total", "errors", ["kind"], Beta, "What did not work: reading a part of the account, receiving events, arming a guard, writing the journal; updates are counted by outcome";
     HINTS = Counter, "autotune_hints_total", "hints", ["kind"], Beta, "Wake-ups received, by what they tell of; malformed, duplicate and dropped ones apart";
     REQUESTS = Counter, "autotune_aws_requests_total", "requests", ["service", "operation", "code"], Beta, "Requests to AWS, by service, operation and answer; a series begins with its first request";
     FINDINGS = Gauge, "autotune_check_findings", "findings", ["rule", "severity"], Beta, "Findings of `autotune check`, looked for every hour, by rule; a series begins with its first finding and goes back to 0";

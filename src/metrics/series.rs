@@ -3,10 +3,23 @@
 use std::collections::BTreeSet;
 
 use super::families::{self, ALL, Family};
-use super::{HINTS, MESSAGES, OUTCOMES, PURCHASES, SOURCES, Series, UNFIT, outcome_label, refusal_label};
+use super::{MESSAGES, OUTCOMES, PURCHASES, SOURCES, Series, UNFIT, outcome_label, refusal_label};
 use crate::explain::{self, Coded as _};
 use crate::planner::plan::{Because, Limit, Part, QuotaPlan};
 use crate::setup::Setup;
+
+/// What hints tell of.
+pub(super) const HINTS: [&str; 7] = [
+    "job",
+    "blocked",
+    "instance",
+    "interruption",
+    "malformed",
+    "duplicate",
+    "dropped",
+];
+/// What can fail: reading a part of the account, receiving events, arming a guard, writing the journal.
+pub(super) const ERRORS: [&str; 4] = ["reading", "events", "guard", "journal"];
 
 /// Series that no setup adds or takes away.
 pub(super) fn global_series() -> Vec<(&'static Family, Vec<&'static str>)> {
@@ -18,6 +31,7 @@ pub(super) fn global_series() -> Vec<(&'static Family, Vec<&'static str>)> {
     let each =
         |family: &'static Family, values: Vec<&'static str>| values.into_iter().map(move |value| (family, vec![value]));
     series.extend(each(&families::HINTS, HINTS.to_vec()));
+    series.extend(each(&families::ERRORS, ERRORS.to_vec()));
     series.extend(each(&families::COST, PURCHASES.to_vec()));
     let details = |family: &Family| -> Vec<&'static str> {
         let examples = explain::examples();

@@ -298,6 +298,8 @@ fn live(metrics: &Metrics, setup: &Setup) {
     metrics.queue("gone", None, None);
     metrics.oldest_message("inbox", Some(Span::from_seconds(9)));
     metrics.oldest_message("gone", None);
+    metrics.failed("reading");
+    metrics.failed("weather");
     metrics.lease("environment-0", Some(now));
     metrics.guarded("environment-0", true);
     metrics.reloaded(true);

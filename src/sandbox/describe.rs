@@ -190,7 +190,8 @@ impl State {
             if let Some(arn) = self.placed(seen, attempt.place) {
                 put(&mut container, "containerInstanceArn", json!(arn));
             }
-            let mut told = json!({"container": container, "stoppedAt": attempt.stopped.millis(), "statusReason": reason});
+            let mut told =
+                json!({"container": container, "stoppedAt": attempt.stopped.millis(), "statusReason": reason});
             if let Some(started) = attempt.started {
                 put(&mut told, "startedAt", json!(started.millis()));
             }

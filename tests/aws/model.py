@@ -3,6 +3,7 @@
 
     tests/aws/model.py
     tests/aws/model.py --surveys FILE       instead surveys of `autotune check`, a list of pairs of name and survey
+    tests/aws/model.py --errors             prints errors.json: what the models say that each operation of src/aws may answer instead
     tests/aws/model.py --asked FILE         instead requests as they went over the wire in the tests of src/aws, with the answers
                                             that they were given, one a line: every operation that src/aws names must be among them
 
@@ -135,6 +136,31 @@ def unknown_errors():
     return [f"{name}: no model knows the error {code}" for name, code in sorted(found)]
 
 
+def named_operations():
+    """Service -> operations of it that src/aws calls."""
+    text = "".join(path.read_text() for path in sorted((HERE.parent.parent / "src/aws").rglob("*.rs")))
+    called = set(re.findall(r"\.([a-z]+_\w+)\(\)", text))
+    for service in SERVICES:
+        model = botocore.model.ServiceModel(loader.load_service_model(service, "service-2"), service)
+        # Many services have these; only things of AWS Batch are tagged.
+        others = {"TagResource", "UntagResource"} if service != "batch" else set()
+        yield model, [name for name in model.operation_names if xform_name(name) in called and name not in others]
+
+
+def modelled_errors():
+    """The text of errors.json: service, operation, code -> HTTP status."""
+    table = {}
+    for model, names in named_operations():
+        for name in names:
+            errors = {}
+            for shape in model.operation_model(name).error_shapes:
+                error = shape.metadata.get("error", {})
+                status = error.get("httpStatusCode", 500 if shape.metadata.get("fault") else 400)
+                errors[error.get("code", shape.name)] = status
+            table.setdefault(model.service_name, {})[name] = dict(sorted(errors.items()))
+    return json.dumps(table, indent=2, sort_keys=True) + "\n"
+
+
 # First part of a service's host, where it is not the name of its model.
 HOSTS = {"monitoring": "cloudwatch", "servicequotas": "service-quotas"}
 
@@ -254,15 +280,8 @@ def check_asked(path):
             wrong += problems(shape, params, f"{service} {name}")
         elif params:
             wrong.append(f"{service} {name}: the model has no parameters, found {params}")
-    known = {
-        xform_name(name): service
-        for service in SERVICES
-        for name in botocore.model.ServiceModel(loader.load_service_model(service, "service-2"), service).operation_names
-    }
-    text = "".join(path.read_text() for path in sorted((HERE.parent.parent / "src/aws").rglob("*.rs")))
-    wrong += [
-        f"no test of src/aws sends {name}" for name in sorted(set(re.findall(r"\.([a-z]+_\w+)\(\)", text)) & set(known) - seen)
-    ]
+    called = {xform_name(name) for _, names in named_operations() for name in names}
+    wrong += [f"no test of src/aws sends {name}" for name in sorted(called - seen)]
     wrong = sorted(set(wrong))
     print(*wrong, f"tests/aws/model.py: {len(lines)} requests of {len(seen)} operations, and their answers, checked, {len(wrong)} wrong", sep="\n")
     return 1 if wrong or not lines else 0
@@ -273,6 +292,9 @@ def main():
         return check_surveys(sys.argv[2])
     if sys.argv[1:2] == ["--asked"]:
         return check_asked(sys.argv[2])
+    if sys.argv[1:2] == ["--errors"]:
+        print(modelled_errors(), end="")
+        return 0
     wrong, checked = [], 0
     for path in sorted(HERE.glob("requests/*.json")):
         file = json.loads(path.read_text())
@@ -296,6 +318,8 @@ def main():
             wrong += problems(shape, file["reply"], path.name)
         checked += 1
     wrong += unknown_errors()
+    if (HERE / "errors.json").read_text() != modelled_errors():
+        wrong.append("stale: tests/aws/model.py --errors > tests/aws/errors.json")
     for line in wrong:
         print(line, file=sys.stderr)
     print(f"tests/aws/model.py: {checked} files checked, {len(wrong)} wrong")

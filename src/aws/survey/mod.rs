@@ -10,7 +10,7 @@ mod identities;
 mod places;
 mod templates;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod trail;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -113,7 +113,8 @@ fn query(action: &str) -> String {
     }
 }
 
-fn answer(asked: &Asked) -> Reply {
+/// An account with ten environments.
+pub(in crate::aws) fn answer(asked: &Asked) -> Reply {
     if let Some((_, rest)) = asked.text.split_once("Action=") {
         return Reply::Made(query(rest.split('&').next().unwrap_or_default()));
     }
@@ -272,54 +273,57 @@ async fn where_there_are_too_many_templates_to_read_each_is_asked_for() {
     assert_eq!(latest.version_number, 2);
 }
 
+/// An account with one environment.
+pub(in crate::aws) fn few(asked: &Asked) -> Reply {
+    let action = asked.text.split_once("Action=").map(|(_, rest)| rest);
+    let told = match action.and_then(|rest| rest.split('&').next()) {
+        Some("GetCallerIdentity") => xml(
+            "GetCallerIdentity",
+            "<Account>111122223333</Account><Arn>arn:aws:sts::111122223333:assumed-role/autotune/i-0</Arn>",
+        ),
+        Some("GetInstanceProfile") => {
+            let roles = role("instance0", "ec2.amazonaws.com");
+            let profile = "<InstanceProfile><Path>/</Path><InstanceProfileName>profile0</InstanceProfileName>\
+                <InstanceProfileId>x</InstanceProfileId><Arn>x</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate>";
+            xml(
+                "GetInstanceProfile",
+                &format!("{profile}<Roles>{roles}</Roles></InstanceProfile>"),
+            )
+        }
+        Some("GetRole") => {
+            let name = asked.text.split_once("RoleName=").unwrap().1;
+            let name = name.split('&').next().unwrap();
+            let told = role(name, "batch.amazonaws.com").replace("member>", "Role>");
+            xml("GetRole", &told)
+        }
+        Some(action @ "ListAttachedRolePolicies") => {
+            let one = "<member><PolicyName>own</PolicyName><PolicyArn>arn:own</PolicyArn></member>";
+            xml(action, &format!("<AttachedPolicies>{one}</AttachedPolicies>"))
+        }
+        Some(action @ "ListRolePolicies") => xml(action, "<PolicyNames><member>inline</member></PolicyNames>"),
+        None if asked.path.contains("describecomputeenvironments") => {
+            json!({ "computeEnvironments": [environment(0)] }).to_string()
+        }
+        None if asked.path.contains("describejobqueues") => {
+            let mut queue = queue(0);
+            queue["schedulingPolicyArn"] = json!("arn:fair");
+            json!({ "jobQueues": [queue] }).to_string()
+        }
+        None if asked.path.contains("describeschedulingpolicies") => {
+            assert_eq!(asked.body, json!({"arns": ["arn:fair"]}));
+            let fair = json!({ "shareDecaySeconds": 3600 });
+            json!({ "schedulingPolicies": [{ "name": "fair", "arn": "arn:fair", "fairsharePolicy": fair }] })
+                .to_string()
+        }
+        Some(_) | None => return answer(asked),
+    };
+    Reply::Made(told)
+}
+
 /// Of few, roles and profiles are not listed, and inline policies are read where those of AWS are not attached.
 #[tokio::test]
 async fn of_one_environment_role_profile_and_policies_are_asked_for_by_name() {
-    let (aws, replay) = Replay::answering(|asked| {
-        let action = asked.text.split_once("Action=").map(|(_, rest)| rest);
-        let told = match action.and_then(|rest| rest.split('&').next()) {
-            Some("GetCallerIdentity") => xml(
-                "GetCallerIdentity",
-                "<Account>111122223333</Account><Arn>arn:aws:sts::111122223333:assumed-role/autotune/i-0</Arn>",
-            ),
-            Some("GetInstanceProfile") => {
-                let roles = role("instance0", "ec2.amazonaws.com");
-                let profile = "<InstanceProfile><Path>/</Path><InstanceProfileName>profile0</InstanceProfileName>\
-                    <InstanceProfileId>x</InstanceProfileId><Arn>x</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate>";
-                xml(
-                    "GetInstanceProfile",
-                    &format!("{profile}<Roles>{roles}</Roles></InstanceProfile>"),
-                )
-            }
-            Some("GetRole") => {
-                let name = asked.text.split_once("RoleName=").unwrap().1;
-                let name = name.split('&').next().unwrap();
-                let told = role(name, "batch.amazonaws.com").replace("member>", "Role>");
-                xml("GetRole", &told)
-            }
-            Some(action @ "ListAttachedRolePolicies") => {
-                let one = "<member><PolicyName>own</PolicyName><PolicyArn>arn:own</PolicyArn></member>";
-                xml(action, &format!("<AttachedPolicies>{one}</AttachedPolicies>"))
-            }
-            Some(action @ "ListRolePolicies") => xml(action, "<PolicyNames><member>inline</member></PolicyNames>"),
-            None if asked.path.contains("describecomputeenvironments") => {
-                json!({ "computeEnvironments": [environment(0)] }).to_string()
-            }
-            None if asked.path.contains("describejobqueues") => {
-                let mut queue = queue(0);
-                queue["schedulingPolicyArn"] = json!("arn:fair");
-                json!({ "jobQueues": [queue] }).to_string()
-            }
-            None if asked.path.contains("describeschedulingpolicies") => {
-                assert_eq!(asked.body, json!({"arns": ["arn:fair"]}));
-                let fair = json!({ "shareDecaySeconds": 3600 });
-                json!({ "schedulingPolicies": [{ "name": "fair", "arn": "arn:fair", "fairsharePolicy": fair }] })
-                    .to_string()
-            }
-            Some(_) | None => return answer(asked),
-        };
-        Reply::Made(told)
-    });
+    let (aws, replay) = Replay::answering(few);
     let survey = aws.survey(&[], Principal::Caller).await.unwrap();
     let instance = told(&survey.roles, "instance0").unwrap().unwrap();
     assert_eq!(instance.attached_policies, ["arn:own"]);

@@ -2,8 +2,8 @@
 
 use insta::assert_snapshot;
 
-use super::{SPOT, START, desk, scripted};
-use crate::control::{Effect, Input, Lease, Outcome, Planner};
+use super::{Desk, ON_DEMAND, SPOT, START, Script, desk, scripted};
+use crate::control::{Effect, Failed, Input, Lease, Outcome, Planner};
 use crate::forecast::Forecast;
 use crate::overrides::{Order, Override};
 use crate::planner::plan::Subject;
@@ -259,7 +259,7 @@ fn a_raise_that_was_not_sent_leaves_no_trace_in_memory() {
     worlds::add_runnable(&mut desk.observation, 0, shape(4), 16);
     desk.read(0).read(30);
     assert!(desk.controller.memory().environments[0].raised.is_some());
-    desk.step(Input::Committed(SPOT, Err(crate::control::Failed)));
+    desk.step(Input::Committed(SPOT, Err(Failed)));
     let memory = desk.controller.memory().environments[0];
     assert!(memory.raised.is_none() && memory.updated.is_none(), "{memory:?}");
 }
