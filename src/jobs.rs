@@ -84,10 +84,12 @@ impl JobSeen {
             let stopped = self.stopped.filter(|_| self.status.is_over());
             match begun.iter_mut().find(|attempt| attempt.started == started) {
                 Some(latest) => {
+                    latest.number = latest.number.max(self.attempt);
                     latest.stopped = latest.stopped.or(stopped);
                     latest.instance = latest.instance.take().or_else(|| self.instance.clone());
                 }
                 None => begun.push(Attempt {
+                    number: self.attempt,
                     started,
                     stopped,
                     instance: self.instance.clone(),
@@ -98,9 +100,9 @@ impl JobSeen {
         begun
     }
 
-    /// Which attempt a status is of, counted from 1, where so many are told of; the service tells those that have ended.
-    pub fn attempt_of(status: JobStatus, told: usize) -> u32 {
-        to_u32(if status.is_over() { told.max(1) } else { told + 1 })
+    /// Which attempt a status is of, counted from 1, where so many have ended.
+    pub fn attempt_of(status: JobStatus, ended: usize) -> u32 {
+        to_u32(if status.is_over() { ended.max(1) } else { ended + 1 })
     }
 }
 
@@ -127,6 +129,8 @@ pub struct JobDescribed {
 /// One attempt at a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
+    /// Which it is, counted from 1, those that never began to run included; 0: not told.
+    pub number: u32,
     /// When it began to run.
     pub started: Time,
     /// When it ended.

@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
-use series::{ERRORS, HINTS, global_series, limit_label, setup_series};
+use series::{DIRECTIONS, ERRORS, HINTS, global_series, limit_label, setup_series};
 
 pub use families::{ALL, Bounds, Family, Kind, Stability, metrics_page, metrics_table};
 pub use money::{Cost, Simulated};
@@ -29,7 +29,7 @@ use crate::setup::Setup;
 use crate::units::{Span, Time, Vcpus, i64_to_f64};
 
 /// More operations and error codes than this are counted together, so that odd answers cannot fill a database.
-pub const MOST_REQUEST_SERIES: usize = 100;
+pub const MOST_REQUEST_SERIES: usize = 80;
 /// What a label says that would be one too many, or is not known.
 const OTHER: &str = "other";
 const OUTCOMES: [Outcome; 4] = [Outcome::Accepted, Outcome::Raced, Outcome::Throttled, Outcome::Failed];
@@ -99,6 +99,7 @@ impl Metrics {
         }
         metrics.set(&families::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);
         metrics.set(&families::DRY_RUN, &[], 1.0);
+        metrics.journal(true);
         metrics.costs(None, 0);
         metrics.simulated(None);
         metrics
@@ -176,8 +177,10 @@ impl Metrics {
         }
         for action in &plan.actions {
             if let Some(environment) = setup.environments.get(action.environment().position()) {
-                let labels = [environment.name.as_str(), action.because().code()];
-                self.add(&families::DECISIONS, &labels, 1);
+                let [raise, lower] = DIRECTIONS;
+                let direction = if action.raises() { raise } else { lower };
+                self.add(&families::DECISIONS, &[environment.name.as_str(), direction], 1);
+                self.add(&families::REASONS, &[action.because().code()], 1);
             }
         }
         for (quota, row) in setup.quotas.iter().zip(&plan.quotas) {
@@ -364,11 +367,16 @@ impl Metrics {
         }
     }
 
-    /// Something did not work: `reading`, `events`, `guard` or `journal`. Of an unknown kind nothing is noted.
+    /// Something did not work: `reading`, `events` or `guard`. Of an unknown kind nothing is noted.
     pub fn failed(&self, kind: &str) {
         if let Some(kind) = ERRORS.into_iter().find(|known| *known == kind) {
             self.add(&families::ERRORS, &[kind], 1);
         }
+    }
+
+    /// Whether the journal took what was last written.
+    pub fn journal(&self, writable: bool) {
+        self.set(&families::JOURNAL, &[], flag(writable));
     }
 
     /// The policies were read again, and taken or refused.

@@ -22,7 +22,7 @@ const THROTTLED: &[&str] = &[
     "RequestThrottled",
     "RequestThrottledException",
     "SlowDown",
-    "KmsThrottled",
+    "KMS.ThrottlingException",
 ];
 /// The credentials are good, but not for this.
 const DENIED: &[&str] = &[
@@ -33,7 +33,7 @@ const DENIED: &[&str] = &[
     KMS_DENIED,
 ];
 /// SQS may be read, but not with the key that the queue is encrypted with.
-const KMS_DENIED: &str = "KmsAccessDenied";
+const KMS_DENIED: &str = "KMS.AccessDeniedException";
 /// The credentials are not good, or no longer.
 const EXPIRED: &[&str] = &["ExpiredToken", "ExpiredTokenException", "RequestExpired"];
 const INVALID: &[&str] = &[

@@ -12,6 +12,9 @@ use crate::jobs::{ArraySeen, Attempt, JobSeen};
 use crate::observation::Shape;
 use crate::units::Time;
 
+/// AWS Batch tries a job at most so often (SubmitJob, retryStrategy).
+const ATTEMPTS_MOST: usize = 10;
+
 /// The envelope. Fields that are not named here are ignored.
 #[derive(Deserialize)]
 struct Event {
@@ -42,11 +45,11 @@ struct StateChange {
     ecs_properties: Option<Ecs>,
     eks_properties: Option<Eks>,
     depends_on: Option<Vec<DependsOn>>,
-    attempts: Option<Vec<Tried>>,
+    attempts: Option<Vec<serde_json::Value>>,
 }
 
-/// An attempt that has ended; `startedAt` is missing from one that never began to run.
-#[derive(Deserialize)]
+/// An attempt; `startedAt` is missing from one that never began to run.
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Tried {
     started_at: Option<i64>,
@@ -256,7 +259,9 @@ fn job(job: StateChange, at: Time) -> Option<Hint> {
         })
     });
     let status = status(&job.status)?;
-    let attempts = job.attempts.unwrap_or_default();
+    let told = job.attempts.unwrap_or_default().into_iter().take(ATTEMPTS_MOST);
+    let told: Vec<Tried> = told.map(|told| read(told).unwrap_or_default()).collect();
+    let ended = told.iter().filter(|tried| tried.stopped_at.is_some()).count();
     Some(Hint::Job {
         queue: name_of(&job.job_queue).to_owned(),
         shape: size.get().map(|resources| Shape { resources, nodes }),
@@ -279,17 +284,21 @@ fn job(job: StateChange, at: Time) -> Option<Hint> {
             array,
             nodes,
             instance,
-            attempt: JobSeen::attempt_of(status, attempts.len()),
-            attempts: attempts.iter().filter_map(tried).collect(),
+            attempt: JobSeen::attempt_of(status, ended),
+            attempts: (1..)
+                .zip(&told)
+                .filter_map(|(number, told)| tried(number, told))
+                .collect(),
         },
         at,
     })
 }
 
-fn tried(attempt: &Tried) -> Option<Attempt> {
+fn tried(number: u32, attempt: &Tried) -> Option<Attempt> {
     let container = attempt.container.as_ref().and_then(|c| c.instance.as_deref());
     let task = || attempt.task_properties.first()?.instance.as_deref();
     Some(Attempt {
+        number,
         started: time(attempt.started_at?)?,
         stopped: attempt.stopped_at.and_then(time),
         instance: container.or_else(task).and_then(instance),
@@ -408,20 +417,27 @@ mod tests {
         let hint = state_change(
             r#"{"jobId":"a","jobQueue":"QUEUE","status":"RUNNABLE","createdAt":1,"startedAt":20,"stoppedAt":30,"attempts":[
                 {"startedAt":10,"stoppedAt":15,"container":{"containerInstanceArn":"arn:aws:ecs:r:1:container-instance/spot/a"}},
-                {"stoppedAt":17,"statusReason":"Task failed to start"},
+                {"stoppedAt":17,"statusReason":"Task failed to start"},{"stoppedAt":18,"taskProperties":null},
                 {"startedAt":20,"stoppedAt":30,"taskProperties":[{"containerInstanceArn":"arn:aws:ecs:r:1:container-instance/spot/b"}]}]}"#,
         );
         let Hint::Job { job, .. } = hint else {
             panic!("{hint:?}")
         };
-        let attempt = |started, stopped, instance: &str| Attempt {
+        let attempt = |number, started, stopped, instance: &str| Attempt {
+            number,
             started: Time::from_millis(started),
             stopped: Some(Time::from_millis(stopped)),
             instance: Some(instance.to_owned()),
             environment: None,
         };
-        assert_eq!(job.attempt, 4);
-        assert_eq!(job.begun(), [attempt(10, 15, "spot/a"), attempt(20, 30, "spot/b")]);
+        assert_eq!(
+            job.attempt, 4,
+            "one that is not understood is taken for none that has ended"
+        );
+        assert_eq!(
+            job.begun(),
+            [attempt(1, 10, 15, "spot/a"), attempt(4, 20, 30, "spot/b")]
+        );
     }
 
     #[test]

@@ -139,8 +139,14 @@ fn described(mut job: JobDetail) -> Option<JobDescribed> {
         array,
         nodes: nodes(job.node_properties.as_ref().and_then(|n| n.num_nodes)),
         instance: placed(&job),
-        attempt: JobSeen::attempt_of(state, job.attempts().len()),
-        attempts: job.attempts().iter().filter_map(attempt).collect(),
+        attempt: JobSeen::attempt_of(
+            state,
+            job.attempts().iter().filter(|tried| tried.stopped_at.is_some()).count(),
+        ),
+        attempts: (1..)
+            .zip(job.attempts())
+            .filter_map(|(number, told)| attempt(number, told))
+            .collect(),
     };
     Some(JobDescribed { seen, size: size(job) })
 }
@@ -159,10 +165,11 @@ fn placed(job: &JobDetail) -> Option<String> {
 }
 
 /// `None` for one that has not begun.
-fn attempt(attempt: &batch::AttemptDetail) -> Option<Attempt> {
+fn attempt(number: u32, attempt: &batch::AttemptDetail) -> Option<Attempt> {
     let container = attempt.container.as_ref().and_then(|c| c.container_instance_arn());
     let task = || attempt.task_properties().first()?.container_instance_arn();
     Some(Attempt {
+        number,
         started: time(attempt.started_at?)?,
         stopped: attempt.stopped_at.and_then(time),
         instance: container.or_else(task).and_then(instance),

@@ -283,6 +283,25 @@ fn cbor(key: &str, value: &Value, into: &mut Vec<u8>) {
     }
 }
 
+/// SQS tells besides what its older protocol called an error, and clients go by that.
+pub(super) fn older_name(code: &str) -> String {
+    match code {
+        "KmsAccessDenied" => "KMS.AccessDeniedException".to_owned(),
+        "KmsThrottled" => "KMS.ThrottlingException".to_owned(),
+        "KmsOptInRequired" => "KMS.OptInRequired".to_owned(),
+        "KmsDisabled" | "KmsInvalidState" | "KmsInvalidKeyUsage" | "KmsNotFound" => {
+            format!("KMS.{}Exception", &code[3..])
+        }
+        "QueueDoesNotExist" => "AWS.SimpleQueueService.NonExistentQueue".to_owned(),
+        "BatchEntryIdsNotDistinct"
+        | "EmptyBatchRequest"
+        | "InvalidBatchEntryId"
+        | "TooManyEntriesInBatchRequest"
+        | "UnsupportedOperation" => format!("AWS.SimpleQueueService.{code}"),
+        _ => code.to_owned(),
+    }
+}
+
 /// Services of the query protocols write their errors in XML, CloudWatch in CBOR.
 fn spoken(asked: &Asked, (status, code, body): (u16, String, Vec<u8>)) -> (u16, String, Vec<u8>) {
     if code.is_empty() {
@@ -354,6 +373,10 @@ impl HttpConnector for Replay {
                 let mut response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
                 // CloudWatch's protocol looks for its name in the answer.
                 response.headers_mut().insert("smithy-protocol", "rpc-v2-cbor");
+                if !code.is_empty() && target.is_some_and(|target| target.starts_with("AmazonSQS.")) {
+                    let older = format!("{};Sender", older_name(&code));
+                    response.headers_mut().insert("x-amzn-query-error", older);
+                }
                 if !code.is_empty() {
                     response.headers_mut().insert("x-amzn-errortype", code);
                 }

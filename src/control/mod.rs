@@ -292,7 +292,10 @@ impl<D: Decide> Controller<D> {
             Input::Finished(environment, outcome) => self.finished(now, environment, outcome, effects),
             Input::Leadership(until) => self.lead(now, until),
             Input::Overridden(subject, overridden) => self.overridden(now, subject, overridden, effects),
-            Input::Reloaded(compiled) => self.next = Some((compiled, now)),
+            Input::Reloaded(compiled) => {
+                let since = self.next.take().map_or(now, |(_, since)| since);
+                self.next = Some((compiled, since));
+            }
             Input::Foreseen(forecast) => {
                 self.forecast = *forecast;
                 effects.push(Effect::Observe);
@@ -348,6 +351,7 @@ impl<D: Decide> Controller<D> {
         if !self.leads(now) {
             return;
         }
+        let before = self.next.is_some().then(|| self.memory.clone());
         self.memory.fold(&self.plan.notes);
         for position in 0..self.plan.actions.len() {
             let Some(action) = self.plan.actions.get(position).copied() else {
@@ -355,10 +359,17 @@ impl<D: Decide> Controller<D> {
             };
             // What another hand wrote is his, also at the very look at which more is wanted.
             let environment = action.environment();
-            let others = self.is_anothers(now, environment, observation);
-            let waits = self.is_idle(environment) && self.holds_for_reload(now);
-            if others || waits {
+            if self.is_anothers(now, environment, observation) {
                 self.not_sent(environment);
+            } else if self.is_idle(environment) && self.held_until(now).is_some() {
+                // As if this look had not been.
+                let slot = self.memory.environments.get_mut(environment.position());
+                let was = before
+                    .as_ref()
+                    .and_then(|before| before.environments.get(environment.position()));
+                if let (Some(slot), Some(was)) = (slot, was) {
+                    *slot = *was;
+                }
             } else {
                 self.intend(now, action, effects);
             }
@@ -440,7 +451,7 @@ impl<D: Decide> Controller<D> {
     /// Starts an action on its way, unless another is: commit first. Says whether it did.
     fn intend(&mut self, now: Time, action: Action, effects: &mut Vec<Effect>) -> bool {
         let environment = action.environment();
-        let begins = self.is_idle(environment) && !self.holds_for_reload(now);
+        let begins = self.is_idle(environment) && self.held_until(now).is_none();
         if begins {
             let lease = self.lease_for(&action, now);
             self.set_flight(environment, Flight::Committing(action, lease));
@@ -527,6 +538,7 @@ impl<D: Decide> Controller<D> {
         }
         let mut next = self.plan.look_again_at;
         next = next.min(self.settled_at().unwrap_or(Time::FAR_FUTURE));
+        next = next.min(self.held_until(now).unwrap_or(Time::FAR_FUTURE));
         for (position, flight) in self.flights.iter().enumerate() {
             if let Flight::BackOff { until } = flight {
                 next = next.min(*until);

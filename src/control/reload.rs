@@ -12,10 +12,12 @@ const HOLDS_FOR: Span = Span::from_seconds(10);
 const ROUND: Span = Span::from_seconds(30);
 
 impl<D: Decide> Controller<D> {
-    /// Whether no update may begin now because a new setup waits.
-    pub(super) fn holds_for_reload(&self, now: Time) -> bool {
-        let waits = self.next.as_ref().map(|(_, since)| now.since(*since).millis());
-        waits.is_some_and(|waits| waits.rem_euclid(ROUND.millis()) < HOLDS_FOR.millis())
+    /// Until when no update may begin because a new setup waits; `None`: now one may.
+    pub(super) fn held_until(&self, now: Time) -> Option<Time> {
+        let (_, since) = self.next.as_ref()?;
+        let into = now.since(*since).millis().rem_euclid(ROUND.millis());
+        let left = HOLDS_FOR.millis() - into;
+        (left > 0).then(|| now + Span::from_millis(left))
     }
 
     /// Takes the new setup, if there is one and no update is under way. An environment that is gone needs no guard any more.

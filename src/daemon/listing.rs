@@ -231,7 +231,12 @@ impl<'a, C: Cloud> Lister<'a, C> {
             if next.is_none() {
                 break;
             }
-            let enough = status != JobStatus::Pending && wanted > self.most;
+            // Where the RUNNABLE jobs alone are more than can run, nobody needs to know of all that follow.
+            let enough = if status == JobStatus::Pending {
+                self.at_least
+            } else {
+                wanted > self.most
+            };
             if enough || number >= PAGES_MOST {
                 match status {
                     JobStatus::Starting | JobStatus::Running => self.placed_at_least = true,

@@ -222,7 +222,8 @@ impl Sight {
             Part::Quota(code) => {
                 at(&self.quotas, &mut observation.quotas, code).is_some_and(|seen| open_gap(seen, gap))
             }
-            Part::Queues | Part::Launches(_) | Part::Oldest(_) | Part::Topology | Part::Prices => false,
+            Part::Oldest(name) => self.oldest.remove(name).is_some(),
+            Part::Queues | Part::Launches(_) | Part::Topology | Part::Prices => false,
         };
         observation.generation += u64::from(changed);
         news

@@ -135,7 +135,10 @@ impl Snapshot {
             let (held, coming) = of_quota(&quota.code);
             unknown(row, held.then_some(&"held_vcpus"));
             unknown(row, coming.then_some(&"on_its_way_vcpus"));
-            unknown(row, unplanned.then_some(&"granted_vcpus"));
+            unknown(row, (held || coming || unplanned).then_some(&"left_vcpus"));
+            for figure in ["granted_vcpus", "overshoot_vcpus"] {
+                unknown(row, unplanned.then_some(&figure));
+            }
         }
         for row in rows_of(&mut document, "environments").filter(|_| unplanned) {
             unknown(row, &["wanted_vcpus", "granted_vcpus"]);
@@ -414,7 +417,7 @@ pub struct QuotaStatus {
     #[serde(default)]
     pub reserve_vcpus: Vcpus,
     /// Kept for the instance by which Batch may exceed what is asked for, per environment.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_zero")]
     pub overshoot_vcpus: Vcpus,
     /// Granted by the latest plan.
     #[serde(default, deserialize_with = "or_zero")]
@@ -474,6 +477,7 @@ mod tests {
                 planned_at: age.map(|_| Time::EPOCH),
                 quotas: vec![QuotaStatus {
                     code: "L-1".to_owned(),
+                    left_vcpus: read.then_some(Vcpus::ZERO),
                     ..QuotaStatus::default()
                 }],
                 sqs: vec![SqsStatus {
@@ -492,6 +496,8 @@ mod tests {
                 ("quotas", "held_vcpus"),
                 ("quotas", "on_its_way_vcpus"),
                 ("quotas", "granted_vcpus"),
+                ("quotas", "overshoot_vcpus"),
+                ("quotas", "left_vcpus"),
             ];
             let of_list = READ
                 .into_iter()

@@ -316,9 +316,7 @@ async fn write(store: Store, mut inbox: mpsc::UnboundedReceiver<Entry>, room: Ro
             tracing::error!(error, "The journal cannot be written; nothing is raised meanwhile");
         }
         failed = error.is_some();
-        if failed {
-            metrics.failed("journal");
-        }
+        metrics.journal(!failed);
         room.transitions.add_permits(waited - owed.jobs.len().min(waited));
     }
 }

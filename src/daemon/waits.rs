@@ -137,7 +137,9 @@ impl Waits {
         if job.status == JobStatus::Pending {
             self.pending.put(job.id.clone(), ());
         }
-        let started = job.begun().iter().map(|attempt| attempt.started).min();
+        // Of a job that is tried again `started` is of an attempt before, until the next one runs.
+        let began = job.begun().into_iter().map(|attempt| attempt.started);
+        let started = began.chain(job.started).min();
         let Some(started) = started.filter(|started| *started >= self.since) else {
             return;
         };
@@ -266,6 +268,17 @@ mod tests {
         waits.event(&queue, &job("a", Runnable, None), at(10), false, &metrics);
         waits.event(&queue, &again, at(300), false, &metrics);
         assert_eq!(told(&metrics, &queue).0, [(0, 0.0), (0, 0.0), (1, 45.0)]);
+        // Of a job that was never listed RUNNING in between, a listing and a description tell when it first ran.
+        let (metrics, queue) = made();
+        let mut waits = Waits::new(at(0));
+        waits.seen(&queue, &job("a", Runnable, Some(55)), false, &metrics);
+        waits.seen(&queue, &job("a", Running, Some(320)), false, &metrics);
+        let ended = JobSeen {
+            attempts: again.attempts.clone(),
+            ..job("b", Succeeded, Some(320))
+        };
+        waits.seen(&queue, &ended, false, &metrics);
+        assert_eq!(told(&metrics, &queue).0[2], (2, 108.0));
         for events in tries {
             let (metrics, queue) = made();
             let mut waits = Waits::new(at(0));

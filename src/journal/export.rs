@@ -93,7 +93,7 @@ const SELECT: &str = "
       a.nodes AS a_nodes, a.definition AS a_definition, a.name AS a_name,
       (SELECT min(started) FROM attempts WHERE job = j.number) AS first,
       (SELECT max(started) FROM attempts WHERE job = j.number) AS last,
-      (SELECT min(at) FROM transitions WHERE job = j.number AND status = 2 AND attempt <= 1 AND by_event) AS runnable,
+      (SELECT at FROM transitions WHERE job = j.number AND status = 2 AND attempt = 1 AND by_event) AS runnable,
       (SELECT min(at) FROM transitions WHERE job = j.number AND status = 4 AND by_event) AS running,
       (SELECT min(at) FROM transitions WHERE job = j.number AND status IN (5, 6) AND by_event) AS ended_at,
       EXISTS (SELECT 1 FROM transitions WHERE job = j.number AND status IN (5, 6)) AS ended,

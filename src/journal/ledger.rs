@@ -2,7 +2,8 @@
 //!
 //! Of a status the time of an event counts before that of a listing, then the earlier one, so that the order of arrival does not
 //! matter. Listings do not tell which attempt a status is of: theirs is number 0, and gives way to any that is known. What is known
-//! of a job is never replaced by what is not known. What the table of attempts has begun to run, each at a distinct startedAt.
+//! of a job is never replaced by what is not known. The table of attempts has those that began to run, each at a startedAt of its
+//! own; of its ends the earliest counts, since a listing tells that of the job instead.
 
 use std::collections::BTreeMap;
 
@@ -149,12 +150,14 @@ fn note_one(transaction: &Transaction, seen: &Transition) -> Result<(), Failure>
             let (started, stopped) = (attempt.started.millis(), attempt.stopped.map(Time::millis));
             news |= execute(
                 transaction,
-                "INSERT INTO attempts (job, started, stopped, environment, instance) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE
-                 SET stopped = coalesce(stopped, excluded.stopped), environment = coalesce(environment, excluded.environment),
-                   instance = coalesce(instance, excluded.instance)
-                 WHERE stopped IS NULL AND excluded.stopped NOT NULL OR environment IS NULL AND excluded.environment NOT NULL
-                   OR instance IS NULL AND excluded.instance NOT NULL",
-                (key, started, stopped, attempt.environment, attempt.instance),
+                "INSERT INTO attempts (job, started, stopped, environment, instance, number) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT DO UPDATE
+                 SET stopped = min(coalesce(stopped, excluded.stopped), coalesce(excluded.stopped, stopped)),
+                   environment = coalesce(environment, excluded.environment), instance = coalesce(instance, excluded.instance),
+                   number = max(number, excluded.number)
+                 WHERE excluded.stopped < coalesce(stopped, excluded.stopped + 1) OR number < excluded.number
+                   OR environment IS NULL AND excluded.environment NOT NULL OR instance IS NULL AND excluded.instance NOT NULL",
+                (key, started, stopped, attempt.environment, attempt.instance, attempt.number),
             )?;
         }
     }

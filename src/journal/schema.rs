@@ -91,6 +91,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
 ",
     "
     DROP TABLE started;
+    ALTER TABLE attempts ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE attempts ADD COLUMN stopped INTEGER;
     ALTER TABLE attempts ADD COLUMN environment TEXT;
     ALTER TABLE attempts ADD COLUMN instance TEXT;

@@ -107,10 +107,10 @@ families! {
     OVERRIDE = Gauge, "autotune_environment_override_expires_timestamp_seconds", "Unix time, seconds", ["environment"], Stable, "When a person's override of the environment ends, in seconds since 1970; 0: there is none";
     AGE = Gauge, "autotune_environment_signal_age_seconds", "seconds", ["environment", "kind"], Stable, "How long ago this part was read, in seconds: the environment, or its container instances; +Inf: never";
     UPDATES = Counter, "autotune_environment_updates_total", "updates", ["environment", "outcome"], Stable, "Updates sent, by how they ended; raced: AWS Batch had moved meanwhile, or desired stands above max";
-    DECISIONS = Counter, "autotune_environment_decisions_total", "decisions", ["environment", "reason"], Stable, "Updates that plans called for, by their main reason; in a dry run, with every plan again";
+    DECISIONS = Counter, "autotune_environment_decisions_total", "decisions", ["environment", "direction"], Stable, "Updates that plans called for: raise or lower; in a dry run, with every plan again";
     REFUSED = Counter, "autotune_environment_refused_launches_total", "launches", ["environment", "reason"], Beta, "Launches that EC2 refused, as Auto Scaling or the Spot Fleet tells them: a quota, no capacity, other";
     SQS = Gauge, "autotune_sqs_messages", "messages", ["source", "kind"], Stable, "Messages of an SQS source, approximate counts of SQS: visible, in flight, delayed";
-    SQS_OLDEST = Gauge, "autotune_sqs_oldest_message_age_seconds", "seconds", ["source"], Beta, "Age of the oldest message of an SQS source, in seconds, as CloudWatch told it last, a minute late; 0: none is known";
+    SQS_OLDEST = Gauge, "autotune_sqs_oldest_message_age_seconds", "seconds", ["source"], Beta, "Age of the oldest message of an SQS source, in seconds, as CloudWatch told it last, asked every five minutes; 0: none is known";
     SQS_AGE = Gauge, "autotune_sqs_signal_age_seconds", "seconds", ["source"], Stable, "How long ago the SQS source was read, in seconds; +Inf: never";
     QUOTA = Gauge, "autotune_quota_limit_vcpus", "vCPUs", ["code"], Stable, "A service quota, in vCPUs: as applied, or as the policy has it where that is lower or alone; 0: not known";
     QUOTA_OTHERS = Gauge, "autotune_quota_used_by_others_vcpus", "vCPUs", ["code"], Stable, "vCPUs under a service quota that run outside the steered environments";
@@ -126,6 +126,7 @@ families! {
     EXTRA_COST = Gauge, "autotune_simulated_extra_cost_usd", "USD", [], Beta, "Simulated: how much more the instances for these jobs cost with autotune than with AWS Batch alone, in US dollars, at list prices of 2026-11-21 in us-east-1; below 0: less; NaN: not known";
     SIMULATED_JOBS = Gauge, "autotune_simulated_jobs", "jobs", [], Beta, "Simulated: how many jobs were compared; in a demo those since its start";
     SIMULATED_AT = Gauge, "autotune_simulated_last_timestamp_seconds", "Unix time, seconds", [], Beta, "Simulated: when, in seconds since 1970; 0: not yet, or it failed, and status and page say why";
+    REASONS = Counter, "autotune_decisions_total", "decisions", ["reason"], Stable, "Updates that plans called for, all environments together, by their main reason; in a dry run, with every plan again";
     LIMITED = Gauge, "autotune_limited_vcpus", "vCPUs", ["limit"], Stable, "vCPUs that each kind of limit denies, in the latest plan, all environments together";
     HELD = Gauge, "autotune_held_environments", "environments", ["kind"], Stable, "Environments that wait before they are changed, by what they wait for";
     ELSEWHERE = Gauge, "autotune_not_demand_jobs", "jobs", ["kind"], Stable, "Jobs that wait for something that capacity does not cure, all queues together";
@@ -135,7 +136,8 @@ families! {
     TICK = WORK, "autotune_tick_duration_seconds", "seconds", [], Stable, "How long making a plan took, in seconds";
     LAG = Gauge, "autotune_tick_lag_seconds", "seconds", [], Beta, "How much later than it was due the latest plan was made, in seconds";
     RELOAD = Gauge, "autotune_policy_last_reload_success", "0 or 1", [], Stable, "1 if the policies were taken when they were last read and fit the account; 0: refused, what was in force holds";
-    ERRORS = Counter, "autotune_errors_total", "errors", ["kind"], Beta, "What did not work: reading a part of the account, receiving events, arming a guard, writing the journal; updates are counted by outcome";
+    ERRORS = Counter, "autotune_errors_total", "errors", ["kind"], Beta, "What did not work: reading a part of the account, receiving events, arming a guard; updates are counted by outcome";
+    JOURNAL = Gauge, "autotune_journal_writable", "0 or 1", [], Beta, "1 unless the journal could not be written when that was last tried; nothing is raised meanwhile";
     HINTS = Counter, "autotune_hints_total", "hints", ["kind"], Beta, "Wake-ups received, by what they tell of; malformed, duplicate and dropped ones apart";
     REQUESTS = Counter, "autotune_aws_requests_total", "requests", ["service", "operation", "code"], Beta, "Requests to AWS, by service, operation and answer; a series begins with its first request";
     FINDINGS = Gauge, "autotune_check_findings", "findings", ["rule", "severity"], Beta, "Findings of `autotune check`, looked for every hour, by rule; a series begins with its first finding and goes back to 0";
@@ -153,8 +155,9 @@ const HEAD: &str = r#"# Metrics
 
 Made by `autotune schema metrics`; a test fails where this file is stale. The daemon serves them at `/metrics`, in the text format 0.0.4.
 
-**Series.** At most 60, 10 more per service quota, and 40 more per compute environment and per job queue; besides one for each answer
-that AWS gives to an operation, 100 at most, and one for each rule of `check` that has found something. All others exist at 0 (or NaN, where
+**Series.** At most 70, 10 more per service quota and per SQS source, 30 per compute environment, 40 per job queue; besides one for each answer
+that AWS gives to an operation, 80 at most, and one for each rule of `check` that has found something. With ten environments and five queues all
+of it is less than 60 and 40 per environment and per queue. All others exist at 0 (or NaN, where
 that would be a claim) from the moment a setup is in force, and go with what they are about. Labels have small closed
 sets of values; none is a job, and none is `job`, `instance` or `namespace`, which a scrape sets itself.
 
@@ -186,7 +189,8 @@ not VALID and ENABLED. `autotune_job_wait_coverage_ratio` is the share of `event
 | what it costs at the present rate, in a month of 730 hours | `sum(autotune_cost_usd_per_hour) * 730` |
 | what a minute that jobs did not wait has cost, simulated | `autotune_simulated_extra_cost_usd / (autotune_simulated_saved_wait_seconds > 0) * 60` |
 
-Not there: what a policy in the shadow would want.
+Not there: what a policy in the shadow would want; jobs by other statuses (a listing of AWS Batch has them); which kind an override is (`status`
+says it).
 "#;
 
 /// All families as a Markdown table, for the documentation.

@@ -18,8 +18,10 @@ pub(super) const HINTS: [&str; 7] = [
     "duplicate",
     "dropped",
 ];
-/// What can fail: reading a part of the account, receiving events, arming a guard, writing the journal.
-pub(super) const ERRORS: [&str; 4] = ["reading", "events", "guard", "journal"];
+/// What can fail: reading a part of the account, receiving events, arming a guard.
+pub(super) const ERRORS: [&str; 3] = ["reading", "events", "guard"];
+/// What an update does to minvCpus or maxvCpus.
+pub(super) const DIRECTIONS: [&str; 2] = ["raise", "lower"];
 
 /// Series that no setup adds or takes away.
 pub(super) fn global_series() -> Vec<(&'static Family, Vec<&'static str>)> {
@@ -32,6 +34,7 @@ pub(super) fn global_series() -> Vec<(&'static Family, Vec<&'static str>)> {
         |family: &'static Family, values: Vec<&'static str>| values.into_iter().map(move |value| (family, vec![value]));
     series.extend(each(&families::HINTS, HINTS.to_vec()));
     series.extend(each(&families::ERRORS, ERRORS.to_vec()));
+    series.extend(each(&families::REASONS, deciding_reasons().into_iter().collect()));
     series.extend(each(&families::COST, PURCHASES.to_vec()));
     let details = |family: &Family| -> Vec<&'static str> {
         let examples = explain::examples();
@@ -61,11 +64,6 @@ pub(super) fn limit_label(limit: Limit) -> &'static str {
 
 /// The series of a setup's environments, queues, SQS sources and quotas.
 pub(super) fn setup_series(setup: &Setup) -> BTreeSet<Series> {
-    let reasons: BTreeSet<&str> = explain::examples()
-        .iter()
-        .filter(|reason| decides(&reason.because))
-        .map(|reason| reason.because.code())
-        .collect();
     let mut series = BTreeSet::new();
     for family in ALL {
         let names: Vec<&String> = match family.labels.first() {
@@ -79,7 +77,7 @@ pub(super) fn setup_series(setup: &Setup) -> BTreeSet<Series> {
             name if name == families::AGE.name => vec![Part::Environment.code(), Part::Instances.code()],
             name if name == families::UPDATES.name => OUTCOMES.into_iter().map(outcome_label).collect(),
             name if name == families::REFUSED.name => explain::refusals().map(refusal_label).collect(),
-            name if name == families::DECISIONS.name => reasons.iter().copied().collect(),
+            name if name == families::DECISIONS.name => DIRECTIONS.to_vec(),
             name if name == families::SQS.name => MESSAGES.to_vec(),
             name if name == families::STARTED.name => SOURCES.to_vec(),
             _ => Vec::new(),
@@ -96,6 +94,14 @@ pub(super) fn setup_series(setup: &Setup) -> BTreeSet<Series> {
         }
     }
     series
+}
+
+fn deciding_reasons() -> BTreeSet<&'static str> {
+    explain::examples()
+        .iter()
+        .filter(|reason| decides(&reason.because))
+        .map(|reason| reason.because.code())
+        .collect()
 }
 
 /// Whether an update in a plan can have this as its main reason.

@@ -140,6 +140,7 @@ fn names_units_and_labels_follow_the_rules() {
         "queue",
         "kind",
         "outcome",
+        "direction",
         "limit",
         "reason",
         "rule",
@@ -227,15 +228,21 @@ fn all_series_are_there_before_anything_happens_and_within_the_budget() {
         let setup = setup(environments, queues);
         metrics.reset(&setup);
         let before = parse(&metrics.render());
-        let most = 60 + 10 * setup.quotas.len() + 40 * environments + 40 * queues;
+        let others = setup.quotas.len() + setup.sqs_sources.len();
+        let most = 70 + 10 * others + 30 * environments + 40 * queues;
         assert!(before.len() <= most, "{} series, {most} allowed", before.len());
         for (label, each, many) in [
-            ("environment", 40, environments),
+            ("environment", 30, environments),
             ("queue", 40, queues),
             ("code", 10, setup.quotas.len()),
+            ("source", 1, 10 * setup.sqs_sources.len() + 3 * queues),
         ] {
             let of_it = before.iter().filter(|sample| sample.labels.contains_key(label)).count();
             assert!(of_it <= each * many, "{of_it} series of {many} {label}");
+        }
+        if environments >= 10 {
+            // Twenty findings of `check`, and as many answers of AWS as are told apart.
+            assert!(before.len() + 20 + MOST_REQUEST_SERIES <= 60 + 40 * environments + 40 * queues);
         }
         live(&metrics, &setup);
         let after = parse(&metrics.render());
@@ -460,12 +467,9 @@ fn hostile_names_and_many_error_codes_do_no_harm() {
 #[test]
 fn reason_labels_are_codes_of_the_documented_reasons() {
     let table = reasons_table();
-    let series = setup_series(&setup(1, 0));
-    let reasons: Vec<&String> = series
-        .iter()
-        .filter(|(name, _)| *name == families::DECISIONS.name)
-        .map(|(_, labels)| &labels[1])
-        .collect();
+    let series = global_series();
+    let of_reasons = series.iter().filter(|(family, _)| **family == families::REASONS);
+    let reasons: Vec<&str> = of_reasons.map(|(_, labels)| labels[0]).collect();
     assert!(reasons.len() >= 15);
     for reason in reasons {
         assert!(table.contains(&format!("| `{reason}` |")), "{reason}");

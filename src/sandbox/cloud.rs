@@ -496,8 +496,9 @@ fn attempted(job: JobSeen, detail: &Value) -> JobSeen {
     };
     let told = detail.get("attempts").and_then(Value::as_array);
     let time = |of: &Value, name: &str| Some(Time::from_millis(of.get(name)?.as_i64()?));
-    let attempt = |told: &Value| {
+    let attempt = |(number, told): (u32, &Value)| {
         Some(Attempt {
+            number,
             started: time(told, "startedAt")?,
             stopped: time(told, "stoppedAt"),
             instance: instance(told),
@@ -507,7 +508,7 @@ fn attempted(job: JobSeen, detail: &Value) -> JobSeen {
     JobSeen {
         instance: instance(detail),
         attempt: JobSeen::attempt_of(job.status, told.map_or(0, Vec::len)),
-        attempts: told.into_iter().flatten().filter_map(attempt).collect(),
+        attempts: (1..).zip(told.into_iter().flatten()).filter_map(attempt).collect(),
         ..job
     }
 }

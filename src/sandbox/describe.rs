@@ -178,11 +178,18 @@ impl State {
             let host = lost.place.map_or_else(String::new, |(_, entity)| Names::ec2_id(entity));
             (*lost, 1, format!("Host EC2 (instance {host}) terminated."))
         });
-        let last = seen.now.attempt.zip(seen.now.ended).map(|((_, running), ended)| Lost {
-            started: Some(running),
-            stopped: ended,
-            place: seen.now.place,
-        });
+        // One that was ended while it waited to be tried again has no more.
+        let again = usize::from(seen.now.attempts) > seen.lost.len();
+        let last = seen
+            .now
+            .attempt
+            .filter(|_| again)
+            .zip(seen.now.ended)
+            .map(|((_, running), ended)| Lost {
+                started: Some(running),
+                stopped: ended,
+                place: seen.now.place,
+            });
         let reason = || "Essential container in task exited".to_owned();
         let last = last.map(|last| (last, exit_code(seen), seen.reason.clone().unwrap_or_else(reason)));
         let told = |(attempt, exit_code, reason): (Lost, i64, String)| {

@@ -39,6 +39,8 @@ struct Children {
     failed: bool,
 }
 
+type Begun = (Time, Option<(EnvironmentIndex, u64)>);
+
 /// An attempt that was lost and followed by another.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lost {
@@ -62,6 +64,8 @@ pub(super) struct Book {
     submitted: BTreeMap<u32, Arc<Submitted>>,
     /// Why a job was ended by hand, and whether that was a TerminateJob rather than a CancelJob.
     ended: BTreeMap<JobIndex, (String, bool)>,
+    /// When the attempt begins to run that was begun last, and where.
+    begun: BTreeMap<JobIndex, Begun>,
     /// Oldest first.
     lost: BTreeMap<JobIndex, Vec<Lost>>,
 }
@@ -93,6 +97,7 @@ impl Book {
             arrays: Vec::new(),
             submitted: BTreeMap::new(),
             ended: BTreeMap::new(),
+            begun: BTreeMap::new(),
             lost: BTreeMap::new(),
         }
     }
@@ -102,12 +107,22 @@ impl Book {
         let Some(now) = world.job(job) else { return false };
         let array = world.recorded(job).and_then(|recorded| recorded.array);
         let first = self.note_birth(world, job, &now, array, at);
-        if phase == Phase::Runnable && now.attempts > 0 {
-            self.lost.entry(job).or_default().push(Lost {
-                started: now.attempt.map(|(_, running)| running).filter(|running| *running < at),
-                stopped: at,
-                place: now.place,
-            });
+        match (phase, now.attempt) {
+            (Phase::Starting, Some((_, running))) => {
+                self.begun.insert(job, (running, now.place));
+            }
+            // By now it may have another place.
+            (Phase::Runnable, _) => {
+                let lost = self.begun.remove(&job).map(|(running, place)| Lost {
+                    started: (running < at).then_some(running),
+                    stopped: at,
+                    place,
+                });
+                if let Some(lost) = lost {
+                    self.lost.entry(job).or_default().push(lost);
+                }
+            }
+            _ => {}
         }
         let children = array.and_then(|array| self.arrays.get_mut(array.position())?.as_mut());
         let Some(children) = children.filter(|_| phase == Phase::Ended) else {

@@ -193,8 +193,9 @@ struct PlanAnswer {
 #[derive(Debug, Serialize)]
 struct EnvironmentAnswer {
     name: String,
-    wanted_vcpus: Vcpus,
-    granted_vcpus: Vcpus,
+    /// `None`: nothing was planned yet.
+    wanted_vcpus: Option<Vcpus>,
+    granted_vcpus: Option<Vcpus>,
     reasons: Vec<Told>,
 }
 
@@ -210,8 +211,8 @@ async fn plan(State(shared): State<Shared>) -> Json<PlanAnswer> {
     let snapshot = shared.snapshot.borrow().clone();
     let environments = snapshot.environments.into_iter().map(|environment| EnvironmentAnswer {
         name: environment.name,
-        wanted_vcpus: environment.wanted_vcpus,
-        granted_vcpus: environment.granted_vcpus,
+        wanted_vcpus: snapshot.planned_at.map(|_| environment.wanted_vcpus),
+        granted_vcpus: snapshot.planned_at.map(|_| environment.granted_vcpus),
         reasons: environment.reasons,
     });
     let queues = snapshot.queues.into_iter().map(|queue| QueueAnswer {

@@ -173,6 +173,20 @@ async fn a_listing_ends_where_demand_exceeds_what_could_run_and_says_at_least() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_jobs_that_wait_for_others_one_page_is_read_where_more_is_runnable_than_could_run() {
+    for (most, pages) in [(0, 1 + 1), (4 * 2_500, 3 + 3)] {
+        let of = |status| (0..2_500).map(move |at| job(&format!("{status:?}-{at}"), status));
+        let account = account(of(JobStatus::Runnable).chain(of(JobStatus::Pending)).collect());
+        let sizes = Sizes::default();
+        let found = list(&account, "q", START, Vcpus::new(most), Book::default(), &sizes).await;
+        assert!(found.unwrap().not_demand.pending > 0);
+        let read = account.with(|state| state.reads["list_jobs"]);
+        // And a page of each of the other two.
+        assert_eq!(read, pages + 2, "{most}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn sizes_that_nobody_tells_may_raise_and_never_lower() {
     let account = account(vec![job("a", JobStatus::Runnable)]);
     account.with(|state| state.fail.insert("describe_jobs".to_owned()));

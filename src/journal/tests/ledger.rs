@@ -35,8 +35,9 @@ fn told(id: &str, status: JobStatus, second: i64, by_event: bool) -> Transition 
 /// Every row of the ledger, without the numbers that depend on the order of arrival.
 fn rows(journal: &Journal) -> Vec<String> {
     let sql = "SELECT j.id || ' ' || coalesce(created, '-') || ' ' || coalesce(stopped, '-') || ' ' || status || ' ' || at || ' '
-        || by_event || ' ' || (SELECT count(*) || ' ' || coalesce(group_concat(environment || ' ' || instance), '-')
-           FROM attempts a WHERE a.job = j.number) || ' ' || attempt
+        || by_event || ' ' || (SELECT group_concat(number || ' ' || started || ' ' || coalesce(a.stopped, '-') || ' ' ||
+           coalesce(environment || ' ' || instance, '-')) FROM (SELECT * FROM attempts ORDER BY started) a WHERE a.job = j.number)
+        || ' ' || attempt
         FROM jobs j JOIN transitions t ON t.job = j.number ORDER BY j.id, status, attempt";
     let rows = journal.look("", |reader| {
         let mut statement = reader.prepare(sql)?;
@@ -60,6 +61,16 @@ fn life() -> Vec<Transition> {
             for late in [7, 9] {
                 let mut told = told(id, status, second + if by_event { 0 } else { late }, by_event);
                 told.job.attempt = attempt;
+                // The first attempt ended before the second began; a listing tells when the job ended.
+                let first = Attempt {
+                    number: u32::from(by_event),
+                    started: at(20),
+                    stopped: Some(at(if by_event { 25 } else { 100 })),
+                    ..Attempt::default()
+                };
+                if attempt != 1 {
+                    told.job.attempts.insert(0, first);
+                }
                 all.push(told);
             }
         }
@@ -90,6 +101,7 @@ fn every_attempt_keeps_its_end_and_the_environment_and_the_instance_that_it_was_
         let mut told = told("a", JobStatus::Running, started, false);
         told.job.started = Some(at(started));
         told.job.attempts = vec![Attempt {
+            number: 0,
             started: at(started),
             stopped: placed.map(|_| at(started + 5)),
             instance: placed.map(|(_, instance)| instance.to_owned()),
