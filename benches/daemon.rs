@@ -129,6 +129,12 @@ impl Daemon {
             .env("AWS_ACCESS_KEY_ID", "bench")
             .env("AWS_SECRET_ACCESS_KEY", "bench")
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            // As deploy/systemd/autotune.service has it.
+            .envs([
+                ("MALLOC_ARENA_MAX", "1"),
+                ("MALLOC_TRIM_THRESHOLD_", "131072"),
+                ("MALLOC_MMAP_THRESHOLD_", "131072"),
+            ])
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -296,7 +302,7 @@ fn large(what: &str, size: Size, (seconds, megabytes): (f64, f64), broken: &mut 
     let jobs = usize_to_f64(size.queues * size.runnable);
     let listed = |status: &serde_json::Value| {
         let queues = status["queues"].as_array().unwrap();
-        let runnable = queues.iter().map(|queue| queue["runnable_jobs"].as_i64().unwrap());
+        let runnable = queues.iter().map(|queue| queue["runnable_jobs"].as_i64().unwrap_or(0));
         runnable.sum::<i64>()
     };
     while i64_to_f64(listed(&daemon.status())) < jobs {

@@ -21,6 +21,7 @@ use series::{DIRECTIONS, ERRORS, HINTS, global_series, limit_label, setup_series
 pub use families::{ALL, Bounds, Family, Kind, Stability, metrics_page, metrics_table};
 pub use money::{Cost, Simulated};
 
+use crate::account::Platform;
 use crate::control::Outcome;
 use crate::explain::{self, Coded as _};
 use crate::observation::{InstancesNow, Observation, Refusal, Seen, SqsNow};
@@ -217,7 +218,13 @@ impl Metrics {
             }
             self.idle(&environment.name, seen, now);
             let part = Part::Instances.code();
-            self.set(&families::AGE, &[&environment.name, part], age(seen, now));
+            // The nodes of EKS are not read, and so are never late.
+            let age = if environment.platform == Platform::Eks {
+                f64::NAN
+            } else {
+                age(seen, now)
+            };
+            self.set(&families::AGE, &[&environment.name, part], age);
         }
         for (queue, seen) in setup.queues.iter().zip(&observation.queues) {
             let labels = [queue.name.as_str()];

@@ -32,6 +32,8 @@ const PRICES_FOR: Span = Span::from_minutes(180);
 pub(super) struct Sight {
     pub(super) observation: Observation,
     environments: Vec<String>,
+    /// Those of them whose instances are container instances of ECS.
+    counted_in_ecs: Vec<String>,
     /// Those of them behind which EC2 instances are launched, so that a launch may be refused.
     launching: Vec<String>,
     /// Those of them whose instances are Spot Instances.
@@ -86,6 +88,12 @@ impl Sight {
         let ec2 = |setup: &&EnvironmentSetup| matches!(setup.platform, Platform::Ec2 | Platform::Eks);
         let launching = setup.environments.iter().filter(ec2);
         self.launching = launching.clone().map(|environment| environment.name.clone()).collect();
+        // The nodes of EKS are no container instances of ECS.
+        let on_ecs = setup
+            .environments
+            .iter()
+            .filter(|setup| setup.platform != Platform::Eks);
+        self.counted_in_ecs = on_ecs.map(|environment| environment.name.clone()).collect();
         let spot = launching.filter(|environment| environment.purchase == Purchase::Spot);
         self.spot = spot.map(|environment| environment.name.clone()).collect();
         let queues: Vec<String> = setup.queues.iter().map(|queue| queue.name.clone()).collect();
@@ -118,7 +126,7 @@ impl Sight {
     /// Everything there is to read.
     pub(super) fn parts(&self) -> Vec<Part> {
         let mut parts = vec![Part::Environments, Part::Queues, Part::Topology];
-        parts.extend(self.environments.iter().cloned().map(Part::Instances));
+        parts.extend(self.counted_in_ecs.iter().cloned().map(Part::Instances));
         parts.extend(self.launching.iter().cloned().map(Part::Launches));
         parts.extend(self.queues.iter().cloned().map(Part::Jobs));
         parts.extend(self.sqs.iter().cloned().map(Part::Messages));
@@ -222,7 +230,11 @@ impl Sight {
             Part::Quota(code) => {
                 at(&self.quotas, &mut observation.quotas, code).is_some_and(|seen| open_gap(seen, gap))
             }
-            Part::Oldest(name) => self.oldest.remove(name).is_some(),
+            // No plan rests on it.
+            Part::Oldest(name) => {
+                self.oldest.remove(name);
+                false
+            }
             Part::Queues | Part::Launches(_) | Part::Topology | Part::Prices => false,
         };
         observation.generation += u64::from(changed);

@@ -105,7 +105,7 @@ families! {
     LEASE = Gauge, "autotune_environment_lease_expires_timestamp_seconds", "Unix time, seconds", ["environment"], Stable, "When the lease on raised capacity ends, in seconds since 1970; 0: nothing is raised";
     GUARDED = Gauge, "autotune_environment_guarded", "0 or 1", ["environment"], Stable, "1 while a guard in the account restores the base should autotune be gone";
     OVERRIDE = Gauge, "autotune_environment_override_expires_timestamp_seconds", "Unix time, seconds", ["environment"], Stable, "When a person's override of the environment ends, in seconds since 1970; 0: there is none";
-    AGE = Gauge, "autotune_environment_signal_age_seconds", "seconds", ["environment", "kind"], Stable, "How long ago this part was read, in seconds: the environment, or its container instances; +Inf: never";
+    AGE = Gauge, "autotune_environment_signal_age_seconds", "seconds", ["environment", "kind"], Stable, "How long ago this part was read, in seconds: the environment, or its container instances; +Inf: never; NaN: nodes of EKS are not read";
     UPDATES = Counter, "autotune_environment_updates_total", "updates", ["environment", "outcome"], Stable, "Updates sent, by how they ended; raced: AWS Batch had moved meanwhile, or desired stands above max";
     DECISIONS = Counter, "autotune_environment_decisions_total", "decisions", ["environment", "direction"], Stable, "Updates that plans called for: raise or lower; in a dry run, with every plan again";
     REFUSED = Counter, "autotune_environment_refused_launches_total", "launches", ["environment", "reason"], Beta, "Launches that EC2 refused, as Auto Scaling or the Spot Fleet tells them: a quota, no capacity, other";

@@ -44,6 +44,26 @@ fn the_generation_rises_with_what_a_plan_could_see_and_not_with_age() {
     assert!(sight.observation.generation > after);
 }
 
+/// They would be late for ever, and an alert would never end.
+#[test]
+fn nodes_of_eks_are_not_read_and_never_late() {
+    let mut setup = spot_then_on_demand();
+    setup.environments[0].platform = Platform::Eks;
+    let sight = Sight::new(&setup);
+    let read: Vec<Part> = sight.parts();
+    let read = |name: &str| read.contains(&Part::Instances(name.to_owned()));
+    assert!(!read("spot") && read("ondemand"));
+    let metrics = crate::metrics::Metrics::new();
+    metrics.reset(&setup);
+    metrics.planned(&setup, &sight.observation, &Plan::default(), START, 0.0);
+    let text = metrics.render();
+    for (name, is_late) in [("spot", false), ("ondemand", true)] {
+        let series = format!("autotune_environment_signal_age_seconds{{environment=\"{name}\",kind=\"instances\"}} ");
+        let age = text.lines().find_map(|line| line.strip_prefix(&series)).unwrap();
+        assert_eq!(age.parse::<f64>().unwrap() > 600.0, is_late, "{name} {age}");
+    }
+}
+
 #[test]
 fn what_cannot_be_read_any_more_keeps_its_value_with_its_old_time() {
     let mut sight = Sight::new(&spot_then_on_demand());

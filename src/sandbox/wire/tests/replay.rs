@@ -33,8 +33,7 @@ attempts = 5
 
 [random_droughts]
 mean_between = "30m"
-mean_length = "10m"
-"#;
+mean_length = "10m""#;
 
 fn trace() -> Trace {
     let size = |vcpus, memory| Shape {
@@ -118,6 +117,63 @@ async fn nobody_steering_gives_the_same_starts_as_the_simulator() {
         assert_eq!(now.attempts, expected.attempts, "{position}");
     }
     assert!(seen.len() > 60, "{}", seen.len());
+}
+
+/// One after the other, each on an instance.
+#[tokio::test(start_paused = true)]
+async fn every_attempt_at_interrupted_jobs_is_told() {
+    let stormy = format!("{CHANCY}\n[model_overrides]\ninterruption_factor = 3000.0\ninterrupted_share = 1.0\n");
+    let client = Client::of(&stormy, trace());
+    client.pass(200_000).await;
+    let mut expected = 0;
+    for position in 0..100 {
+        let job = client
+            .account
+            .with_world(move |world| world.job(JobIndex::at(position)));
+        expected += usize::from(job.await.unwrap().unwrap().attempts);
+    }
+    assert!(expected > 100, "{expected}");
+    assert_eq!(attempts_told(&client).await, expected);
+}
+
+/// How many attempts DescribeJobs tells of all jobs, which have ended.
+async fn attempts_told(client: &Client) -> usize {
+    let list = async |of: &str, id: &Value, status: &str| -> Vec<Value> {
+        let listed = client.batch("ListJobs", json!({of: id, "jobStatus": status})).await;
+        listed.unwrap()["jobSummaryList"].as_array().unwrap().clone()
+    };
+    let (mut ids, mut parents) = (Vec::new(), Vec::new());
+    for status in ["SUCCEEDED", "FAILED"] {
+        for job in list("jobQueue", &json!("q"), status).await {
+            let is_parent = !job["arrayProperties"].is_null();
+            let of_its_kind = if is_parent { &mut parents } else { &mut ids };
+            of_its_kind.push(job["jobId"].clone());
+        }
+    }
+    for (parent, status) in parents
+        .iter()
+        .flat_map(|parent| ["SUCCEEDED", "FAILED"].map(|status| (parent, status)))
+    {
+        let children = list("arrayJobId", parent, status).await;
+        ids.extend(children.into_iter().map(|job| job["jobId"].clone()));
+    }
+    assert_eq!(ids.len(), 100);
+    let told = client.batch("DescribeJobs", json!({"jobs": ids})).await.unwrap();
+    let mut sum = 0;
+    for job in told["jobs"].as_array().unwrap() {
+        let attempts = job["attempts"].as_array().unwrap();
+        sum += attempts.len();
+        let mut last = job["createdAt"].as_i64().unwrap();
+        for attempt in attempts {
+            assert!(attempt["container"]["containerInstanceArn"].is_string(), "{job}");
+            for at in [&attempt["startedAt"], &attempt["stoppedAt"]] {
+                let at = at.as_i64().unwrap_or(last);
+                assert!(at >= last, "{job}");
+                last = at;
+            }
+        }
+    }
+    sum
 }
 
 /// A job that is submitted over the wire starts when the same job of a trace would.
