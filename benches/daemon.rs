@@ -133,7 +133,7 @@ impl Daemon {
             .envs([
                 ("MALLOC_ARENA_MAX", "1"),
                 ("MALLOC_TRIM_THRESHOLD_", "131072"),
-                ("MALLOC_MMAP_THRESHOLD_", "131072"),
+                ("MALLOC_MMAP_THRESHOLD_", "1048576"),
             ])
             .stderr(Stdio::piped())
             .spawn()

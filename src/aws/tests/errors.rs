@@ -127,6 +127,7 @@ fn well(asked: &Asked) -> Reply {
         "GetServiceQuota" => Reply::Error(400, "NoSuchResourceException", "none applied"),
         "UpdateSchedule" => Reply::Error(404, "ResourceNotFoundException", "no such schedule"),
         "DescribeAutoScalingGroups" => Reply::Made(query_xml("describe-auto-scaling-groups")),
+        "CreateSchedule" => Reply::File("create-schedule"),
         "ReceiveMessage" => Reply::File("receive-message"),
         "DescribeSpotFleetRequests" => Reply::Made(ec2_xml("describe-spot-fleet-requests")),
         _ => answer(asked),
