@@ -363,7 +363,11 @@ impl Writer<'_> {
             ));
         }
         let _ = writeln!(self.text, "[environments.{}]", key(&selector(name)));
-        let _ = writeln!(self.text, "min_vcpus = {}", environment.min.max(0));
+        // In force it would undo what somebody else sets.
+        self.comment(format_args!(
+            "min_vcpus = {}  # not set: base is what you leave in the account",
+            environment.min.max(0)
+        ));
         let over = self.lines.iter().filter(|line| line.is_over_committed());
         let codes = quotas::codes_of(environment);
         let over: Vec<&str> = over

@@ -192,8 +192,8 @@ fn a_policy_to_begin_with_is_valid_and_planned_with_as_it_is() {
     for part in [
         "account 123456789012, eu-central-1",
         "[queues.nightly]",
-        "[environments.spot]\nmin_vcpus = 0\n",
-        "[environments.on-demand]\nmin_vcpus = 0\n",
+        "[environments.spot]\n# min_vcpus = 0  # not set",
+        "[environments.on-demand]\n# min_vcpus = 0  # not set",
         "#   [queues.nightly.sqs.nightly-incoming]\n",
         "nightly-dead: left out, a dead-letter queue",
         "nightly.fifo: left out, FIFO",

@@ -55,8 +55,8 @@ fn a_policy_to_begin_with_is_valid_and_planned_with_and_checked_as_it_is() {
     assert_eq!(autotune(&sandbox, folder, &["init", "--policy"]).out, made.out);
     for part in [
         "[queues.nightly]",
-        "[environments.spot]\nmin_vcpus = 4\n",
-        "[environments.on-demand]\nmin_vcpus = 0\n",
+        "[environments.spot]\n# min_vcpus = 4  # not set",
+        "[environments.on-demand]\n# min_vcpus = 0  # not set",
         "compute environment pods: on EKS",
         "job queue pods: none of its environments",
         "autotune-events: left out, it is for the daemon's wake-ups",

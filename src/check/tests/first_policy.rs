@@ -106,12 +106,12 @@ fn an_account_as_it_stands_is_a_policy() {
     # Compute environment on-demand: On-Demand, BEST_FIT_PROGRESSIVE, m6i.xlarge, m6i.2xlarge; number 2 of jobs.
     # min 0, desired 4, max 64 vCPUs; ENABLED, VALID.
     [environments.on-demand]
-    min_vcpus = 0
+    # min_vcpus = 0  # not set: base is what you leave in the account
 
     # Compute environment spot: Spot, SPOT_PRICE_CAPACITY_OPTIMIZED, m6i.xlarge, m6i.2xlarge; number 1 of jobs.
     # min 8, desired 0, max 64 vCPUs; ENABLED, VALID.
     [environments.spot]
-    min_vcpus = 8
+    # min_vcpus = 8  # not set: base is what you leave in the account
 
     # SQS queues whose names tell no job queue (if their messages become jobs: [queues.NAME.sqs.SQS_NAME] with hand_off = "dispatcher", see docs/policies.md):
     #   mail
@@ -167,10 +167,16 @@ fn what_autotune_holds_is_not_the_base() {
         max_vcpus: Some(64),
     };
     let text = held(Known::Known(vec![base]));
-    assert!(text.contains("[environments.spot]\nmin_vcpus = 4\n"), "{text}");
+    assert!(
+        text.contains("[environments.spot]\n# min_vcpus = 4  # not set"),
+        "{text}"
+    );
     assert!(text.contains("its operator's own are min 4, max 64"), "{text}");
     let text = held(Known::unread("AccessDenied: scheduler:ListSchedules"));
-    assert!(text.contains("[environments.spot]\nmin_vcpus = 48\n"), "{text}");
+    assert!(
+        text.contains("[environments.spot]\n# min_vcpus = 48  # not set"),
+        "{text}"
+    );
     assert!(
         text.contains("not known: AccessDenied: scheduler:ListSchedules"),
         "{text}"
