@@ -1,8 +1,8 @@
 //! Every Prometheus family, once, with its unit, help and stability.
 //!
 //! All series exist at 0 from the moment a setup comes into force, so that an alert on a rate misses no first event, and go when
-//! what they are about goes. A *series* is one line of the exposition; there are at most 60, 10 more per service quota, and 40
-//! more per compute environment and per job queue. Apart from that, each answer that AWS gives to an operation makes one,
+//! what they are about goes. A *series* is one line of the exposition; there are at most 70, 10 more per service quota and per
+//! SQS source, 30 per compute environment, 40 per job queue. Apart from that, each answer that AWS gives to an operation makes one,
 //! [`MOST_REQUEST_SERIES`] at most, and each rule of `check` that finds something.
 
 mod families;

@@ -101,7 +101,7 @@ variable "standby" {
 variable "scraper_security_group_id" {
   type        = string
   default     = null
-  description = "Security group of a Prometheus that may read metrics, status and decisions on port 9464 (there is no login); not set: nobody."
+  description = "Security group of a Prometheus, or of a host with the CLI, that may read metrics, status, decisions and recordings on port 9464 (there is no login); not set: nobody."
 }
 
 variable "log_retention_days" {

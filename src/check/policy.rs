@@ -37,8 +37,8 @@ rules! {
     TWO_WRITERS = "AT704" "another-writer" Warning {
         finds: "A schedule that writes to an environment which the policy steers, or a principal (also of a stack) other than autotune and its \
                 guard that CloudTrail saw write its vCPUs in the last 7 days.",
-        why: "UpdateComputeEnvironment knows no owner: the last writer wins. autotune yields to a foreign change, so it holds back while \
-              both go on.",
+        why: "UpdateComputeEnvironment knows no owner: the last writer wins. autotune yields to a foreign change, unless the \
+              policy sets `min_vcpus`, so it holds back while both go on.",
         fix: "Take the environment out of one of them. Schedules can be written in the policy instead (`schedules`).",
         sources: [
             README,
@@ -55,7 +55,7 @@ rules! {
     }
     NO_EVENTS = "AT706" "no-events" Info {
         finds: "No enabled EventBridge rule hands events of AWS Batch to the daemon's SQS queue.",
-        why: "The daemon then polls: it learns of jobs a few seconds later, waits are measured less exactly, and more calls are made.",
+        why: "The daemon then polls: it learns of jobs up to a minute later, waits are measured less exactly, and more calls are made.",
         fix: "autotune init --events prints a CloudFormation template.",
         sources: [README, batch_guide!("batch_cwe_events")],
     }
@@ -81,7 +81,7 @@ rules! {
     IN_A_STACK = "AT710" "stack-resets-min" Info {
         finds: "A steered environment that carries the tags of CloudFormation or Terraform.",
         why: "A deployment writes minvCpus and maxvCpus as the code has them, in the middle of a lease. autotune takes that for a foreign \
-              change and yields.",
+              change and yields, unless the policy sets `min_vcpus`.",
         fix: "Terraform: lifecycle { ignore_changes = [compute_resources[0].min_vcpus, compute_resources[0].desired_vcpus] }. CloudFormation \
               and CDK write only what changed in the template: leave MinvCpus and DesiredvCpus as they are there.",
         sources: ["https://developer.hashicorp.com/terraform/language/meta-arguments/lifecycle", README],
