@@ -179,7 +179,7 @@ impl Metrics {
         for action in &plan.actions {
             if let Some(environment) = setup.environments.get(action.environment().position()) {
                 let [raise, lower] = DIRECTIONS;
-                let direction = if action.raises() { raise } else { lower };
+                let direction = if action.is_upward() { raise } else { lower };
                 self.add(&families::DECISIONS, &[environment.name.as_str(), direction], 1);
                 self.add(&families::REASONS, &[action.because().code()], 1);
             }

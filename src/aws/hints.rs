@@ -1,5 +1,6 @@
 //! Wake-ups: the SQS queue that EventBridge feeds.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message};
@@ -8,6 +9,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use crate::aws::errors::{failed, unread};
 use crate::aws::{Aws, CONNECT, events};
 use crate::daemon::cloud::{Hint, Read};
+use crate::explain::printable;
 
 /// How long the service holds the call until something comes; its longest.
 const WAIT_SECONDS: i32 = 20;
@@ -68,7 +70,7 @@ impl Aws {
         Ok(answer.messages.unwrap_or_default())
     }
 
-    /// What could not be deleted comes again and is a duplicate.
+    /// What could not be deleted comes again and is a duplicate. Of failures in a row the first is told.
     async fn delete(&self, url: &str, messages: &[Message]) {
         let receipts = messages.iter().filter_map(Message::receipt_handle).enumerate();
         let entries: Vec<_> = receipts
@@ -85,16 +87,13 @@ impl Aws {
             .delete_message_batch()
             .queue_url(url)
             .set_entries(Some(entries));
-        match call.send().await {
-            Ok(answer) if answer.failed.is_empty() => {}
-            Ok(answer) => tracing::warn!(
-                messages = answer.failed.len(),
-                "Wake-ups could not be deleted and will come again"
-            ),
-            Err(error) => {
-                let error = unread("sqs:DeleteMessage", &error);
-                tracing::warn!(%error, "Wake-ups could not be deleted and will come again");
-            }
+        let failed = match call.send().await {
+            Ok(answer) => answer.failed.first().map(|first| first.code.clone()),
+            Err(error) => Some(unread("sqs:DeleteMessage", &error).message),
+        };
+        let before = self.hints_stay.swap(failed.is_some(), Ordering::Relaxed);
+        if let (Some(error), false) = (failed, before) {
+            tracing::warn!(error = %printable(&error), "Wake-ups could not be deleted and will come again");
         }
     }
 }

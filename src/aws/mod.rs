@@ -30,6 +30,7 @@ mod topology;
 mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -126,6 +127,8 @@ pub struct Aws {
     calls: Calls,
     /// Where the time comes from: metrics are asked for up to now.
     clock: Clock,
+    /// Wake-ups could not be deleted when that was last tried.
+    hints_stay: AtomicBool,
     /// Turns to read a page of jobs.
     pages: Semaphore,
     /// URLs of SQS queues by name.
@@ -205,6 +208,7 @@ impl Aws {
             sts: client!(aws_sdk_sts, &sdk, calls),
             calls,
             clock: Clock::Wall,
+            hints_stay: AtomicBool::new(false),
             pages: Semaphore::new(PAGES_AT_ONCE),
             sqs_urls: Mutex::default(),
             instances: Mutex::default(),

@@ -6,7 +6,8 @@ use crate::control::{Controller, Decide, Effect, Flight, RENEW_AGAIN};
 use crate::ids::EnvironmentIndex;
 use crate::observation::{EnvironmentNow, Observation, Seen};
 use crate::planner::SHOWN_AFTER;
-use crate::planner::plan::Levels;
+use crate::planner::plan::{Action, Because, Levels};
+use crate::setup::EnvironmentSetup;
 use crate::units::{Span, Time, Vcpus};
 
 /// After another hand has changed min nothing is raised for so long: until then whoever drives has read anew what base is, and a
@@ -106,9 +107,36 @@ impl<D: Decide> Controller<D> {
     /// Whether the levels of an environment are to be yielded to another hand, rather than written over.
     pub(super) fn is_anothers(&self, now: Time, environment: EnvironmentIndex, observation: &Observation) -> bool {
         let position = environment.position();
-        let lease = self.lease(environment).filter(|lease| now < lease.expires);
-        self.flights.get(position) == Some(&Flight::Idle)
-            && lease.is_some_and(|lease| self.is_foreign(position, lease, observation))
+        let foreign = match self.lease(environment) {
+            Some(lease) => now < lease.expires && self.is_foreign(position, lease, observation),
+            None => self.is_the_operators(position, observation),
+        };
+        self.flights.get(position) == Some(&Flight::Idle) && foreign
+    }
+
+    /// Whether min is another than base although nothing of ours stands, long enough after our last update to be no late reading. A
+    /// policy that names base has it put there.
+    fn is_the_operators(&self, position: usize, observation: &Observation) -> bool {
+        let (Some(memory), Some(part), Some(setup)) = (
+            self.memory.environments.get(position),
+            observation.environments.get(position),
+            self.setup.environments.get(position),
+        ) else {
+            return false;
+        };
+        let settled = memory.acted_at.is_none_or(|acted| part.at() >= acted + SHOWN_AFTER);
+        let other = part.value().is_some_and(|seen| seen.min_vcpus != setup.base);
+        settled && other && setup.covered && !setup.base_named
+    }
+
+    /// Whether an action would lower a min that nothing of ours raised, and that no policy names: then it is the operator's, whatever
+    /// base was when it was last read.
+    pub(super) fn lowers_anothers(&self, action: &Action) -> bool {
+        let named = |setup: &EnvironmentSetup| setup.base_named;
+        let setup = self.setup.environments.get(action.environment().position());
+        action.to().min_vcpus < action.from().min_vcpus
+            && self.lease(action.environment()).is_none()
+            && !setup.is_some_and(named)
     }
 
     /// Whether min is neither what we asked for nor base, long enough after our last update to be no late reading.
@@ -156,13 +184,41 @@ impl<D: Decide> Controller<D> {
                 let min_vcpus = seen.min_vcpus;
                 (Lease { min_vcpus, ..lease }, levels_seen(seen))
             });
-        if let Some(slot) = self.leases.get_mut(position) {
-            *slot = kept.map(|(lease, _)| lease);
+        let Some(slot) = self.leases.get_mut(position) else {
+            return;
+        };
+        let stood = slot.is_some();
+        *slot = kept.map(|(lease, _)| lease);
+        match kept {
+            Some((lease, levels)) => effects.push(Effect::Arm(self.guard(environment, lease, levels))),
+            None if stood => effects.push(Effect::Disarm(environment)),
+            None => {}
         }
-        effects.push(match kept {
-            Some((lease, levels)) => Effect::Arm(self.guard(environment, lease, levels)),
-            None => Effect::Disarm(environment),
-        });
+    }
+
+    /// Restores what a lease no longer carries.
+    fn restore(&mut self, now: Time, environment: EnvironmentIndex, levels: Levels, effects: &mut Vec<Effect>) {
+        let to = Levels {
+            min_vcpus: self.base(environment),
+            max_vcpus: self.restored_max(environment, levels.max_vcpus),
+            desired_vcpus: levels.desired_vcpus,
+        };
+        if to == levels {
+            return;
+        }
+        let intended = self.intend(
+            now,
+            Action::new(environment, levels, to, Because::LeaseExpired),
+            effects,
+        );
+        if let (true, Some(sent)) = (intended, self.sent.get_mut(environment.position())) {
+            sent.expired += 1;
+        }
+    }
+
+    /// Half of its time after it was given, a lease is due for renewal.
+    pub(super) fn renewal_due(&self, lease: Lease) -> Time {
+        lease.expires - self.setup.tempo.lease.scaled_down(1, 2)
     }
 
     /// Puts base back wherever a lease stands and nothing is being sent.
@@ -207,6 +263,10 @@ impl<D: Decide> Controller<D> {
             {
                 lease.expires = now + self.setup.tempo.lease.scaled_down(1, 2);
             }
+            if self.is_anothers(now, environment, observation) {
+                self.yield_to(now, environment, observation, effects);
+                continue;
+            }
             let Some(lease) = self.lease(environment) else {
                 continue;
             };
@@ -218,10 +278,6 @@ impl<D: Decide> Controller<D> {
                 .and_then(Seen::value);
             let base = self.base(environment);
             let idle = self.flights.get(position) == Some(&Flight::Idle);
-            if self.is_anothers(now, environment, observation) {
-                self.yield_to(now, environment, observation, effects);
-                continue;
-            }
             let at_base = seen.is_some_and(|seen| seen.min_vcpus <= base) && memory.max_before.is_none();
             // Base was asked for and is there. Where more was asked for, a reading may lag behind: that lease runs out instead.
             let let_go = lease.min_vcpus <= base || now >= lease.expires;

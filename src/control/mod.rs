@@ -18,7 +18,7 @@ use crate::ids::EnvironmentIndex;
 use crate::observation::{Observation, Seen};
 use crate::overrides::Override;
 use crate::planner::memory::Memory;
-use crate::planner::plan::{Action, Because, Levels, Plan, Subject};
+use crate::planner::plan::{Action, Plan, Subject};
 use crate::planner::{self, Inputs};
 use crate::setup::{Compiled, Setup};
 use crate::units::{Span, Time, Vcpus, to_i64};
@@ -220,6 +220,7 @@ impl<D: Decide> Controller<D> {
         if fits {
             self.memory = Memory {
                 started: fresh.started,
+                in_force_since: fresh.in_force_since,
                 ..memory
             };
             for memory in &mut self.memory.environments {
@@ -247,6 +248,16 @@ impl<D: Decide> Controller<D> {
     /// Per environment: how updates ended.
     pub fn sent(&self) -> &[Sent] {
         &self.sent
+    }
+
+    /// What the schedules foresee.
+    pub const fn forecast(&self) -> &Forecast {
+        &self.forecast
+    }
+
+    /// Whether a setup waits for updates to end before it comes into force.
+    pub const fn awaits_setup(&self) -> bool {
+        self.next.is_some()
     }
 
     /// The lease that an environment's raised min stands on.
@@ -292,6 +303,11 @@ impl<D: Decide> Controller<D> {
             Input::Finished(environment, outcome) => self.finished(now, environment, outcome, effects),
             Input::Leadership(until) => self.lead(now, until),
             Input::Overridden(subject, overridden) => self.overridden(now, subject, overridden, effects),
+            Input::Reloaded(compiled) if compiled.setup == self.setup => {
+                self.next = None;
+                self.forecast = compiled.forecast;
+                effects.push(Effect::Observe);
+            }
             Input::Reloaded(compiled) => {
                 let since = self.next.take().map_or(now, |(_, since)| since);
                 self.next = Some((compiled, since));
@@ -359,7 +375,7 @@ impl<D: Decide> Controller<D> {
             };
             // What another hand wrote is his, also at the very look at which more is wanted.
             let environment = action.environment();
-            if self.is_anothers(now, environment, observation) {
+            if self.is_anothers(now, environment, observation) || self.lowers_anothers(&action) {
                 self.not_sent(environment);
             } else if self.is_idle(environment) && self.held_until(now).is_some() {
                 // As if this look had not been.
@@ -391,10 +407,8 @@ impl<D: Decide> Controller<D> {
         if held == until.is_some() {
             return;
         }
-        if held {
-            self.leases.fill(None);
-            self.yielded.fill(None);
-        }
+        self.leases.fill(None);
+        self.yielded.fill(None);
         let mut fresh = Memory::new(&self.setup, now);
         fresh.take_overrides(&self.memory);
         self.memory = fresh;
@@ -554,31 +568,6 @@ impl<D: Decide> Controller<D> {
         if next < Time::FAR_FUTURE {
             effects.push(Effect::WakeAt(next.max(now + Span::from_millis(1))));
         }
-    }
-
-    /// Restores what a lease no longer carries.
-    fn restore(&mut self, now: Time, environment: EnvironmentIndex, levels: Levels, effects: &mut Vec<Effect>) {
-        let to = Levels {
-            min_vcpus: self.base(environment),
-            max_vcpus: self.restored_max(environment, levels.max_vcpus),
-            desired_vcpus: levels.desired_vcpus,
-        };
-        if to == levels {
-            return;
-        }
-        let intended = self.intend(
-            now,
-            Action::new(environment, levels, to, Because::LeaseExpired),
-            effects,
-        );
-        if let (true, Some(sent)) = (intended, self.sent.get_mut(environment.position())) {
-            sent.expired += 1;
-        }
-    }
-
-    /// Half of its time after it was given, a lease is due for renewal.
-    fn renewal_due(&self, lease: Lease) -> Time {
-        lease.expires - self.setup.tempo.lease.scaled_down(1, 2)
     }
 
     /// How many updates were sent and accepted.

@@ -35,7 +35,10 @@ impl<D: Decide> Controller<D> {
                 effects.push(Effect::Disarm(EnvironmentIndex::at(position)));
             }
         }
-        let mut memory = Memory::new(&next.setup, self.memory.started);
+        let mut memory = Memory {
+            started: self.memory.started,
+            ..Memory::new(&next.setup, self.latest)
+        };
         carry(&kept, &self.memory.environments, &mut memory.environments);
         let queues = places(&self.setup.queues, &next.setup.queues, |setup| &setup.name);
         carry(&queues, &self.memory.queues, &mut memory.queues);

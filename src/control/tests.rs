@@ -318,6 +318,7 @@ fn a_raise_whose_commit_or_guard_took_too_long_is_not_sent() {
 #[test]
 fn a_release_is_sent_even_when_nothing_can_be_committed() {
     let (mut desk, wishes) = scripted();
+    desk.controller.setup.environments[0].base_named = true;
     desk.see(64, 64, 256);
     wishes.borrow_mut()[0] = Some((0, 256));
     desk.read(0).step(Input::Committed(SPOT, Err(Failed)));

@@ -125,6 +125,8 @@ impl Default for Periods {
 pub struct Circumstances {
     /// Events arrive.
     pub events: bool,
+    /// Queues of which none tells.
+    pub silent: BTreeSet<String>,
     /// Environments with an open raise, by name.
     pub open: BTreeSet<String>,
     /// Those of them in which nothing comes.
@@ -286,7 +288,7 @@ impl Cadence {
             Part::Oldest(_) => periods.oldest,
             Part::Quota(_) => periods.quotas,
             Part::Topology | Part::Prices => periods.slow,
-            Part::Jobs(_) if circumstances.events => periods.jobs,
+            Part::Jobs(name) if circumstances.events && !circumstances.silent.contains(name) => periods.jobs,
             Part::Jobs(_) => periods.jobs_polled,
         }
     }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::cadence::{Cadence, Circumstances, Meter, Part};
 use super::checking::{Checked, Checks, changed_bases};
 use super::cloud::{Cloud, EnvironmentRead, Identity, Read};
+use super::ears::Ears;
 use super::effects::Actuator;
 use super::listing::{Book, Sizes};
 use super::orders::{self, Orders};
@@ -88,6 +89,8 @@ pub(super) struct Driver<C> {
     pub(super) inherits: Option<Time>,
     /// The last wait for hints went well.
     pub(super) hears: bool,
+    /// Of which queues events tell.
+    pub(super) ears: Ears,
     /// The time at the last round.
     pub(super) latest: Time,
     /// Why the policies were last refused.
@@ -156,6 +159,7 @@ impl<C: Cloud> Driver<C> {
             leads_until: Some(Time::FAR_FUTURE),
             inherits: None,
             hears: options.events,
+            ears: Ears::default(),
             latest: now,
             refused: None,
             unfit: None,
@@ -200,13 +204,13 @@ impl<C: Cloud> Driver<C> {
         self.sight.environments(now, environments);
     }
 
-    /// Runs until it is asked to stop.
+    /// Runs until it is asked to stop. Fails if something is left raised then that nothing puts back.
     pub(super) async fn drive(
         mut self,
         mut inbox: mpsc::UnboundedReceiver<Event>,
         leads: watch::Sender<bool>,
         stop: CancellationToken,
-    ) {
+    ) -> anyhow::Result<()> {
         let mut reload = self.options.reload.clone();
         let mut leadership = self.options.leads.clone().filter(|_| self.options.apply);
         // A dry run listens as well: nobody else does.
@@ -246,7 +250,7 @@ impl<C: Cloud> Driver<C> {
             }
             self.options.supervisor.turned(&self.options.snapshot.borrow());
         }
-        self.stop(inbox).await;
+        self.stop(inbox).await
     }
 
     /// A time that is not what it should be is told. Nothing is thrown away on its account: it may be corrected soon.
@@ -263,7 +267,7 @@ impl<C: Cloud> Driver<C> {
     }
 
     /// Hands over or restores; what is being sent may still be answered. Out within ten seconds.
-    async fn stop(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) {
+    async fn stop(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) -> anyhow::Result<()> {
         // Whoever wants us gone waits by the time of this machine, whatever the account's clock does.
         self.options.supervisor.stopping();
         let took = clock::Stopwatch::start();
@@ -288,15 +292,13 @@ impl<C: Cloud> Driver<C> {
                 self.step(input.clone());
             }
         }
-        let left = self.leases().len();
-        tracing::info!(
-            left,
-            restore,
-            "Stopped; raised levels that are left end with their leases"
-        );
+        let left = self.leases();
+        tracing::info!(left = left.len(), restore, "Stopped");
         self.note_leases();
         self.tell();
+        let unguarded = self.leads() && !self.options.guard && !left.is_empty();
         let _ = clock::within(FLUSH_MOST, self.writer.end()).await;
+        if unguarded { Err(still_raised(&left)) } else { Ok(()) }
     }
 
     pub(super) fn circumstances(&self) -> Circumstances {
@@ -309,6 +311,7 @@ impl<C: Cloud> Driver<C> {
         };
         Circumstances {
             events: self.options.events && self.hears,
+            silent: self.ears.silent().clone(),
             open: of(&|environment| self.sight.is_open(environment)),
             stuck: of(&|environment| self.sight.is_stuck(environment)),
         }
@@ -322,7 +325,7 @@ impl<C: Cloud> Driver<C> {
             let book = match &part {
                 Part::Jobs(name) => {
                     let book = self.books.entry(name.clone()).or_default();
-                    if !heard {
+                    if !heard || circumstances.silent.contains(name) {
                         book.miss(now);
                     }
                     Some(&*book)
@@ -468,6 +471,7 @@ impl<C: Cloud> Driver<C> {
         }
         if *part == Part::Environments {
             self.take_orders();
+            self.watch_tags();
             self.watch_bases();
         }
         self.read_settled();
@@ -528,6 +532,19 @@ impl<C: Cloud> Driver<C> {
         let bases = changed_bases(self.controller.setup(), self.controller.memory());
         self.bases.send_replace(bases);
     }
+}
+
+/// What a stop could not put back in time, where no guard does it either.
+fn still_raised(leases: &Leases) -> anyhow::Error {
+    let each = leases.iter().map(|(name, (lease, _))| {
+        let (min, name) = (lease.min_vcpus, printable(name));
+        format!("minvCpus of {name} may stand at {min}\n  hint: autotune release --environment '{name}' --min-vcpus N")
+    });
+    let each: Vec<String> = each.collect();
+    anyhow::anyhow!(
+        "stopped before base was put back, and no guard does it:\n{}",
+        each.join("\n")
+    )
 }
 
 /// Whether every environment of each queue is full: at its maximum, at its service quota, or not to be used at all.

@@ -249,6 +249,7 @@ impl<C: Cloud> Driver<C> {
                 self.sight.renumber(self.controller.setup());
                 self.cadence.set_parts(self.sight.parts());
                 self.books.retain(|name, _| self.sight.queue(name).is_some());
+                self.ears.retain(|name| self.sight.queue(name).is_some());
             }
         }
     }
@@ -257,7 +258,8 @@ impl<C: Cloud> Driver<C> {
         let position = guard.environment.position();
         let setup = self.controller.setup().environments.get(position)?;
         let memory = self.controller.memory().environments.get(position);
-        let max_is_ours = setup.enforces() || memory.is_some_and(|memory| memory.max_before.is_some());
+        // One that we have not lowered is the operator's, who may change it while the guard stands.
+        let max_is_ours = memory.is_some_and(|memory| memory.max_before.is_some());
         Some(NamedGuard {
             environment: setup.name.clone(),
             fires: guard.fires,

@@ -214,6 +214,7 @@ impl<C: Cloud> Driver<C> {
         self.leads_until = until;
         if !self.is_elected() {
             self.inherits = None;
+            self.ears.receive(false, self.now());
         } else if !led {
             self.inherits = Some(self.now());
             // At once, however often it failed before.

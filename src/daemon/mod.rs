@@ -11,6 +11,7 @@ pub mod checking;
 pub mod cloud;
 mod counts;
 mod driver;
+mod ears;
 mod effects;
 #[cfg(not(unix))]
 pub mod elsewhere;
@@ -157,7 +158,7 @@ enum Found {
 }
 
 /// Steers an account until it is asked to stop. Fails if account or region are not those expected, or if the policies are wrong
-/// at the start; everything later is told and survived.
+/// at the start, or if a stop leaves something raised that nothing puts back; everything between is told and survived.
 pub async fn run<C: Cloud>(cloud: Arc<C>, options: Options, stop: CancellationToken) -> anyhow::Result<()> {
     let (sender, inbox) = mpsc::unbounded_channel();
     let clock = options.clock;
@@ -179,9 +180,9 @@ pub async fn run<C: Cloud>(cloud: Arc<C>, options: Options, stop: CancellationTo
     });
     // Ends with this function too.
     let _checking = AbortOnDropHandle::new(tokio::spawn(started.checks().hourly()));
-    started.drive(inbox, leads, stop).await;
+    let ended = started.drive(inbox, leads, stop).await;
     if let Some(listener) = listener {
         listener.abort();
     }
-    Ok(())
+    ended
 }

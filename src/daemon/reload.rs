@@ -7,7 +7,7 @@ use super::Event;
 use super::cadence::Part;
 use super::cloud::{Cloud, Identity, NamedGuard};
 use super::driver::Driver;
-use crate::account::Topology;
+use crate::account::{Platform, Topology};
 use crate::control::{Input, Lease};
 use crate::explain::{self, printable};
 use crate::ids::EnvironmentIndex;
@@ -131,9 +131,16 @@ pub(super) fn prepare(
     Ok(compiled)
 }
 
-/// Who lacks the tag is not steered, and who has no guard gets only so much.
+/// Who cannot be read or lacks the tag is not steered, and who has no guard gets only so much.
 pub(super) fn confine(compiled: &mut Compiled, topology: &Topology, keys: &Keys) {
     for (setup, environment) in compiled.setup.environments.iter_mut().zip(&topology.environments) {
+        if setup.covered && setup.platform == Platform::Eks {
+            setup.covered = false;
+            compiled.notes.push(format!(
+                "compute environment {}: nodes of EKS are not read, so it is watched, not steered",
+                printable(&environment.name)
+            ));
+        }
         if let (Some((key, value)), true) = (&keys.tag, setup.covered)
             && environment.tags.get(key) != Some(value)
         {
@@ -191,6 +198,44 @@ impl<C: Cloud> Driver<C> {
         }
     }
 
+    /// The opt-in tag as every reading shows it: who has lost it is steered no more from now on, whatever else is to be read; who
+    /// has it now is with the account's next reading, which is asked for.
+    pub(super) fn watch_tags(&mut self) {
+        let Some((key, value)) = self.options.tag.clone() else {
+            return;
+        };
+        let mut setup = self.controller.setup().clone();
+        let (mut lost, mut moved) = (false, false);
+        for environment in &mut setup.environments {
+            let Some(read) = self.sight.read.get(&environment.name) else {
+                continue;
+            };
+            let has = read.tags.get(&key) == Some(&value);
+            let mut all = self.kit.topology.environments.iter_mut();
+            if let Some(known) = all.find(|known| known.name == environment.name)
+                && (known.tags.get(&key) == Some(&value)) != has
+            {
+                known.tags.clone_from(&read.tags);
+                moved = true;
+            }
+            if environment.covered && !has {
+                tracing::warn!(environment = %printable(&environment.name), tag = %printable(&key), "It lacks its tag now: it is watched, not steered");
+                (environment.covered, lost) = (false, true);
+            }
+        }
+        if moved {
+            self.cadence.want(&Part::Topology);
+        }
+        if lost {
+            let forecast = self.controller.forecast().clone();
+            self.step(Input::Reloaded(Box::new(Compiled {
+                setup,
+                forecast,
+                notes: Vec::new(),
+            })));
+        }
+    }
+
     pub(super) fn read_policies(&self) {
         let (paths, events) = (self.options.policies.clone(), self.events.clone());
         tokio::spawn(async move {
@@ -240,7 +285,7 @@ impl<C: Cloud> Driver<C> {
                     self.options.metrics.reloaded(true);
                     self.cadence.want(&Part::Topology);
                 }
-                if compiled.setup != *self.controller.setup() {
+                if compiled.setup != *self.controller.setup() || self.controller.awaits_setup() {
                     say_notes(&compiled);
                     self.step(Input::Reloaded(Box::new(compiled)));
                 } else if compiled.forecast.name() != self.controller.plan().forecast {
@@ -274,6 +319,16 @@ impl<C: Cloud> Driver<C> {
             let Some(environment) = self.sight.environment(&name) else {
                 continue;
             };
+            let covered = |setup: &Setup| {
+                setup
+                    .environments
+                    .get(environment.position())
+                    .is_some_and(|setup| setup.covered)
+            };
+            // Another daemon's perhaps; one that fires needs nobody.
+            if !covered(self.controller.setup()) {
+                continue;
+            }
             if self.controller.lease(environment).is_none() && !self.controller.is_sending(environment) {
                 self.step(Input::Adopted(environment, lease, max_before));
             }
@@ -335,6 +390,20 @@ mod tests {
         assert!(base_and_cap(&Known::default(), &keys, account::POLICY).0);
         keys.tag = Some(("autotune".to_owned(), "on".to_owned()));
         assert!(!base_and_cap(&Known::default(), &keys, account::POLICY).0);
+    }
+
+    #[test]
+    fn what_runs_on_eks_is_watched_and_said() {
+        let policy = parse("p.toml", account::POLICY).unwrap();
+        let mut topology = account::topology(0);
+        topology.environments[0].platform = Platform::Eks;
+        let compiled = prepare(&policy, &topology, &Known::default(), &Keys::default(), account::START).unwrap();
+        assert!(!compiled.setup.environments[0].covered && compiled.setup.environments[1].covered);
+        assert!(
+            compiled.notes.iter().any(|note| note.contains("nodes of EKS")),
+            "{:?}",
+            compiled.notes
+        );
     }
 
     #[test]

@@ -428,11 +428,13 @@ impl Sight {
         settled
     }
 
-    /// Whether the instances of every environment that counts against a quota were read, or tried to.
+    /// Whether the instances of every environment that counts against a quota were read, or tried to. Nodes of EKS never are: they
+    /// count as the use of others.
     fn may_settle(&self, code: &str, setup: &Setup) -> bool {
         let mut environments = setup.environments.iter().zip(&self.observation.instances);
         environments.all(|(environment, seen)| {
             !counts_against(environment, code, setup)
+                || environment.platform == Platform::Eks
                 || !matches!(seen, Seen::Missing(gap) if gap.why == GapReason::NotReadYet)
         })
     }

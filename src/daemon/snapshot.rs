@@ -155,7 +155,7 @@ impl Snapshot {
 /// One thing that is said: a code for machines, a sentence for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
-    /// The code of a reason (`explain::code`), or `unreadable`, `sampled`, `not_valid`, `yielded`, `unenforced`.
+    /// The code of a reason (`explain::code`), or `unreadable`, `sampled`, `not_valid`, `yielded`, `unenforced`, `silent`.
     pub code: String,
     /// The code of its detail: which limit, hold, part or kind of jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -60,14 +60,15 @@ pub(super) async fn start<C: Cloud>(
     reload::is_of(&policy, &identity).map_err(not_taken)?;
     let topology = insist("the account", || cloud.topology()).await;
     let guards = guards(cloud.as_ref(), &options).await;
+    take_open(&mut options.recovered);
     let noted = options.recovered.leases.clone();
     leave_to_others(&mut options.recovered, &topology, &guards, options.clock.now());
     let keys = keys(&options);
     let mut known = Known::default();
     let recovered = &options.recovered;
     for (name, memory) in &recovered.memory.environments {
-        // Without a lease or an open intent, what was remembered of base is history.
-        if recovered.leases.contains_key(name) || recovered.open.iter().any(|intent| intent.environment == *name) {
+        // Without a lease, what was remembered of base is history.
+        if recovered.leases.contains_key(name) {
             known.take(name, memory.base_before, memory.max_before);
         }
     }
@@ -112,14 +113,17 @@ pub(super) async fn start<C: Cloud>(
                 driver.step(Input::Adopted(environment, lease, max_before));
             }
         }
-        for intent in open {
-            let ended = Ended {
-                at: driver.now(),
-                outcome: crate::control::Outcome::Failed,
-                message: "the process ended before an answer came".to_owned(),
-            };
-            driver.finish(intent.number, ended);
-        }
+        driver.noted = driver.leases();
+    }
+    for intent in open {
+        let ended = Ended {
+            at: driver.now(),
+            outcome: crate::control::Outcome::Failed,
+            message: "the process ended before an answer came".to_owned(),
+        };
+        driver
+            .writer
+            .finished(driver.noted.clone(), Some((intent.number, ended)));
     }
     // What was taken over tells which levels are the operator's own.
     driver.tell_in_force(true);
@@ -196,6 +200,19 @@ fn memory_of(setup: &Setup, remembered: &Remembered, now: Time) -> Memory {
     memory
 }
 
+/// An update without an answer may have been taken: what it was to raise stands on a lease like any other.
+fn take_open(recovered: &mut Recovered) {
+    for intent in &recovered.open {
+        let Some(lease) = intent.lease else { continue };
+        let remembered = recovered.memory.environments.get(&intent.environment);
+        let max_before = remembered.and_then(|memory| memory.max_before);
+        let known = recovered.leases.entry(intent.environment.clone());
+        let known = known.or_insert((lease, max_before));
+        known.0.min_vcpus = known.0.min_vcpus.max(lease.min_vcpus);
+        known.0.expires = known.0.expires.max(lease.expires);
+    }
+}
+
 /// A lease that ran out while nobody was here, with no guard left: the account shows base, or what we set, unless somebody else has
 /// changed min since. That is his now. Where max is still as we lowered it, the lease stands for that alone.
 fn leave_to_others(recovered: &mut Recovered, topology: &Topology, guards: &[NamedGuard], now: Time) {
@@ -227,9 +244,6 @@ fn leave_to_others(recovered: &mut Recovered, topology: &Topology, guards: &[Nam
         } else {
             recovered.leases.remove(name);
         }
-        for intent in recovered.open.iter_mut().filter(|intent| intent.environment == *name) {
-            intent.lease = None;
-        }
     }
 }
 
@@ -243,17 +257,19 @@ pub(super) fn inherited(
     now: Time,
 ) -> BTreeMap<String, (Lease, Option<Vcpus>)> {
     let mut found = recovered.leases.clone();
-    for intent in &recovered.open {
-        if let Some(lease) = intent.lease {
-            let known = found.entry(intent.environment.clone()).or_insert((lease, None));
-            known.0.min_vcpus = known.0.min_vcpus.max(lease.min_vcpus);
-            known.0.expires = known.0.expires.max(lease.expires);
-        }
-    }
     for (lease, _) in found.values_mut() {
         lease.expires = lease.expires.min(now + setup.tempo.lease.scaled_down(1, 2));
     }
-    for guard in guards {
+    // Of an environment that is not steered, a guard may be another daemon's. It fires without us.
+    let covered = |name: &String| {
+        setup
+            .environments
+            .iter()
+            .any(|setup| setup.name == *name && setup.covered)
+    };
+    let known_here =
+        |guard: &&NamedGuard| covered(&guard.environment) || recovered.leases.contains_key(&guard.environment);
+    for guard in guards.iter().filter(known_here) {
         let Some(seen) = environments.iter().find(|read| read.name == guard.environment) else {
             continue;
         };

@@ -8,6 +8,7 @@ use super::driver::Driver;
 use super::listing::{jobs_in, vcpus_in};
 use super::sight::{QueueExtra, Sight, kind};
 use super::snapshot::{Demand, EnvironmentStatus, NoDemand, QueueStatus, QuotaStatus, Snapshot, SqsStatus, Told};
+use crate::account::Platform;
 use crate::account::survey::Counted;
 use crate::catalog::{Catalog, Purchase};
 use crate::control::{Controller, Outcome, Planner};
@@ -380,7 +381,11 @@ fn per_hour(there: &InstancesNow, purchase: Purchase, (sight, now): (&Sight, Tim
     all.filter(|_| told >= there.there)
 }
 
+/// Of quotas that count what is seen there: nodes of EKS are the use of others.
 fn quota_codes<C: Cloud>(driver: &Driver<C>, setup: &EnvironmentSetup) -> Vec<String> {
+    if setup.platform == Platform::Eks {
+        return Vec::new();
+    }
     let quotas = &driver.controller.setup().quotas;
     let code = |share: &crate::setup::QuotaShare| Some(quotas.get(share.quota.position())?.code.clone());
     setup.quotas.iter().filter_map(code).collect()
@@ -476,6 +481,11 @@ fn queue<C: Cloud>(driver: &Driver<C>, index: QueueIndex, now: Time) -> Option<Q
     let (lately, today) = driver.waits.waited(&setup.name, now);
     let parts = [Part::Queues, Part::Jobs(setup.name.clone())];
     let mut said = reasons(driver, Subject::Queue(index), &parts, now);
+    if driver.ears.silent().contains(&setup.name) {
+        let name = printable(&setup.name);
+        let words = "no event tells of its jobs, so they are polled; is it among the queues of the rule?";
+        said.push(Told::new("silent", format!("{name}: {words}")));
+    }
     for told in of_listing(&setup.name, &extra) {
         let place = if told.code == "sampled" { said.len() } else { 0 };
         said.insert(place, told);

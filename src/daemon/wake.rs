@@ -134,17 +134,24 @@ impl<C: Cloud> Driver<C> {
                     tracing::warn!(%error, "Events cannot be received; jobs are polled meanwhile");
                 }
                 self.hears = false;
+                self.ears.receive(false, self.now());
                 self.options.metrics.failed("events");
                 return false;
             }
         };
         self.hears = true;
         let now = self.now();
+        self.ears.receive(true, now);
         self.meter.add(now, 1);
         let mut ours = false;
         let mut transitions = Vec::new();
         for hint in hints {
             let metrics = &self.options.metrics;
+            if let Hint::Job { queue, .. } = &hint
+                && self.ears.hear(queue, now)
+            {
+                tracing::info!(queue = %printable(queue), "Events tell of its jobs");
+            }
             if !self.flood.takes(now) {
                 metrics.hinted("dropped", 1);
                 if let Hint::Job { queue, job, .. } = &hint

@@ -178,6 +178,7 @@ fn example_setup() -> Setup {
         purchase,
         covered: true,
         base: Vcpus::ZERO,
+        base_named: false,
         cap: Some(Vcpus::new(256)),
         max_step: Some(Vcpus::new(128)),
         fits: Vec::new(),

@@ -206,8 +206,7 @@ impl Case<'_> {
         if let (Some(Order::Drain), Some(overridden)) = (self.pool.order, memory.overridden) {
             return (base, Because::Ordered(Order::Drain, overridden.until));
         }
-        let blind = self.pool.blind_for > self.inputs.setup.tempo.max_blind;
-        if blind {
+        if self.pool.unseen_for > self.inputs.setup.tempo.max_blind {
             return (base, Because::Blind(self.pool.blind_part, self.pool.blind_for));
         }
         // Room that is wanted ahead of jobs never stands in the way of jobs that wait: where limits deny them room of another
@@ -253,7 +252,9 @@ impl Case<'_> {
             wanted = (kept, Because::RecentlyUsed(kept));
         }
         let most = self.pool.maximum.map_or(self.now.max_vcpus, |maximum| maximum.ordered);
-        wanted.0 = wanted.0.max(base).min(self.now.max_vcpus).min(most);
+        // What AWS Batch launched beyond our cap is kept by Batch alone, if at all.
+        let cap = self.setup.cap.map_or(self.now.max_vcpus, |cap| cap.max(base));
+        wanted.0 = wanted.0.max(base).min(self.now.max_vcpus).min(most).min(cap);
         wanted
     }
 

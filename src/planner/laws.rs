@@ -98,6 +98,11 @@ proptest! {
                 prop_assert!(environment.max_step.is_none_or(|step| granted <= step));
             }
         }
+        for action in &plan.actions {
+            let environment = &setup.environments[action.environment().position()];
+            let cap = environment.cap.map_or(Vcpus::MAX, |cap| cap.max(environment.base));
+            prop_assert!(action.to().min_vcpus <= cap.max(action.from().min_vcpus));
+        }
         let all: Vcpus = plan.environments.iter().map(|sums| sums.granted).sum();
         let there: Vcpus = (0..setup.environments.len()).map(|p| plan.environments[p].there.max(levels(p).desired_vcpus).max(levels(p).min_vcpus)).sum();
         prop_assert!(all.is_zero() || all + there <= setup.account_cap.unwrap());
@@ -242,6 +247,44 @@ fn after_max_blind_everything_returns_to_base() {
     assert_eq!(plan.actions.len(), 1);
     assert_eq!(plan.actions[0].to().min_vcpus, Vcpus::ZERO);
     assert!(matches!(plan.actions[0].because(), Because::Blind(..)));
+}
+
+/// A restart, and a policy that brings an environment: what was never read had no time to be read yet.
+#[test]
+fn what_was_never_read_returns_to_base_only_when_there_was_time_to_read_it() {
+    let setup = worlds::spot_then_on_demand();
+    let seen = {
+        let mut seen = worlds::quiet(&setup, NOW);
+        let levels = seen.environments[0].value_mut().unwrap();
+        (levels.min_vcpus, levels.desired_vcpus) = (Vcpus::new(64), Vcpus::new(64));
+        seen
+    };
+    let forget: [fn(&mut Observation); 3] = [
+        |seen| seen.instances[0] = Seen::default(),
+        |seen| seen.queues[0].runnable = Seen::default(),
+        |seen| seen.queues[0].placed = Seen::default(),
+    ];
+    for forget in forget {
+        let mut observation = seen.clone();
+        let memory = Memory {
+            started: NOW - Span::from_minutes(600),
+            ..Memory::new(&setup, NOW)
+        };
+        let in_time = NOW + setup.tempo.max_blind;
+        for now in [NOW, NOW + Span::from_seconds(1), in_time] {
+            observation.refresh(now);
+            forget(&mut observation);
+            let plan = decide(&setup, &observation, &memory, now);
+            assert_eq!(plan.actions, [], "{now}");
+            assert!(plan.look_again_at <= in_time + Span::from_millis(1), "{now}");
+        }
+        let late = in_time + Span::from_millis(1);
+        observation.refresh(late);
+        forget(&mut observation);
+        let plan = decide(&setup, &observation, &memory, late);
+        assert_eq!(plan.actions[0].to().min_vcpus, Vcpus::ZERO);
+        assert!(matches!(plan.actions[0].because(), Because::Blind(..)));
+    }
 }
 
 #[test]

@@ -15,6 +15,9 @@ pub const PATIENCE_PAIRS: usize = 4;
 pub struct Memory {
     /// When the controller started.
     pub started: Time,
+    /// When the setup came into force: nothing that it names has been missing for longer only because it was never read.
+    #[serde(default)]
+    pub in_force_since: Time,
     /// Per environment.
     pub environments: Vec<EnvironmentMemory>,
     /// Per queue.
@@ -145,6 +148,7 @@ impl Memory {
     pub fn new(setup: &Setup, started: Time) -> Self {
         Self {
             started,
+            in_force_since: started,
             environments: vec![EnvironmentMemory::default(); setup.environments.len()],
             queues: vec![QueueMemory::default(); setup.queues.len()],
             sqs: vec![SqsMemory::default(); setup.sqs_sources.len()],

@@ -202,6 +202,12 @@ impl Action {
         self.because
     }
 
+    /// Whether it raises a level, or, where min and desired stay, gives back max.
+    pub fn is_upward(&self) -> bool {
+        let stays = self.to.min_vcpus == self.from.min_vcpus && self.to.desired_vcpus == self.from.desired_vcpus;
+        self.raises() || stays && self.to.max_vcpus > self.from.max_vcpus
+    }
+
     /// Whether the update raises what the operator pays for.
     pub fn raises(&self) -> bool {
         self.to.min_vcpus > self.from.min_vcpus || self.to.desired_vcpus > self.from.desired_vcpus

@@ -79,6 +79,8 @@ pub(crate) struct Pool {
     pub(crate) blind_for: Span,
     /// Which part that is.
     pub(crate) blind_part: Part,
+    /// For how long something that it depends on could have been read and was not.
+    pub(crate) unseen_for: Span,
     /// Batch would not launch some of what is granted: for messages, arrivals, idle room, or On-Demand behind Spot.
     pub(crate) beyond_batch: bool,
     /// Denied by a limit in this plan.

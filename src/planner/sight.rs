@@ -2,7 +2,7 @@
 
 use crate::account::Platform;
 use crate::ids::{EnvironmentIndex, QueueIndex};
-use crate::observation::Seen;
+use crate::observation::{GapReason, Seen};
 use crate::overrides::{Order, Override};
 use crate::planner::Inputs;
 use crate::planner::memory::EnvironmentMemory;
@@ -23,7 +23,7 @@ pub(crate) fn look(inputs: &Inputs<'_>, plan: &mut Plan) {
     for position in 0..plan.scratch.pools.len() {
         // The return to base after `max_blind` is the one action that missing data may cause.
         if above_base(inputs, position) {
-            let seen_at = inputs.now - plan.scratch.pools[position].blind_for;
+            let seen_at = inputs.now - plan.scratch.pools[position].unseen_for;
             plan.look_at(seen_at + inputs.setup.tempo.max_blind + Span::from_millis(1));
         }
     }
@@ -58,6 +58,7 @@ fn look_at_environment(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan:
     } else {
         (age_of_instances, Part::Instances)
     };
+    pool.unseen_for = unseen_for(inputs, levels).max(unseen_for(inputs, instances));
     let overridden = plan
         .scratch
         .environments
@@ -70,6 +71,8 @@ fn look_at_environment(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan:
     };
     let blind = Because::Blind(pool.blind_part, pool.blind_for);
     let fresh = is_fresh(inputs, levels) && is_fresh(inputs, instances);
+    // What nobody reads is not late, and its nodes are the use of others.
+    let is_read = setup.platform != Platform::Eks || instances.is_some_and(|seen| seen.value().is_some());
 
     if let Some(instances) = instances.and_then(Seen::value) {
         sums.there = instances.there;
@@ -87,7 +90,9 @@ fn look_at_environment(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan:
     }
     if let Some(levels) = levels.and_then(Seen::value) {
         let asked = levels.desired_vcpus.max(levels.min_vcpus);
-        sums.on_its_way = asked.minus_or_zero(sums.there);
+        if is_read {
+            sums.on_its_way = asked.minus_or_zero(sums.there);
+        }
         pool.on_its_way = sums.on_its_way;
         pool.committed = asked.max(sums.there);
         let steerable = matches!(setup.platform, Platform::Ec2 | Platform::Eks) && setup.covered;
@@ -97,7 +102,7 @@ fn look_at_environment(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan:
     }
     pool.end_room = plan.scratch.rooms.len();
     plan.scratch.pools.push(pool);
-    if !fresh {
+    if !fresh && is_read {
         plan.say(Subject::Environment(environment), blind);
     }
 }
@@ -127,12 +132,14 @@ fn look_at_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) {
         .and_then(|memory| memory.overridden);
     let paused = order(inputs, Subject::Queue(queue), overridden, plan) == Some(Order::Pause);
     let age = age(inputs.now, Some(&now.runnable)).max(age(inputs.now, Some(&now.placed)));
+    let unseen_for = unseen_for(inputs, Some(&now.runnable)).max(unseen_for(inputs, Some(&now.placed)));
     let fresh = is_seen(inputs, queue);
     let exact = now.runnable.is_exact() && now.placed.is_exact();
     for environment in &setup.environments {
         if let Some(pool) = plan.scratch.pools.get_mut(environment.position()) {
             pool.may_lower &= fresh && exact && !paused;
             pool.may_retain &= fresh;
+            pool.unseen_for = pool.unseen_for.max(unseen_for);
             if age > pool.blind_for {
                 (pool.blind_for, pool.blind_part) = (age, Part::Jobs);
             }
@@ -185,5 +192,14 @@ pub(crate) fn age<T>(now: Time, part: Option<&Seen<T>>) -> Span {
         Some(Seen::Exactly(at, _) | Seen::AtLeast(at, _)) => now.since(*at).max(Span::ZERO),
         Some(Seen::Missing(gap)) => now.since(gap.since).max(Span::ZERO).max(Span::from_millis(1)),
         None => Span::MAX,
+    }
+}
+
+/// For how long a part could have been read and was not: at a start, or for what a reload brought, that is no time yet.
+fn unseen_for<T>(inputs: &Inputs<'_>, part: Option<&Seen<T>>) -> Span {
+    let in_force = inputs.now.since(inputs.memory.in_force_since).max(Span::ZERO);
+    match part {
+        Some(Seen::Missing(gap)) if gap.why == GapReason::NotReadYet => in_force,
+        Some(_) | None => age(inputs.now, part),
     }
 }

@@ -36,6 +36,7 @@ pub(crate) fn environment(name: &str, purchase: Purchase, quota: Option<u16>) ->
         purchase,
         covered: true,
         base: Vcpus::ZERO,
+        base_named: false,
         cap: None,
         max_step: None,
         fits: vec![resources(64, 64 * 4096)],

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::entries::{Entries, choose, idle_entries};
 use super::parts::{
-    contradictions, environment_setup, queue_setup, sqs_setup, steerable, uncovered_queue, why_not, windows_of,
+    above_cap, contradictions, environment_setup, queue_setup, sqs_setup, steerable, uncovered_queue, why_not,
+    windows_of,
 };
 use super::types::quota_codes;
 use super::{QueueSetup, QuotaSetup, Setup, Tempo};
@@ -183,6 +184,7 @@ impl<'p> Compiler<'p> {
                     "compute environment {name}: no instance type is known, so no job is placed on it"
                 ));
             }
+            self.notes.extend(above_cap(&setup));
             if let Some(entry) = entry {
                 self.problems.extend(contradictions(entry, environment, &setup));
             }

@@ -52,6 +52,8 @@ pub struct EnvironmentSetup {
     pub covered: bool,
     /// The operator's own minvCpus, to which everything returns.
     pub base: Vcpus,
+    /// Whether the policy names base. Otherwise it is what the operator left in the account, and what he changes it to.
+    pub base_named: bool,
     /// The policy's cap on what we ask for; `maxvCpus` binds besides.
     pub cap: Option<Vcpus>,
     /// The most one update may add.

@@ -41,6 +41,7 @@ pub(super) fn environment_setup(
         purchase: environment.purchase,
         covered: covered && steerable(environment.platform),
         base: policy.min_vcpus.map_or(environment.min_vcpus, |base| base.0),
+        base_named: policy.min_vcpus.is_some(),
         cap: share(policy.cap),
         // A percentage of a small environment must not round down to no step at all.
         max_step: share(policy.max_step).map(|step| step.max(Vcpus::new(1))),
@@ -65,27 +66,33 @@ pub(super) fn contradictions(
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
     let name = &environment.name;
-    let of_policy = entry.value.min_vcpus.is_some();
-    let base_key = key_path(&entry.path, if of_policy { "min_vcpus" } else { "cap" });
+    if entry.value.min_vcpus.is_none() {
+        return problems;
+    }
+    let base_key = key_path(&entry.path, "min_vcpus");
     let found = format!("a base of {} for {name}", setup.base);
-    if of_policy && setup.base > environment.max_vcpus {
+    if setup.base > environment.max_vcpus {
         let expected = format!("at most its maxvCpus of {}", environment.max_vcpus);
         problems.push(entry.document.problem(&base_key, &found, expected));
     }
     if let Some(cap) = setup.cap.filter(|cap| setup.base > *cap) {
-        let hint = if of_policy {
-            "raise `cap` or lower `min_vcpus`"
-        } else {
-            "the base is its minvCpus as it stands"
-        };
         problems.push(
             entry
                 .document
                 .problem(&base_key, found, format!("at most its cap of {cap}"))
-                .with_hint(hint),
+                .with_hint("raise `cap` or lower `min_vcpus`"),
         );
     }
     problems
+}
+
+/// A minvCpus of the operator's above the policy's cap is his to choose, at any time: nothing is asked for besides.
+pub(super) fn above_cap(setup: &EnvironmentSetup) -> Option<String> {
+    let cap = setup.cap.filter(|cap| !setup.base_named && setup.base > *cap)?;
+    let (name, base) = (&setup.name, setup.base);
+    Some(format!(
+        "compute environment {name}: its minvCpus of {base} is above its cap of {cap}, so nothing is asked for beyond that"
+    ))
 }
 
 fn shape_of(job: JobSize) -> Shape {

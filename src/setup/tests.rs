@@ -191,10 +191,6 @@ fn contradictory_limits_are_refused_with_their_line() {
             "p.toml:4:1: environments.\"*-spot-*\".min_vcpus: found a base of 70 vCPUs for genomics-spot-2f9a, expected at most its cap of 64 vCPUs",
         ),
         (
-            "[environments.\"*-od-*\"]\ncap = 1",
-            "p.toml:4:1: environments.\"*-od-*\".cap: found a base of 2 vCPUs for genomics-od-77c1, expected at most its cap of 1 vCPU",
-        ),
-        (
             "[queues.\"*\".sqs.in]\nhand_off = \"workers\"",
             "p.toml:3:17: queues.\"*\".sqs.in: found an SQS queue that feeds the job queues",
         ),
@@ -219,6 +215,16 @@ fn contradictory_limits_are_refused_with_their_line() {
         said.contains("job queue ad-hoc: found the compute environment \"genomics-od-77c1\", which does not exist"),
         "{said}"
     );
+}
+
+/// A person may raise it at any time, and no other environment is to stand still for it.
+#[test]
+fn a_min_above_the_cap_that_no_policy_names_is_said_and_no_error() {
+    let text = "[queues.\"*\"]\n[environments.\"*-od-*\"]\ncap = 1\n";
+    let Compiled { setup, notes, .. } = compiled(&[("p.toml", text)], &account()).unwrap();
+    assert!(setup.environments[1].base > setup.environments[1].cap.unwrap());
+    let said = "compute environment genomics-od-77c1: its minvCpus of 2 vCPUs is above its cap of 1 vCPU, so nothing is asked for beyond that";
+    assert!(notes.iter().any(|note| note == said), "{notes:?}");
 }
 
 #[test]

@@ -45,6 +45,7 @@ pub(crate) fn setup() -> Setup {
         },
         covered: true,
         base: Vcpus::ZERO,
+        base_named: false,
         cap: None,
         max_step: None,
         fits: vec![

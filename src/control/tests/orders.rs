@@ -239,6 +239,24 @@ fn while_a_reload_waits_for_one_environment_others_go_on() {
     assert_eq!(desk.controller.setup().environments[0].name, "ondemand");
 }
 
+/// The operator took back what he had written.
+#[test]
+fn a_setup_that_waits_is_forgotten_where_the_one_in_force_is_wanted_again() {
+    let (mut desk, wishes) = scripted();
+    wishes.borrow_mut()[0] = Some((64, 256));
+    desk.read(0);
+    let before = Compiled {
+        setup: desk.controller.setup().clone(),
+        ..Compiled::default()
+    };
+    desk.step(Input::Reloaded(without_spot()));
+    assert!(desk.controller.awaits_setup());
+    desk.step(Input::Reloaded(Box::new(before)));
+    assert!(!desk.controller.awaits_setup());
+    desk.step(Input::Committed(SPOT, Err(Failed)));
+    assert_eq!(desk.controller.setup().environments[0].name, "spot");
+}
+
 /// What the plan would have noted is noted when it is sent.
 #[test]
 fn what_a_waiting_reload_holds_up_is_remembered_as_if_it_had_not_been_looked_at() {

@@ -78,6 +78,55 @@ fn a_min_of_another_hand_is_yielded_to_also_where_more_is_wanted() {
     assert!(desk.told.contains("disarm spot"), "{}", desk.told);
 }
 
+/// Whatever the plan makes of it, and whether or not the account can be read anew.
+#[test]
+fn a_min_that_nothing_of_ours_raised_is_lowered_only_where_the_policy_names_base() {
+    for (named, covered) in [(false, true), (true, true), (false, false)] {
+        let (mut desk, wishes) = scripted();
+        let setup = &mut desk.controller.setup.environments[0];
+        (setup.base_named, setup.covered) = (named, covered);
+        desk.see(24, 24, 256);
+        wishes.borrow_mut()[0] = Some((0, 256));
+        desk.read(0);
+        assert_eq!(desk.commits(), usize::from(named), "{}", desk.told);
+        let yields = !named && covered;
+        let yielded = yields.then_some((Vcpus::new(24), desk.now));
+        assert_eq!(desk.controller.yielded(SPOT), yielded, "{}", desk.told);
+        if yields {
+            assert_eq!(desk.controller.setup().environments[0].base, Vcpus::new(24));
+        }
+        assert!(!desk.told.contains("arm spot"), "there is no guard: {}", desk.told);
+    }
+}
+
+/// A reading that shows it so soon may be late: then it is neither lowered nor taken for base.
+#[test]
+fn a_min_that_shows_right_after_our_release_waits_to_be_understood() {
+    let (mut desk, wishes) = scripted();
+    wishes.borrow_mut()[0] = Some((64, 256));
+    desk.read(0).carry_out();
+    desk.see(64, 64, 256);
+    wishes.borrow_mut()[0] = Some((0, 256));
+    desk.read(30).carry_out();
+    desk.see(0, 64, 256);
+    wishes.borrow_mut()[0] = None;
+    desk.read(10);
+    assert_eq!(desk.controller.lease(SPOT), None, "{}", desk.told);
+    desk.see(24, 64, 256);
+    wishes.borrow_mut()[0] = Some((0, 256));
+    desk.told.clear();
+    desk.read(60);
+    assert_eq!(
+        (desk.commits(), desk.controller.yielded(SPOT)),
+        (0, None),
+        "{}",
+        desk.told
+    );
+    desk.read(60);
+    assert_eq!(desk.commits(), 0, "{}", desk.told);
+    assert_eq!(desk.controller.yielded(SPOT).map(|(min, _)| min), Some(Vcpus::new(24)));
+}
+
 /// The guard carries both: it must not undo his min, nor forget the operator's max.
 #[test]
 fn a_min_of_another_hand_is_yielded_to_while_max_is_lowered_and_the_lease_is_kept_for_max() {

@@ -13,6 +13,7 @@ impl<C: Cloud> Driver<C> {
         let mut transitions = Vec::with_capacity(listed.jobs.len());
         for mut job in std::mem::take(&mut listed.jobs) {
             job.attempts = self.sight.attempts(&job);
+            self.ears.listed(name, &job);
             let waits_for = !self.sizes.parents(&job.id).is_empty();
             self.waits.seen(name, &job, waits_for, &self.options.metrics);
             transitions.push(Transition {
@@ -23,6 +24,10 @@ impl<C: Cloud> Driver<C> {
                 job,
                 by_event: false,
             });
+        }
+        if self.ears.judge(name, began) {
+            let queue = printable(name);
+            tracing::warn!(%queue, "No event tells of its jobs, so they are polled; is it among the queues of the rule?");
         }
         self.note_jobs(transitions);
         if listed.unfollowed > 0 {

@@ -149,6 +149,20 @@ fn others(sight: &Sight) -> Option<i64> {
     Some(sight.observation.quotas[0].value()?.used_by_others.get())
 }
 
+/// They count as the use of others, and every environment that shares the quota may be raised.
+#[test]
+fn a_quota_shared_with_eks_is_known_without_its_nodes() {
+    let mut setup = with_quota(2);
+    setup.environments[1].platform = Platform::Eks;
+    let mut sight = Sight::new(&setup);
+    sight.quota("L-1", START, used(100, Counted::Metric), &setup);
+    assert_eq!(others(&sight), None, "ours are not known yet");
+    sight.instances("spot", START, there(60));
+    assert_eq!(sight.settled(&setup).len(), 1);
+    sight.quota("L-1", START, used(100, Counted::Metric), &setup);
+    assert_eq!(others(&sight), Some(40));
+}
+
 fn there(vcpus: i64) -> InstancesNow {
     InstancesNow {
         there: Vcpus::new(vcpus),

@@ -314,6 +314,9 @@ impl Cloud for Account {
                 environment.name.clone_from(name);
                 environment.min_vcpus = Vcpus::new(state.min[&environment.name]);
                 environment.max_vcpus = Vcpus::new(state.max);
+                if let Some(tags) = state.tags.get(name) {
+                    environment.tags.clone_from(tags);
+                }
             }
         });
         Ok(topology)

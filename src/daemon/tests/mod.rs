@@ -3,6 +3,7 @@
 pub(crate) mod account;
 mod checks;
 mod crashes;
+mod hands;
 mod leadership;
 mod outages;
 mod refused;
@@ -403,18 +404,6 @@ async fn an_order_in_a_tag_holds_until_the_tag_goes() {
     boost(&account, None);
     minutes(10).await;
     assert_eq!(account.min("spot"), 0, "{:?}", account.log());
-    life.end().await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_new_min_of_the_operator_becomes_the_base() {
-    let account = account();
-    let life = Life::begin(&account, |_| {});
-    minutes(10).await;
-    account.with(|state| state.min.insert("spot".to_owned(), 32));
-    minutes(20).await;
-    assert_eq!(account.log(), Vec::<String>::new());
-    assert_eq!(life.snapshot.borrow().environments[0].base_vcpus, Vcpus::new(32));
     life.end().await.unwrap();
 }
 

@@ -198,3 +198,40 @@ async fn of_a_flood_of_events_only_the_queue_is_remembered() {
     assert!(account.with(|state| state.reads["list_jobs"]) > read);
     life.end().await.unwrap();
 }
+
+/// A rule that lists queues knows nothing of one that came later.
+#[tokio::test(start_paused = true)]
+async fn a_queue_of_which_no_event_tells_is_polled_until_one_does() {
+    let account = account();
+    let life = Life::begin(&account, |options| options.events = true);
+    minutes(10).await;
+    account.set_runnable(1, 4);
+    let now = account.clock.now();
+    account.with(|state| state.jobs[0].0.created = Some(now));
+    minutes(11).await;
+    let reads = || account.with(|state| state.reads["head"]);
+    let is_silent = || {
+        let snapshot = life.snapshot.borrow();
+        snapshot.queues[0].reasons.iter().any(|told| told.code == "silent")
+    };
+    assert!(is_silent());
+    let before = reads();
+    minutes(10).await;
+    assert!((9..=11).contains(&(reads() - before)), "{before} {}", reads());
+    account.with(|state| {
+        let job = state.jobs[0].0.clone();
+        state.hints.push(Hint::Job {
+            queue: "q".to_owned(),
+            job,
+            shape: None,
+            parents: Vec::new(),
+            at: now,
+        });
+    });
+    minutes(5).await;
+    assert!(!is_silent());
+    let before = reads();
+    minutes(10).await;
+    assert!(reads() - before <= 3, "{before} {}", reads());
+    life.end().await.unwrap();
+}

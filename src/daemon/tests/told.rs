@@ -259,26 +259,27 @@ async fn a_reload_tells_no_mind_again_that_has_not_changed() {
     life.end().await.unwrap();
 }
 
-/// Another hand raises min above what the policy allows: nothing can be decided for that, and it is said once, not with every look.
+/// Another hand lowers max below the min that the policy names: nothing can be decided for that, and it is said once, not with
+/// every look. Meanwhile the account is steered as it was.
 #[tokio::test(start_paused = true)]
 async fn an_account_that_no_longer_fits_the_policies_is_told_once_and_so_is_its_end() {
     let lines = Lines::default();
     let _capturing = lines.capture();
     let account = account();
     let life = Life::begin(&account, |_| {});
-    life.reads(&format!("{POLICY}[environments.spot]\ncap = 32\n"));
+    life.reads(&format!("{POLICY}[environments.spot]\nmin_vcpus = 32\n"));
     minutes(30).await;
-    account.with(|state| state.min.insert("spot".to_owned(), 64));
+    account.with(|state| state.max = 16);
     lines.taken();
-    let read = account.with(|state| state.reads["topology"]);
-    minutes(20).await;
+    minutes(70).await;
     let why = life.snapshot.borrow().reload_refused.clone();
-    assert!(why.as_ref().is_some_and(|why| why.contains("cap")), "{why:?}");
-    // It is steered as it was: base, which no hand may raise above the cap, comes back.
-    minutes(160).await;
+    assert!(why.as_ref().is_some_and(|why| why.contains("min_vcpus")), "{why:?}");
+    let read = account.with(|state| state.reads["topology"]);
+    minutes(180).await;
     let again = account.with(|state| state.reads["topology"]) - read;
-    assert!(again <= 8, "the account was read {again} times in three hours");
-    assert_eq!(account.min("spot"), 0, "{:?}", account.log());
+    assert!(again <= 4, "the account was read {again} times in three hours");
+    account.with(|state| state.max = 256);
+    minutes(70).await;
     assert_eq!(life.snapshot.borrow().reload_refused, None);
     let told = lines.taken();
     let unfit = told.iter().filter(|line| message(line).contains("does not fit"));
