@@ -104,19 +104,11 @@ impl<D: Decide> Controller<D> {
         }
     }
 
-    /// Whether the levels of an environment are to be yielded to another hand, rather than written over.
+    /// Whether the levels of an environment are to be yielded to another hand, rather than written over: min is neither what we asked
+    /// for nor base, long enough after our last update to be no late reading. Where nothing of ours stands, a policy that names base
+    /// has it put there.
     pub(super) fn is_anothers(&self, now: Time, environment: EnvironmentIndex, observation: &Observation) -> bool {
         let position = environment.position();
-        let foreign = match self.lease(environment) {
-            Some(lease) => now < lease.expires && self.is_foreign(position, lease, observation),
-            None => self.is_the_operators(position, observation),
-        };
-        self.flights.get(position) == Some(&Flight::Idle) && foreign
-    }
-
-    /// Whether min is another than base although nothing of ours stands, long enough after our last update to be no late reading. A
-    /// policy that names base has it put there.
-    fn is_the_operators(&self, position: usize, observation: &Observation) -> bool {
         let (Some(memory), Some(part), Some(setup)) = (
             self.memory.environments.get(position),
             observation.environments.get(position),
@@ -124,9 +116,16 @@ impl<D: Decide> Controller<D> {
         ) else {
             return false;
         };
-        let settled = memory.acted_at.is_none_or(|acted| part.at() >= acted + SHOWN_AFTER);
-        let other = part.value().is_some_and(|seen| seen.min_vcpus != setup.base);
-        settled && other && setup.covered && !setup.base_named
+        let differs = |min: Vcpus| part.value().is_some_and(|seen| seen.min_vcpus != min);
+        let settled = |unless: bool| memory.acted_at.map_or(unless, |acted| part.at() >= acted + SHOWN_AFTER);
+        let foreign = match self.lease(environment) {
+            Some(lease) => {
+                let sure = self.unsure.get(position) == Some(&false);
+                now < lease.expires && sure && settled(false) && differs(lease.min_vcpus)
+            }
+            None => setup.covered && !setup.base_named && settled(true),
+        };
+        foreign && differs(setup.base) && self.flights.get(position) == Some(&Flight::Idle)
     }
 
     /// Whether an action would lower a min that nothing of ours raised, and that no policy names: then it is the operator's, whatever
@@ -137,21 +136,6 @@ impl<D: Decide> Controller<D> {
         action.to().min_vcpus < action.from().min_vcpus
             && self.lease(action.environment()).is_none()
             && !setup.is_some_and(named)
-    }
-
-    /// Whether min is neither what we asked for nor base, long enough after our last update to be no late reading.
-    fn is_foreign(&self, position: usize, lease: Lease, observation: &Observation) -> bool {
-        let (Some(memory), Some(part), Some(setup)) = (
-            self.memory.environments.get(position),
-            observation.environments.get(position),
-            self.setup.environments.get(position),
-        ) else {
-            return false;
-        };
-        let sure = self.unsure.get(position) == Some(&false);
-        let settled = memory.acted_at.is_some_and(|acted| part.at() >= acted + SHOWN_AFTER);
-        let other = |seen: &EnvironmentNow| seen.min_vcpus != lease.min_vcpus && seen.min_vcpus != setup.base;
-        sure && settled && part.value().is_some_and(other)
     }
 
     /// Somebody else changed min: it is his now, and base until account and policy are read anew. The lease is let go and the guard
