@@ -77,7 +77,7 @@ variable "apply" {
 variable "policies" {
   type        = list(string)
   default     = ["reactive"]
-  description = "Names of shipped policies, or files in the image. Not used with policy."
+  description = "One shipped policy by its name (nearly all are for every queue, so two collide), or files and folders in the image. Not used with policy."
 }
 
 variable "policy" {

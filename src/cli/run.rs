@@ -1,6 +1,6 @@
 //! `autotune run`: the daemon.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rand::TryRng as _;
@@ -286,7 +286,7 @@ async fn watch_files(paths: Vec<PathBuf>, stop: CancellationToken, reload: watch
 /// Name, size and time of change of every policy file.
 fn stamps(paths: &[PathBuf]) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>)> {
     let mut files = Vec::new();
-    for path in paths.iter().filter(|path| !is_shipped(path)) {
+    for path in paths.iter().filter(|path| policy::shipped(path).is_none()) {
         if path.is_dir() {
             files.extend(crate::input::toml_files(path).unwrap_or_default());
         } else {
@@ -299,8 +299,4 @@ fn stamps(paths: &[PathBuf]) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>
         (path, size, known.and_then(|known| known.modified().ok()))
     };
     files.into_iter().map(stamp).collect()
-}
-
-fn is_shipped(path: &Path) -> bool {
-    !path.exists() && policy::SHIPPED.iter().any(|(name, _)| Path::new(name) == path)
 }

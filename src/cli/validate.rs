@@ -95,10 +95,7 @@ fn say_unenforced(good: &[Good]) {
     });
     let mut policies: Vec<Document<PolicyFile>> = beside.collect();
     if policies.is_empty() {
-        let loaded = match settings.value.policies.as_slice() {
-            [path] => policy::load(path),
-            paths => policy::load_files(paths),
-        };
+        let loaded = policy::load_all(&settings.value.policies);
         // What cannot be read is told by whoever starts with it.
         policies = loaded.map_or_else(|_| Vec::new(), |policy| policy.files);
     }
@@ -151,7 +148,7 @@ fn read(path: &Path, problems: &mut Vec<Problem>) -> Vec<Good> {
         let loaded = if alone {
             policy::load(path)
         } else {
-            policy::load_files(&policies)
+            policy::load_all(&policies)
         };
         match loaded {
             Ok(policy) => good.extend((policy.files.into_iter()).map(|document| Good::Policy(Box::new(document)))),

@@ -309,6 +309,93 @@ fn files_of_a_folder_hold_together() {
     assert!(said.contains("b.toml:6"), "{said}");
 }
 
+/// The files of a policy, or its problems.
+fn loaded(paths: &[PathBuf]) -> Result<Vec<String>, String> {
+    let names = |policy: Policy| policy.files.into_iter().map(|document| document.name).collect();
+    load_all(paths).map(names).map_err(|problems| render(&problems))
+}
+
+#[test]
+fn files_folders_and_shipped_policies_are_one_policy_in_any_mix() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["teams", "mixed", "empty"] {
+        std::fs::create_dir(at(name)).unwrap();
+    }
+    for (name, text) in [
+        (
+            "teams/a.toml",
+            "version = 1\n[queues.a]\n[tempo]\nbetween_updates = \"10m\"\n",
+        ),
+        ("teams/b.toml", "version = 1\n[queues.b]\n"),
+        ("own.toml", "version = 1\n[queues.own]\n[tempo]\nlease = \"20m\"\n"),
+        ("all.toml", "version = 1\n[queues.\"*\"]\n"),
+        ("mixed/policy.toml", "version = 1\n[queues.c]\n"),
+        ("mixed/world.toml", "queues = []\n"),
+    ] {
+        std::fs::write(at(name), text).unwrap();
+    }
+    let path = |name: &str| {
+        if shipped(Path::new(name)).is_some() {
+            PathBuf::from(name)
+        } else {
+            at(name)
+        }
+    };
+    let shown = |name: &str| path(name).display().to_string();
+    let good: [(&[&str], &[&str]); 6] = [
+        (&["thrifty"], &["thrifty"]),
+        (&["own.toml", "all.toml"], &["own.toml", "all.toml"]),
+        (&["demo", "own.toml"], &["demo", "own.toml"]),
+        (&["own.toml", "demo"], &["own.toml", "demo"]),
+        // Alone, the tempo of the folder would not go with the default lease.
+        (&["teams", "own.toml"], &["teams/a.toml", "teams/b.toml", "own.toml"]),
+        (
+            &["demo", "teams", "own.toml"],
+            &["demo", "teams/a.toml", "teams/b.toml", "own.toml"],
+        ),
+    ];
+    for (named, expected) in good {
+        let paths: Vec<PathBuf> = named.iter().map(|name| path(name)).collect();
+        let expected: Vec<String> = expected.iter().map(|name| shown(name)).collect();
+        assert_eq!(loaded(&paths), Ok(expected), "{named:?}");
+    }
+    let twice = "queues.\"*\": found a second entry of this name, expected one; the first is in thrifty:";
+    let bad: [(&[&str], &[&str]); 6] = [
+        (&["thrifty", "warm-hours"], &["warm-hours:", twice, "1 problem"]),
+        (&["thrifty", "all.toml"], &["all.toml:2", twice, "1 problem"]),
+        (
+            &["teams"],
+            &["tempo.lease: found 15m, expected at least 20m", "1 problem"],
+        ),
+        (
+            &["teams", "teams/a.toml", "own.toml"],
+            &["queues.a: found a second entry", "1 problem"],
+        ),
+        (
+            &["demo", "mixed", "own.toml"],
+            &["world.toml: found a scenario", "1 problem"],
+        ),
+        (
+            &["no-such", "empty", "demo", "none.toml"],
+            &[
+                "no-such: found nothing that can be read",
+                "need no file: reactive",
+                "empty: found a folder without",
+                "none.toml",
+                "3 problems",
+            ],
+        ),
+    ];
+    for (named, words) in bad {
+        let paths: Vec<PathBuf> = named.iter().map(|name| path(name)).collect();
+        let said = loaded(&paths).unwrap_err();
+        for word in words {
+            assert!(said.contains(word), "{named:?}: `{word}` is missing in\n{said}");
+        }
+    }
+}
+
 #[test]
 fn paths_that_cannot_be_read_are_problems() {
     let folder = tempfile::tempdir().unwrap();

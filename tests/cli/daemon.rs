@@ -156,6 +156,8 @@ fn without_a_region_nothing_is_left_behind() {
         );
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let bad = autotune(&["plan", "--policy", "thrifty", "--policy", "warm-hours"]);
+    bad.refused(2, &["warm-hours:", "found a second entry of this name", "thrifty:"]);
     let bad = autotune(&["run", "--listen", "0.0.0.0:80"]);
     bad.refused(2, &["--listen: listen: found \"0.0.0.0:80\"", "listen_anywhere"]);
 }
