@@ -143,8 +143,25 @@ fn sources_at(path: &Path, problems: &mut Vec<Problem>) -> Result<Vec<Source>, P
 
 /// The shipped policy of this name, where no such path exists.
 pub fn shipped(path: &Path) -> Option<(&'static str, &'static str)> {
-    let named = || SHIPPED.into_iter().find(|(name, _)| path.as_os_str() == *name);
-    if path.exists() { None } else { named() }
+    if path.exists() { None } else { shipped_as(path) }
+}
+
+fn shipped_as(name: &Path) -> Option<(&'static str, &'static str)> {
+    SHIPPED.into_iter().find(|(shipped, _)| name.as_os_str() == *shipped)
+}
+
+/// The paths that a file in this folder means by these: relative ones go by the folder, and the name of a shipped policy is one
+/// unless something in the folder is called so.
+pub fn beside(folder: &Path, named: &[PathBuf]) -> Vec<PathBuf> {
+    let meant = |path: &PathBuf| {
+        let there = folder.join(path);
+        if shipped_as(path).is_some() && !there.exists() {
+            path.clone()
+        } else {
+            there
+        }
+    };
+    named.iter().map(meant).collect()
 }
 
 /// The problem of a file that is of another kind.

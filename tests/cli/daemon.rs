@@ -156,6 +156,10 @@ fn without_a_region_nothing_is_left_behind() {
         );
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    file(folder.path(), "policy.toml", b"version = 1\n[queue.q]\n");
+    let settings = file(folder.path(), "autotune.toml", b"policies = [\"policy.toml\"]\n");
+    let beside = format!("{}/policy.toml:2:2: queue", folder.path().display());
+    autotune(&["plan", "--config", &settings]).refused(2, &[&beside]);
     let bad = autotune(&["plan", "--policy", "thrifty", "--policy", "warm-hours"]);
     bad.refused(2, &["warm-hours:", "found a second entry of this name", "thrifty:"]);
     let bad = autotune(&["run", "--listen", "0.0.0.0:80"]);
