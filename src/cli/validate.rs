@@ -18,9 +18,10 @@ const HORIZON: Span = Span::from_seconds(366 * 24 * 3600);
 
 /// Check policies, scenarios and settings without an account.
 ///
-/// Tells every problem at once, with file, line, key, what was found and what was expected. A file with lists `[[environments]]` or `[[queues]]`, or with a `model`, is a scenario. One without `version` but with keys of
-/// the daemon (`apply`, `policies`, `tag` and others that `autotune init` prints) is a settings file, and the policies that it names
-/// are checked with it; `autotune run` checks the environment (AUTOTUNE__...) as well. Every other file is a policy. All policy files of a folder are one policy and have to hold
+/// Tells every problem at once, with file, line, key, what was found and what was expected. A file with lists `[[environments]]` or
+/// `[[queues]]`, or with a `model`, is a scenario. One without `version` but with keys of the daemon (`apply`, `policies`, `tag` and
+/// others that `autotune init` prints) is a settings file, and the policies that it names are checked with it; `autotune run` checks
+/// the environment (AUTOTUNE__...) as well. Every other file is a policy. All policy files of a folder are one policy and have to hold
 /// together; each of its other files stands for itself. Only a folder of policies alone can be used as a policy.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

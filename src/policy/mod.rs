@@ -74,10 +74,7 @@ pub fn load(path: &Path) -> Result<Policy, Vec<Problem>> {
 pub fn load_all(paths: &[PathBuf]) -> Result<Policy, Vec<Problem>> {
     let (mut sources, mut problems) = (Vec::new(), Vec::new());
     for path in paths {
-        match sources_at(path, &mut problems) {
-            Ok(found) => sources.extend(found),
-            Err(unreadable) => problems.push(unreadable),
-        }
+        sources.extend(sources_at(path, &mut problems));
     }
     let is_alone = sources.len() == 1;
     let check = if is_alone {
@@ -117,20 +114,27 @@ impl Source {
     }
 }
 
-/// The policy files at a path. Adds a problem for each file of a folder that is no policy.
-fn sources_at(path: &Path, problems: &mut Vec<Problem>) -> Result<Vec<Source>, Problem> {
+/// The policy files at a path. Adds a problem for what cannot be read, and for each file of a folder that is no policy.
+fn sources_at(path: &Path, problems: &mut Vec<Problem>) -> Vec<Source> {
     if let Some((name, text)) = shipped(path) {
-        return Ok(vec![Source::Shipped(name, text)]);
+        return vec![Source::Shipped(name, text)];
     }
     if !path.is_dir() {
-        return Ok(vec![Source::File(path.to_path_buf())]);
+        return vec![Source::File(path.to_path_buf())];
     }
     let name = path.display().to_string();
-    let files = input::toml_files(path).map_err(|error| input::unreadable(&name, &error, WANTED, &SHIPPED))?;
-    if files.is_empty() {
-        let found = "a folder without `*.toml` files";
-        return Err(Problem::of_file(&name, found, "at least one policy file"));
-    }
+    let files = match input::toml_files(path) {
+        Ok(files) if files.is_empty() => {
+            let found = "a folder without `*.toml` files";
+            problems.push(Problem::of_file(&name, found, "at least one policy file"));
+            files
+        }
+        Ok(files) => files,
+        Err(error) => {
+            problems.push(input::unreadable(&name, &error, WANTED, &SHIPPED));
+            Vec::new()
+        }
+    };
     let mut policies = Vec::new();
     for file in files {
         match no_policy(&file) {
@@ -138,7 +142,7 @@ fn sources_at(path: &Path, problems: &mut Vec<Problem>) -> Result<Vec<Source>, P
             None => policies.push(Source::File(file)),
         }
     }
-    Ok(policies)
+    policies
 }
 
 /// The shipped policy of this name, where no such path exists.

@@ -309,18 +309,11 @@ fn files_of_a_folder_hold_together() {
     assert!(said.contains("b.toml:6"), "{said}");
 }
 
-/// The files of a policy, or its problems.
-fn loaded(paths: &[PathBuf]) -> Result<Vec<String>, String> {
-    let names = |policy: Policy| policy.files.into_iter().map(|document| document.name).collect();
-    load_all(paths).map(names).map_err(|problems| render(&problems))
-}
-
-#[test]
-fn files_folders_and_shipped_policies_are_one_policy_in_any_mix() {
+/// Policies as several teams have them: files and folders to mix.
+fn teams() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
     for name in ["teams", "mixed", "empty"] {
-        std::fs::create_dir(at(name)).unwrap();
+        std::fs::create_dir(folder.path().join(name)).unwrap();
     }
     for (name, text) in [
         (
@@ -333,17 +326,25 @@ fn files_folders_and_shipped_policies_are_one_policy_in_any_mix() {
         ("mixed/policy.toml", "version = 1\n[queues.c]\n"),
         ("mixed/world.toml", "queues = []\n"),
     ] {
-        std::fs::write(at(name), text).unwrap();
+        std::fs::write(folder.path().join(name), text).unwrap();
     }
-    let path = |name: &str| {
-        if shipped(Path::new(name)).is_some() {
-            PathBuf::from(name)
-        } else {
-            at(name)
-        }
-    };
-    let shown = |name: &str| path(name).display().to_string();
-    let good: [(&[&str], &[&str]); 6] = [
+    folder
+}
+
+/// The names of the files of a policy, or its problems. What is not shipped is in the folder, whose name is left out.
+fn loaded(folder: &Path, named: &[&str]) -> Result<Vec<String>, String> {
+    let named: Vec<PathBuf> = named.iter().map(PathBuf::from).collect();
+    let within = format!("{}/", folder.display());
+    match load_all(&beside(folder, &named)) {
+        Ok(policy) => Ok(policy.files.iter().map(|file| file.name.replace(&within, "")).collect()),
+        Err(problems) => Err(render(&problems).replace(&within, "")),
+    }
+}
+
+#[test]
+fn files_folders_and_shipped_policies_are_one_policy_in_any_mix() {
+    let folder = teams();
+    let mixes: [(&[&str], &[&str]); 6] = [
         (&["thrifty"], &["thrifty"]),
         (&["own.toml", "all.toml"], &["own.toml", "all.toml"]),
         (&["demo", "own.toml"], &["demo", "own.toml"]),
@@ -355,15 +356,19 @@ fn files_folders_and_shipped_policies_are_one_policy_in_any_mix() {
             &["demo", "teams/a.toml", "teams/b.toml", "own.toml"],
         ),
     ];
-    for (named, expected) in good {
-        let paths: Vec<PathBuf> = named.iter().map(|name| path(name)).collect();
-        let expected: Vec<String> = expected.iter().map(|name| shown(name)).collect();
-        assert_eq!(loaded(&paths), Ok(expected), "{named:?}");
+    for (named, expected) in mixes {
+        let files = loaded(folder.path(), named).unwrap();
+        assert_eq!(files, expected, "{named:?}");
     }
+}
+
+#[test]
+fn every_problem_of_a_mix_is_told_once() {
+    let folder = teams();
     let twice = "queues.\"*\": found a second entry of this name, expected one; the first is in thrifty:";
-    let bad: [(&[&str], &[&str]); 6] = [
+    let mixes: [(&[&str], &[&str]); 6] = [
         (&["thrifty", "warm-hours"], &["warm-hours:", twice, "1 problem"]),
-        (&["thrifty", "all.toml"], &["all.toml:2", twice, "1 problem"]),
+        (&["thrifty", "all.toml"], &["all.toml:2:9: ", twice, "1 problem"]),
         (
             &["teams"],
             &["tempo.lease: found 15m, expected at least 20m", "1 problem"],
@@ -374,7 +379,7 @@ fn files_folders_and_shipped_policies_are_one_policy_in_any_mix() {
         ),
         (
             &["demo", "mixed", "own.toml"],
-            &["world.toml: found a scenario", "1 problem"],
+            &["mixed/world.toml: found a scenario", "1 problem"],
         ),
         (
             &["no-such", "empty", "demo", "none.toml"],
@@ -382,14 +387,13 @@ fn files_folders_and_shipped_policies_are_one_policy_in_any_mix() {
                 "no-such: found nothing that can be read",
                 "need no file: reactive",
                 "empty: found a folder without",
-                "none.toml",
+                "none.toml: found nothing",
                 "3 problems",
             ],
         ),
     ];
-    for (named, words) in bad {
-        let paths: Vec<PathBuf> = named.iter().map(|name| path(name)).collect();
-        let said = loaded(&paths).unwrap_err();
+    for (named, words) in mixes {
+        let said = loaded(folder.path(), named).unwrap_err();
         for word in words {
             assert!(said.contains(word), "{named:?}: `{word}` is missing in\n{said}");
         }
