@@ -63,8 +63,8 @@ pub struct Settings {
     pub on_stop: OnStop,
     /// Intents, leases, decisions and jobs. A relative `path` goes by the working directory.
     pub journal: Journal,
-    /// Where the page, metrics, health and the JSON API are served. Not set: nowhere.
-    pub listen: Option<String>,
+    /// Where the page, metrics, health and the JSON API are served; default 127.0.0.1:9464, "" serves nowhere.
+    pub listen: String,
     /// Allow `listen` to be another address than this machine's own. What is served is read-only and has no login: put a proxy
     /// in front.
     pub listen_anywhere: bool,
@@ -164,7 +164,7 @@ impl Default for Settings {
             unguarded_max_vcpus: Cpus(Vcpus::new(64)),
             on_stop: OnStop::default(),
             journal: Journal::default(),
-            listen: Some("127.0.0.1:9464".to_owned()),
+            listen: "127.0.0.1:9464".to_owned(),
             listen_anywhere: false,
         }
     }
@@ -186,6 +186,13 @@ impl Default for Journal {
             keep: Duration(Span::from_minutes(90 * 24 * 60)),
             most_mebibytes: 1024,
         }
+    }
+}
+
+impl Settings {
+    /// Where it serves, if anywhere.
+    pub fn listens_at(&self) -> Option<&str> {
+        Some(self.listen.as_str()).filter(|listen| !listen.is_empty())
     }
 }
 
@@ -341,24 +348,7 @@ fn contradictions(document: &Document<Settings>) -> Vec<Problem> {
         let key = input::item_path("policies", at);
         problems.push(document.problem(&key, "an empty text", "a path, or the name of a shipped policy"));
     }
-    if let Some(listen) = &settings.listen {
-        match listen.parse::<std::net::SocketAddr>() {
-            Ok(address) if !address.ip().is_loopback() && !settings.listen_anywhere => problems.push(
-                document
-                    .problem(
-                        "listen",
-                        input::quoted(listen),
-                        "an address of this machine alone, such as 127.0.0.1:9464",
-                    )
-                    .with_hint("what is served has no login; `listen_anywhere = true` if a proxy stands in front"),
-            ),
-            Ok(_) => {}
-            Err(_) => {
-                let expected = "ADDRESS:PORT, such as 127.0.0.1:9464";
-                problems.push(document.problem("listen", input::quoted(listen), expected));
-            }
-        }
-    }
+    problems.extend(no_listener(document));
     if let Some(url) = settings.endpoint_url.as_ref().filter(|url| !is_endpoint(url)) {
         problems.push(document.problem("endpoint_url", input::quoted(url), ENDPOINT));
     }
@@ -395,6 +385,19 @@ fn contradictions(document: &Document<Settings>) -> Vec<Problem> {
         problems.push(document.problem("tag.key", "nothing", "the key of a tag"));
     }
     problems
+}
+
+fn no_listener(document: &Document<Settings>) -> Option<Problem> {
+    let listen = document.value.listens_at()?;
+    let tell = |expected: &str| document.problem("listen", input::quoted(listen), expected);
+    match listen.parse::<std::net::SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() || document.value.listen_anywhere => None,
+        Ok(_) => Some(
+            tell("an address of this machine alone, such as 127.0.0.1:9464")
+                .with_hint("what is served has no login; `listen_anywhere = true` if a proxy stands in front"),
+        ),
+        Err(_) => Some(tell("ADDRESS:PORT, such as 127.0.0.1:9464, or \"\" to serve nowhere")),
+    }
 }
 
 /// What an endpoint must be.

@@ -89,7 +89,7 @@ variable "policy" {
 variable "settings" {
   type        = map(string)
   default     = {}
-  description = "Further settings as environment variables, such as AUTOTUNE__ON_STOP."
+  description = "Further settings as environment variables, such as AUTOTUNE__ON_STOP. The health check asks 127.0.0.1:9464, so leave AUTOTUNE__LISTEN as it is."
 }
 
 variable "standby" {

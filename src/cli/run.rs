@@ -53,7 +53,7 @@ pub(super) struct Arguments {
     /// The journal's file [default: that of the settings].
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Where the page, metrics, health and the JSON API are served [default: that of the settings].
+    /// Where the page, metrics, health and the JSON API are served, "" for nowhere [default: that of the settings].
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
 }
@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     settings.apply |= arguments.apply;
     settings.journal.path = arguments.journal.clone().unwrap_or(settings.journal.path);
     if let Some(listen) = &arguments.listen {
-        settings.listen = Some(listen.clone());
+        settings.listen.clone_from(listen);
         settings = settings::check("--listen", settings).map_err(|problems| Failed {
             status: ExitStatus::BadInput,
             message: render(&problems),
@@ -219,7 +219,8 @@ async fn serve(
     journal: &Journal,
     stop: CancellationToken,
 ) -> Result<Option<tokio::task::JoinHandle<()>>, Failed> {
-    let Some(address) = &settings.listen else {
+    let Some(address) = settings.listens_at() else {
+        tracing::info!("Serves nothing: `listen` is empty");
         return Ok(None);
     };
     let listener = TcpListener::bind(address)

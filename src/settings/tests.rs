@@ -74,6 +74,31 @@ fn relative_policies_of_a_file_go_by_its_folder_and_others_by_the_working_direct
 }
 
 #[test]
+fn a_daemon_serves_at_9464_unless_it_is_told_another_place_or_none() {
+    let listens_at = |text: &str, variables: &[(&str, &str)]| {
+        let settings = with(text, variables)?;
+        Ok::<_, String>(settings.listens_at().map(str::to_owned))
+    };
+    let at = |address: &str| Ok(Some(address.to_owned()));
+    let nowhere = "listen = \"\"\n";
+    assert_eq!(listens_at("", &[]), at("127.0.0.1:9464"));
+    assert_eq!(listens_at("listen = \"[::1]:80\"\n", &[]), at("[::1]:80"));
+    assert_eq!(listens_at(nowhere, &[]), Ok(None));
+    assert_eq!(listens_at("", &[("AUTOTUNE__LISTEN", "")]), Ok(None));
+    assert_eq!(
+        listens_at(nowhere, &[("AUTOTUNE__LISTEN", "127.0.0.1:80")]),
+        at("127.0.0.1:80")
+    );
+    for wrong in [" ", "9464", "localhost:80"] {
+        let told = with(&format!("listen = {wrong:?}\n"), &[]).unwrap_err();
+        assert!(
+            told.contains("listen: found") && told.contains("or \"\" to serve nowhere"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn another_clock_is_for_accounts_on_this_machine_only() {
     let settings = |endpoint: &str, events: &str, clock: &str| {
         let line = |key: &str, url: &str| {

@@ -156,12 +156,25 @@ fn without_a_region_nothing_is_left_behind() {
         );
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let bad = autotune(&["run", "--listen", "0.0.0.0:80"]);
+    bad.refused(2, &["--listen: listen: found \"0.0.0.0:80\"", "listen_anywhere"]);
+    // These are taken, so what is missed is the next thing.
+    for listen in ["", "127.0.0.1:0"] {
+        let policy = folder.path().join("none.toml");
+        let bad = autotune(&["run", "--listen", listen, "--policy", policy.to_str().unwrap()]);
+        bad.refused(2, &["none.toml: found nothing that can be read"]);
+        assert!(!bad.err.contains("--listen"), "{}", bad.err);
+    }
+}
+
+#[cfg(feature = "aws")]
+#[test]
+fn policies_are_those_beside_the_settings_and_hold_together() {
+    let folder = tempfile::tempdir().unwrap();
     file(folder.path(), "policy.toml", b"version = 1\n[queue.q]\n");
     let settings = file(folder.path(), "autotune.toml", b"policies = [\"policy.toml\"]\n");
     let beside = format!("{}/policy.toml:2:2: queue", folder.path().display());
     autotune(&["plan", "--config", &settings]).refused(2, &[&beside]);
-    let bad = autotune(&["plan", "--policy", "thrifty", "--policy", "warm-hours"]);
-    bad.refused(2, &["warm-hours:", "found a second entry of this name", "thrifty:"]);
-    let bad = autotune(&["run", "--listen", "0.0.0.0:80"]);
-    bad.refused(2, &["--listen: listen: found \"0.0.0.0:80\"", "listen_anywhere"]);
+    let both = autotune(&["plan", "--policy", "thrifty", "--policy", "warm-hours"]);
+    both.refused(2, &["warm-hours:", "found a second entry of this name", "thrifty:"]);
 }
