@@ -178,3 +178,36 @@ fn policies_are_those_beside_the_settings_and_hold_together() {
     let both = autotune(&["plan", "--policy", "thrifty", "--policy", "warm-hours"]);
     both.refused(2, &["warm-hours:", "found a second entry of this name", "thrifty:"]);
 }
+
+/// A script that goes by exit codes alone would take bad settings for changes.
+#[cfg(feature = "aws")]
+#[test]
+fn bad_input_of_plan_is_told_from_changes_and_so_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = file(folder.path(), "autotune.toml", b"aply = true\n");
+    let policy = file(folder.path(), "policy.toml", b"version = 2\n");
+    for arguments in [
+        ["plan", "--config", &settings],
+        ["plan", "--policy", &policy],
+        ["plan", "--policy", "no-such"],
+    ] {
+        let ended = autotune(&arguments);
+        ended.refused(2, &["found"]);
+        assert!(ended.err.starts_with("error: "), "{}", ended.err);
+    }
+    let file =
+        |name: &str| std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    for text in [
+        autotune(&["plan", "--help"]).out,
+        file("README.md"),
+        file("docs/policies.md"),
+    ] {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for words in [
+            "`error:` on standard error and nothing on standard output",
+            "that AWS did not answer",
+        ] {
+            assert!(text.contains(words), "{words} is missing in\n{text}");
+        }
+    }
+}
