@@ -3,6 +3,9 @@
 //!
 //! A key of the file such as `guard.group` is `AUTOTUNE__GUARD__GROUP` in the environment; a single `_` is part of a name.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -10,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::input::values::{AccountId, Cpus, Duration, Region};
 use crate::input::{self, Document, Problem, read_text, read_toml, read_toml_and_check};
+use crate::policy;
 use crate::units::{Span, Vcpus};
 
 /// Where the file is looked for if none is named; it need not exist.
@@ -23,7 +27,8 @@ const PREFIX: &str = "AUTOTUNE__";
 pub struct Settings {
     /// Change compute environments. Without it everything is planned and told, and nothing is sent.
     pub apply: bool,
-    /// Policy files, folders of them, or names of shipped policies.
+    /// Policy files, folders of them, or names of shipped policies. Relative paths go by the folder of this file; those of
+    /// AUTOTUNE__POLICIES and --policy by the working directory.
     pub policies: Vec<PathBuf>,
     /// The AWS account that the credentials must be of. Not set: whichever they are of.
     pub account: Option<AccountId>,
@@ -56,10 +61,10 @@ pub struct Settings {
     pub unguarded_max_vcpus: Cpus,
     /// What becomes of raised levels at a stop.
     pub on_stop: OnStop,
-    /// Intents, leases, decisions and jobs.
+    /// Intents, leases, decisions and jobs. A relative `path` goes by the working directory.
     pub journal: Journal,
-    /// Where the page, metrics, health and the JSON API are served. Not set: nowhere.
-    pub listen: Option<String>,
+    /// Where the page, metrics, health and the JSON API are served; default 127.0.0.1:9464, "" serves nowhere.
+    pub listen: String,
     /// Allow `listen` to be another address than this machine's own. What is served is read-only and has no login: put a proxy
     /// in front.
     pub listen_anywhere: bool,
@@ -134,7 +139,7 @@ pub enum OnStop {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Journal {
-    /// The SQLite file. Its folder must exist.
+    /// The SQLite file, relative to the working directory. Its folder must exist.
     pub path: PathBuf,
     /// History older than this is dropped.
     pub keep: Duration,
@@ -159,7 +164,7 @@ impl Default for Settings {
             unguarded_max_vcpus: Cpus(Vcpus::new(64)),
             on_stop: OnStop::default(),
             journal: Journal::default(),
-            listen: Some("127.0.0.1:9464".to_owned()),
+            listen: "127.0.0.1:9464".to_owned(),
             listen_anywhere: false,
         }
     }
@@ -184,11 +189,18 @@ impl Default for Journal {
     }
 }
 
+impl Settings {
+    /// Where it serves, if anywhere.
+    pub fn listens_at(&self) -> Option<&str> {
+        Some(self.listen.as_str()).filter(|listen| !listen.is_empty())
+    }
+}
+
 /// Reads the file (if named, or if [`FILE`] exists) and lays the environment over it. Every problem at once.
 pub fn load(file: Option<&Path>) -> Result<Settings, Vec<Problem>> {
+    let file = file.or_else(|| Some(Path::new(FILE)).filter(|file| file.exists()));
     let (name, text) = match file {
         Some(path) => (path.display().to_string(), read(path)?),
-        None if Path::new(FILE).exists() => (FILE.to_owned(), read(Path::new(FILE))?),
         None => ("defaults".to_owned(), String::new()),
     };
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads them")]
@@ -196,7 +208,12 @@ pub fn load(file: Option<&Path>) -> Result<Settings, Vec<Problem>> {
     // What is not Unicode is none of ours, or told as a value that cannot be read.
     let text_of = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let variables = variables.map(|(key, value)| (text_of(key), text_of(value)));
-    layered(&name, &text, variables)
+    layered(&name, folder_of(file), &text, variables)
+}
+
+/// The folder of a settings file; empty, which is the working directory, without one.
+pub fn folder_of(file: Option<&Path>) -> &Path {
+    file.and_then(Path::parent).unwrap_or_else(|| Path::new(""))
 }
 
 /// Where a supervisor such as systemd wants to hear of this process, if it has one.
@@ -213,13 +230,17 @@ fn read(path: &Path) -> Result<String, Vec<Problem>> {
     read_text(path, "a settings file", &[]).map_err(add)
 }
 
-/// As [`load`], from a text and these variables.
+/// As [`load`], from a text in this folder and these variables.
 pub fn layered(
     name: &str,
+    folder: &Path,
     text: &str,
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Settings, Vec<Problem>> {
-    let mut problems = parse(name, text).err().unwrap_or_default();
+    let (mut policies_of_file, mut problems) = match parse(name, text) {
+        Ok(document) => (Some(policies(&document, folder)), Vec::new()),
+        Err(problems) => (None, problems),
+    };
     let mut layers = config::Config::builder().add_source(config::File::from_str(text, config::FileFormat::Toml));
     let mut named = Vec::new();
     for (variable, value) in variables {
@@ -227,6 +248,7 @@ pub fn layered(
             continue;
         };
         let key = key.to_lowercase().replace("__", ".");
+        policies_of_file = policies_of_file.filter(|_| key != "policies");
         match line_of(&variable, &key, &value) {
             Ok(line) => layers = layers.add_source(config::File::from_str(&line, config::FileFormat::Toml)),
             Err(problem) => problems.push(*problem),
@@ -242,10 +264,13 @@ pub fn layered(
         format!("{name} with {}", named.join(", "))
     };
     let settings = layers.build().and_then(config::Config::try_deserialize);
-    let settings = settings.map_err(|error: config::ConfigError| {
+    let mut settings: Settings = settings.map_err(|error: config::ConfigError| {
         let found = error.to_string().replace('\n', " ");
         vec![Problem::of_file(&of, found, "settings that are whole")]
     })?;
+    if let Some(policies) = policies_of_file {
+        settings.policies = policies;
+    }
     check(&of, settings)
 }
 
@@ -297,6 +322,15 @@ fn line_of(variable: &str, key: &str, value: &str) -> Result<String, Box<Problem
     Err(Box::new(problem))
 }
 
+/// Where the policies of a settings file in this folder are: relative paths that it names go by the folder.
+pub fn policies(document: &Document<Settings>, folder: &Path) -> Vec<PathBuf> {
+    let named = &document.value.policies;
+    match document.place("policies") {
+        Some(_) => policy::beside(folder, named),
+        None => named.clone(),
+    }
+}
+
 /// Reads a settings file strictly.
 pub fn parse(name: &str, text: &str) -> Result<Document<Settings>, Vec<Problem>> {
     read_toml_and_check(name, text, contradictions)
@@ -308,24 +342,13 @@ fn contradictions(document: &Document<Settings>) -> Vec<Problem> {
     if settings.policies.is_empty() {
         problems.push(document.problem("policies", "an empty list", "at least one policy"));
     }
-    if let Some(listen) = &settings.listen {
-        match listen.parse::<std::net::SocketAddr>() {
-            Ok(address) if !address.ip().is_loopback() && !settings.listen_anywhere => problems.push(
-                document
-                    .problem(
-                        "listen",
-                        input::quoted(listen),
-                        "an address of this machine alone, such as 127.0.0.1:9464",
-                    )
-                    .with_hint("what is served has no login; `listen_anywhere = true` if a proxy stands in front"),
-            ),
-            Ok(_) => {}
-            Err(_) => {
-                let expected = "ADDRESS:PORT, such as 127.0.0.1:9464";
-                problems.push(document.problem("listen", input::quoted(listen), expected));
-            }
-        }
+    // A folder with an empty path after it is the folder.
+    let empty = |(_, path): &(usize, &PathBuf)| path.as_os_str().is_empty();
+    for (at, _) in settings.policies.iter().enumerate().filter(empty) {
+        let key = input::item_path("policies", at);
+        problems.push(document.problem(&key, "an empty text", "a path, or the name of a shipped policy"));
     }
+    problems.extend(no_listener(document));
     if let Some(url) = settings.endpoint_url.as_ref().filter(|url| !is_endpoint(url)) {
         problems.push(document.problem("endpoint_url", input::quoted(url), ENDPOINT));
     }
@@ -364,6 +387,19 @@ fn contradictions(document: &Document<Settings>) -> Vec<Problem> {
     problems
 }
 
+fn no_listener(document: &Document<Settings>) -> Option<Problem> {
+    let listen = document.value.listens_at()?;
+    let tell = |expected: &str| document.problem("listen", input::quoted(listen), expected);
+    match listen.parse::<std::net::SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() || document.value.listen_anywhere => None,
+        Ok(_) => Some(
+            tell("an address of this machine alone, such as 127.0.0.1:9464")
+                .with_hint("what is served has no login; `listen_anywhere = true` if a proxy stands in front"),
+        ),
+        Err(_) => Some(tell("ADDRESS:PORT, such as 127.0.0.1:9464, or \"\" to serve nowhere")),
+    }
+}
+
 /// What an endpoint must be.
 pub const ENDPOINT: &str = "a URL such as http://127.0.0.1:5000";
 
@@ -382,165 +418,4 @@ fn is_of_this_machine(url: &str) -> bool {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let address: Result<std::net::SocketAddr, _> = authority.parse();
     address.is_ok_and(|address| address.ip().is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with(text: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
-        let variables = variables
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        layered("autotune.toml", text, variables).map_err(|problems| input::render(&problems))
-    }
-
-    #[test]
-    fn the_environment_goes_over_the_file_and_the_file_over_the_defaults() {
-        let text = "apply = true\nunguarded_max_vcpus = 32\n[guard]\ngroup = \"a\"\nrole_arn = \"r\"\n";
-        let variables = [
-            ("AUTOTUNE__GUARD__GROUP", "b"),
-            ("AUTOTUNE__POLICIES", "thrifty,warm-hours"),
-            ("AUTOTUNE_LOG", "debug"),
-            ("HOME", "/root"),
-        ];
-        let settings = with(text, &variables).unwrap();
-        assert!(settings.apply);
-        assert_eq!(settings.unguarded_max_vcpus, Cpus(Vcpus::new(32)));
-        assert_eq!(settings.guard.unwrap().group, "b");
-        assert_eq!(
-            settings.policies,
-            [PathBuf::from("thrifty"), PathBuf::from("warm-hours")]
-        );
-        assert_eq!(settings.on_stop, OnStop::HandOver);
-    }
-
-    #[test]
-    fn another_clock_is_for_accounts_on_this_machine_only() {
-        let settings = |endpoint: &str, events: &str, clock: &str| {
-            let line = |key: &str, url: &str| {
-                if url.is_empty() {
-                    String::new()
-                } else {
-                    format!("{key} = {url:?}\n")
-                }
-            };
-            let lines = [
-                line("endpoint_url", endpoint),
-                line("events_queue_url", events),
-                line("clock_url", clock),
-            ];
-            with(&lines.concat(), &[])
-        };
-        let here = "http://127.0.0.1:4566";
-        assert!(settings(here, "", "http://127.0.0.1:4566/_autotune/clock").is_ok());
-        assert!(settings("http://[::1]:4566", "http://[::1]:4566/1/q", "http://[::1]:4566/c").is_ok());
-        assert!(settings("https://batch.example", "", "").is_ok());
-        for (endpoint, events, clock) in [
-            ("", "", here),
-            ("https://batch.eu-central-1.amazonaws.com", "", here),
-            (here, "https://sqs.eu-central-1.amazonaws.com/1/q", here),
-            (here, "", "http://10.0.0.1:4566/clock"),
-            (here, "", "http://localhost:4566/clock"),
-            (here, "", "http://127.0.0.1:80@evil.example/clock"),
-            ("http://127.0.0.1.evil.example:80", "", here),
-        ] {
-            let wrong = settings(endpoint, events, clock).unwrap_err();
-            assert!(wrong.contains("clock_url"), "{endpoint} {events} {clock}: {wrong}");
-        }
-    }
-
-    #[test]
-    fn an_endpoint_is_a_url() {
-        for url in [
-            "",
-            "localhost:5000",
-            "http://",
-            "https:///x",
-            "http://a b",
-            "ftp://a",
-            "http://:80",
-        ] {
-            let wrong = with(&format!("endpoint_url = {url:?}\n"), &[]).unwrap_err();
-            assert!(wrong.contains("endpoint_url: found"), "{url}: {wrong}");
-        }
-        for url in [
-            "http://localhost:5000",
-            "https://vpce-1.batch.eu-west-1.vpce.amazonaws.com/",
-            "http://[::1]:80",
-        ] {
-            assert!(with(&format!("endpoint_url = {url:?}\n"), &[]).is_ok(), "{url}");
-        }
-    }
-
-    #[test]
-    fn every_mistake_says_where_it_is_and_what_was_expected() {
-        let wrong = with("aply = true\nlisten = \"0.0.0.0:80\"\npolicies = []\n", &[]).unwrap_err();
-        assert!(wrong.contains("autotune.toml:1:1: aply"), "{wrong}");
-        let wrong = with("listen = \"0.0.0.0:80\"\npolicies = []\n", &[]).unwrap_err();
-        assert!(
-            wrong.contains("autotune.toml:1") && wrong.contains("listen_anywhere") && wrong.contains("policies"),
-            "{wrong}"
-        );
-        let wrong = with("", &[("AUTOTUNE__APLY", "true"), ("AUTOTUNE__JOURNAL__KEEP", "long")]).unwrap_err();
-        for word in [
-            "AUTOTUNE__APLY: aply: found an unknown key",
-            "did you mean `apply`?",
-            "AUTOTUNE__JOURNAL__KEEP: journal.keep: found",
-        ] {
-            assert!(wrong.contains(word), "{word} is missing in\n{wrong}");
-        }
-        let wrong = with("", &[("AUTOTUNE__GUARD__GROUP", "g")]).unwrap_err();
-        assert!(
-            wrong.contains("AUTOTUNE__GUARD__GROUP") && wrong.contains("role_arn"),
-            "{wrong}"
-        );
-        let wrong = with("", &[("AUTOTUNE__LISTEN", "0.0.0.0:80")]).unwrap_err();
-        assert!(
-            wrong.contains("AUTOTUNE__LISTEN") && wrong.contains("listen_anywhere"),
-            "{wrong}"
-        );
-        let wrong = with("", &[("AUTOTUNE__", "x"), ("AUTOTUNE__A=1\nB", "x")]).unwrap_err();
-        assert!(wrong.contains("AUTOTUNE__"), "{wrong}");
-    }
-
-    /// A leading zero belongs to an account id, and `true` may be the value of a tag.
-    #[test]
-    fn a_variable_is_what_its_key_takes() {
-        let variables = [
-            ("AUTOTUNE__ACCOUNT", "012345678901"),
-            ("AUTOTUNE__TAG__VALUE", "true"),
-            ("AUTOTUNE__PROFILE", "1e3"),
-            ("AUTOTUNE__GUARD__GROUP", "7"),
-            ("AUTOTUNE__GUARD__ROLE_ARN", "a\"b\nc"),
-            ("AUTOTUNE__UNGUARDED_MAX_VCPUS", "32"),
-            ("AUTOTUNE__JOURNAL__MOST_MEBIBYTES", "64"),
-            ("AUTOTUNE__JOURNAL__KEEP", "720h"),
-            ("AUTOTUNE__APPLY", "true"),
-            ("AUTOTUNE__ON_STOP", "restore"),
-            ("AUTOTUNE__POLICIES", "thrifty, warm-hours"),
-        ];
-        let settings = with("", &variables).unwrap();
-        assert_eq!(settings.account.unwrap().0, "012345678901");
-        assert_eq!(settings.tag.value, "true");
-        assert_eq!(settings.profile.as_deref(), Some("1e3"));
-        assert_eq!(settings.guard.as_ref().unwrap().group, "7");
-        assert_eq!(settings.guard.unwrap().role_arn, "a\"b\nc");
-        assert_eq!(settings.unguarded_max_vcpus, Cpus(Vcpus::new(32)));
-        assert_eq!(settings.journal.most_mebibytes, 64);
-        assert_eq!(settings.journal.keep.0, Span::from_minutes(30 * 24 * 60));
-        assert!(settings.apply);
-        assert_eq!(settings.on_stop, OnStop::Restore);
-        assert_eq!(
-            settings.policies,
-            [PathBuf::from("thrifty"), PathBuf::from("warm-hours")]
-        );
-    }
-
-    #[test]
-    fn settings_are_known_by_each_of_their_keys() {
-        let schema = input::schema_of::<Settings>();
-        let keys: Vec<&String> = schema.as_value()["properties"].as_object().unwrap().keys().collect();
-        assert_eq!(keys, input::SETTINGS_KEYS);
-    }
 }

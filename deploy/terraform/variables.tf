@@ -77,7 +77,7 @@ variable "apply" {
 variable "policies" {
   type        = list(string)
   default     = ["reactive"]
-  description = "Names of shipped policies, or files in the image. Not used with policy."
+  description = "One shipped policy by its name (nearly all are for every queue, so two collide), or files and folders in the image. Not used with policy."
 }
 
 variable "policy" {
@@ -89,7 +89,7 @@ variable "policy" {
 variable "settings" {
   type        = map(string)
   default     = {}
-  description = "Further settings as environment variables, such as AUTOTUNE__ON_STOP."
+  description = "Further settings as environment variables, such as AUTOTUNE__ON_STOP. The health check asks 127.0.0.1:9464, so leave AUTOTUNE__LISTEN as it is."
 }
 
 variable "standby" {

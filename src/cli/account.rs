@@ -141,7 +141,6 @@ pub(super) fn failure(message: impl Into<String>) -> Failed {
 
 #[cfg(feature = "aws")]
 mod real {
-    use std::path::Path;
     use std::sync::Arc;
 
     use super::{Failed, failure};
@@ -234,11 +233,7 @@ mod real {
 
     /// The policies that the settings name.
     pub(in crate::cli) fn policy(settings: &Settings) -> Result<Policy, Failed> {
-        let loaded = match settings.policies.as_slice() {
-            [path] => policy::load(Path::new(path)),
-            paths => policy::load_files(paths),
-        };
-        loaded.map_err(|problems| Failed {
+        policy::load_all(&settings.policies).map_err(|problems| Failed {
             status: ExitStatus::BadInput,
             message: render(&problems),
         })

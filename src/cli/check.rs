@@ -181,11 +181,10 @@ fn no_such_rule(code: &str) -> Failed {
 }
 
 fn policy(paths: &[PathBuf]) -> Result<Option<Policy>, Failed> {
-    let loaded = match paths {
-        [] => return Ok(None),
-        [path] => policy::load(path),
-        paths => policy::load_files(paths),
-    };
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let loaded = policy::load_all(paths);
     loaded.map(Some).map_err(|problems| bad(render(&problems)))
 }
 

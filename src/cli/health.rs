@@ -6,7 +6,8 @@ use super::{ExitStatus, Failed, print};
 
 /// Ask a running daemon whether its loop turns: exit code 0 if it does, 3 if it stands still or does not answer.
 ///
-/// For health checks of containers, which have no curl. It does not say whether AWS answers: a restart would not help.
+/// For health checks of containers, which have no curl. It does not say whether AWS answers: a restart would not help. A daemon that
+/// serves nowhere (`listen` is empty) cannot be asked: exit code 2, or 3 with --url.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]

@@ -15,9 +15,11 @@ use crate::report::quota_line;
 
 /// Look at the account once and print what would be done and why; changes nothing.
 ///
-/// Exit code 0: nothing would be done, 2: something would. Every update is shown as levels from -> to with its main reason, followed
-/// by the other reasons of the moment, one line per rejected option. Where the plan only waits for a moment (AWS Batch may act
-/// first), it also tells what follows if nothing else changes.
+/// Exit code 0: nothing would be done, 2: something would. With `error:` on standard error and nothing on standard output, 2 means bad
+/// settings or policies, and 3 that AWS did not answer.
+///
+/// Every update is shown as levels from -> to with its main reason, followed by the other reasons of the moment, one line per rejected
+/// option. Where the plan only waits for a moment (AWS Batch may act first), it also tells what follows if nothing else changes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

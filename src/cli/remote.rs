@@ -24,8 +24,10 @@ const MOST_SHOWN: usize = 200;
 /// Where the daemon is: `--url`, else `listen` of the settings.
 pub(super) fn address(url: Option<&str>, settings: &Settings) -> Result<String, Failed> {
     let Some(url) = url else {
-        let listen = settings.listen.as_ref().map(|listen| format!("http://{listen}"));
-        return listen.ok_or_else(|| bad_url("nothing", "the settings have no `listen`: give --url"));
+        let listen = settings.listens_at().map(|listen| format!("http://{listen}"));
+        let served_nowhere =
+            "the daemon of these settings serves nowhere, since `listen` is empty; --url asks another one";
+        return listen.ok_or_else(|| bad_url("nothing", served_nowhere));
     };
     let quoted = crate::input::quoted(url);
     let Ok(parsed) = url.parse::<Uri>() else {

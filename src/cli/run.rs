@@ -1,6 +1,6 @@
 //! `autotune run`: the daemon.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rand::TryRng as _;
@@ -53,7 +53,7 @@ pub(super) struct Arguments {
     /// The journal's file [default: that of the settings].
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Where the page, metrics, health and the JSON API are served [default: that of the settings].
+    /// Where the page, metrics, health and the JSON API are served, "" for nowhere [default: that of the settings].
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
 }
@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     settings.apply |= arguments.apply;
     settings.journal.path = arguments.journal.clone().unwrap_or(settings.journal.path);
     if let Some(listen) = &arguments.listen {
-        settings.listen = Some(listen.clone());
+        settings.listen.clone_from(listen);
         settings = settings::check("--listen", settings).map_err(|problems| Failed {
             status: ExitStatus::BadInput,
             message: render(&problems),
@@ -219,7 +219,8 @@ async fn serve(
     journal: &Journal,
     stop: CancellationToken,
 ) -> Result<Option<tokio::task::JoinHandle<()>>, Failed> {
-    let Some(address) = &settings.listen else {
+    let Some(address) = settings.listens_at() else {
+        tracing::info!("Serves nothing: `listen` is empty");
         return Ok(None);
     };
     let listener = TcpListener::bind(address)
@@ -286,7 +287,7 @@ async fn watch_files(paths: Vec<PathBuf>, stop: CancellationToken, reload: watch
 /// Name, size and time of change of every policy file.
 fn stamps(paths: &[PathBuf]) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>)> {
     let mut files = Vec::new();
-    for path in paths.iter().filter(|path| !is_shipped(path)) {
+    for path in paths.iter().filter(|path| policy::shipped(path).is_none()) {
         if path.is_dir() {
             files.extend(crate::input::toml_files(path).unwrap_or_default());
         } else {
@@ -299,8 +300,4 @@ fn stamps(paths: &[PathBuf]) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>
         (path, size, known.and_then(|known| known.modified().ok()))
     };
     files.into_iter().map(stamp).collect()
-}
-
-fn is_shipped(path: &Path) -> bool {
-    !path.exists() && policy::SHIPPED.iter().any(|(name, _)| Path::new(name) == path)
 }

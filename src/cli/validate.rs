@@ -1,5 +1,6 @@
 //! `autotune validate`: checks policy, scenario and settings files offline and shows what they mean.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use super::{ExitStatus, Failed, print, remark};
 use crate::clock;
 use crate::input::{self, Document, FileKind, Problem, key_path, render, render_effective, schema_of};
 use crate::policy::file::{EnvironmentPolicy, Limits, PolicyFile, QueuePolicy};
-use crate::policy::{self, schedules};
+use crate::policy::{self, Policy, schedules};
 use crate::settings::{self, Settings};
 use crate::simulate::scenario::Scenario;
 use crate::units::{Span, Time};
@@ -17,9 +18,10 @@ const HORIZON: Span = Span::from_seconds(366 * 24 * 3600);
 
 /// Check policies, scenarios and settings without an account.
 ///
-/// Tells every problem at once, with file, line, key, what was found and what was expected. A file with lists `[[environments]]` or `[[queues]]`, or with a `model`, is a scenario. One without `version` but with keys of
-/// the daemon (`apply`, `policies`, `tag` and others that `autotune init` prints) is a settings file; `autotune run` checks the
-/// environment (AUTOTUNE__...) as well. Every other file is a policy. All policy files of a folder are one policy and have to hold
+/// Tells every problem at once, with file, line, key, what was found and what was expected. A file with lists `[[environments]]` or
+/// `[[queues]]`, or with a `model`, is a scenario. One without `version` but with keys of the daemon (`apply`, `policies`, `tag` and
+/// others that `autotune init` prints) is a settings file, and the policies that it names are checked with it; `autotune run` checks
+/// the environment (AUTOTUNE__...) as well. Every other file is a policy. All policy files of a folder are one policy and have to hold
 /// together; each of its other files stands for itself. Only a folder of policies alone can be used as a policy.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -44,8 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     for path in &arguments.paths {
         good.extend(read(path, &mut problems));
     }
-    problems.sort();
-    problems.dedup();
+    keep_each_once(&mut problems);
     if !problems.is_empty() {
         return Err(Failed {
             status: ExitStatus::BadInput,
@@ -60,7 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
             print(&match file {
                 Good::Policy(document) => effective(document)?,
                 Good::Scenario(document) => effective_scenario(document)?,
-                Good::Settings(document) => {
+                Good::Settings(document, _) => {
                     super::init::settings(&document.value, &|key| document.place(key).is_some())?
                 }
             });
@@ -72,7 +73,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
             print(&match file {
                 Good::Policy(document) => format!("{}: ok\n", document.name),
                 Good::Scenario(document) => format!("{}: ok, a scenario\n", document.name),
-                Good::Settings(document) => format!("{}: ok, settings\n", document.name),
+                Good::Settings(document, _) => format!("{}: ok, settings\n", document.name),
             });
         }
     }
@@ -80,27 +81,36 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     Ok(ExitStatus::Done)
 }
 
+/// Leaves out what is told already, perhaps of the same file by another name.
+fn keep_each_once(problems: &mut Vec<Problem>) {
+    problems.sort();
+    let mut told = BTreeSet::new();
+    problems.retain(|problem| {
+        let place = std::fs::canonicalize(&problem.file);
+        let file = place.map_or_else(|_| problem.file.clone(), |path| path.display().to_string());
+        told.insert(Problem {
+            file,
+            ..problem.clone()
+        })
+    });
+}
+
 /// Settings without a guard, and policies that need one: those that are looked at with them, else their own.
 fn say_unenforced(good: &[Good]) {
     let mut settings = good.iter().filter_map(|file| match file {
-        Good::Settings(document) => Some(document),
+        Good::Settings(document, policy) => Some((document, policy)),
         Good::Policy(_) | Good::Scenario(_) => None,
     });
-    let Some(settings) = settings.find(|document| document.value.guard.is_none()) else {
+    let Some((settings, own)) = settings.find(|(document, _)| document.value.guard.is_none()) else {
         return;
     };
     let beside = good.iter().filter_map(|file| match file {
-        Good::Policy(document) => Some(document.as_ref().clone()),
-        Good::Scenario(_) | Good::Settings(_) => None,
+        Good::Policy(document) => Some(document.as_ref()),
+        Good::Scenario(_) | Good::Settings(..) => None,
     });
-    let mut policies: Vec<Document<PolicyFile>> = beside.collect();
+    let mut policies: Vec<&Document<PolicyFile>> = beside.collect();
     if policies.is_empty() {
-        let loaded = match settings.value.policies.as_slice() {
-            [path] => policy::load(path),
-            paths => policy::load_files(paths),
-        };
-        // What cannot be read is told by whoever starts with it.
-        policies = loaded.map_or_else(|_| Vec::new(), |policy| policy.files);
+        policies.extend(&own.files);
     }
     for document in policies {
         let environments = document.value.environments.iter();
@@ -120,7 +130,8 @@ fn say_unenforced(good: &[Good]) {
 enum Good {
     Policy(Box<Document<PolicyFile>>),
     Scenario(Box<Document<Scenario>>),
-    Settings(Box<Document<Settings>>),
+    /// With the policies that they name.
+    Settings(Box<Document<Settings>>, Policy),
 }
 
 /// What is at a path, by its kind; adds every problem of it.
@@ -151,7 +162,7 @@ fn read(path: &Path, problems: &mut Vec<Problem>) -> Vec<Good> {
         let loaded = if alone {
             policy::load(path)
         } else {
-            policy::load_files(&policies)
+            policy::load_all(&policies)
         };
         match loaded {
             Ok(policy) => good.extend((policy.files.into_iter()).map(|document| Good::Policy(Box::new(document)))),
@@ -165,13 +176,20 @@ fn read(path: &Path, problems: &mut Vec<Problem>) -> Vec<Good> {
         }
     }
     for file in of_daemon {
-        let read = input::read_text(&file, "settings", &[]);
-        match read.and_then(|text| settings::parse(&file.display().to_string(), &text)) {
-            Ok(document) => good.push(Good::Settings(Box::new(document))),
+        match read_settings(&file) {
+            Ok(settings) => good.push(settings),
             Err(found) => problems.extend(found),
         }
     }
     good
+}
+
+/// A settings file and the policies that it names.
+fn read_settings(file: &Path) -> Result<Good, Vec<Problem>> {
+    let text = input::read_text(file, "settings", &[])?;
+    let document = settings::parse(&file.display().to_string(), &text)?;
+    let policy = policy::load_all(&settings::policies(&document, settings::folder_of(Some(file))))?;
+    Ok(Good::Settings(Box::new(document), policy))
 }
 
 /// The file with every key, and the defaults that hold for environments without an entry.

@@ -70,12 +70,8 @@ impl Known {
     }
 }
 
-/// Reads policy files, or folders of them, without holding up anybody.
+/// Reads the policies without holding up anybody.
 pub(super) async fn load(paths: Vec<PathBuf>) -> Result<Policy, Vec<Problem>> {
-    let read = move || match paths.as_slice() {
-        [path] => policy::load(path),
-        paths => policy::load_files(paths),
-    };
     let failed = |error: tokio::task::JoinError| {
         vec![Problem::of_file(
             "the policies",
@@ -83,7 +79,9 @@ pub(super) async fn load(paths: Vec<PathBuf>) -> Result<Policy, Vec<Problem>> {
             "files that can be read",
         )]
     };
-    tokio::task::spawn_blocking(read).await.map_err(failed)?
+    tokio::task::spawn_blocking(move || policy::load_all(&paths))
+        .await
+        .map_err(failed)?
 }
 
 /// Whether the credentials are for what policies say that they are for: one that was written for another account names other
@@ -379,6 +377,14 @@ mod tests {
         assert_eq!(base_and_cap(&known, &keys, account::POLICY).1, 8);
         let named = format!("{}\n[environments.spot]\nmin_vcpus = 16\n", account::POLICY);
         assert_eq!(base_and_cap(&known, &keys, &named).1, 16, "the policy goes first");
+    }
+
+    #[tokio::test]
+    async fn several_policies_may_be_shipped_ones_and_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.toml"), "version = 1\n[queues.a]\n").unwrap();
+        let policy = load(vec!["demo".into(), folder.path().to_owned()]).await.unwrap();
+        assert_eq!(policy.files.len(), 2);
     }
 
     #[test]

@@ -149,7 +149,7 @@ fn doubled_entries(files: &[Document<PolicyFile>]) -> Vec<Problem> {
             if let Some(other) = first.get(&key) {
                 let at = other.place(&key).map_or(0, |place| place.line);
                 let expected = format!("one; the first is in {}:{at}", other.name);
-                let hint = "files of a folder hold together; files that are alternatives are given one by one";
+                let hint = "files of a folder hold together, and so do all `policies` in force; alternatives are taken one at a time";
                 problems.push(
                     document
                         .problem(&key, "a second entry of this name", expected)

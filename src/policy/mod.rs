@@ -1,4 +1,4 @@
-//! What the operator wants: files, one or a folder of them, strict and versioned.
+//! What the operator wants: files and folders of them, strict and versioned.
 //!
 //! A *policy* is the content of one or more policy files that hold together. Its keys are in [`mod@file`]; what must hold between
 //! keys is in `check`; when schedules are in force is in [`schedules`]. `setup::compile` turns it into what the planner knows.
@@ -20,7 +20,7 @@ use crate::input::{self, Document, FileKind, Problem, key_path, read_toml_and_ch
 /// One or more policy files that hold together.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    /// In the order of their names.
+    /// In the order in which they were named, those of a folder by name.
     pub files: Vec<Document<PolicyFile>>,
 }
 
@@ -63,72 +63,128 @@ pub fn parse(name: &str, text: &str) -> Result<Policy, Vec<Problem>> {
     Ok(Policy { files: vec![document] })
 }
 
-/// Reads a policy file, all `*.toml` files of a folder (not of folders within it), or a shipped policy by its name where no
-/// such path exists. Fails with every problem of every file. A scenario among the files of a folder is a problem too: it may be
-/// a policy with a mistake, and no policy is left out in silence.
+/// As [`load_all`], of one path.
 pub fn load(path: &Path) -> Result<Policy, Vec<Problem>> {
-    if !path.exists()
-        && let Some((name, text)) = SHIPPED.iter().find(|(name, _)| path.as_os_str() == *name)
-    {
-        return parse(name, text);
-    }
-    let name = path.display().to_string();
-    if !path.is_dir() {
-        return parse(&name, &read_text(path)?);
-    }
-    let files = input::toml_files(path).map_err(|error| unreadable(&name, &error))?;
-    if files.is_empty() {
-        let found = "a folder without `*.toml` files";
-        return Err(vec![Problem::of_file(&name, found, "at least one policy file")]);
-    }
-    let (mut policies, mut problems) = (Vec::new(), Vec::new());
-    for file in files {
-        let (found, hint) = match read_text(&file).map_or(FileKind::Policy, |text| FileKind::of(&text)) {
-            FileKind::Policy => {
-                policies.push(file);
-                continue;
-            }
-            FileKind::Scenario => (
-                "a scenario",
-                "keep scenarios elsewhere; in a policy, queues and environments are tables such as `[queues.NAME]`",
-            ),
-            FileKind::Settings => (
-                "settings of the daemon",
-                "keep them elsewhere, and name them with --config; a policy begins with `version = 1`",
-            ),
-        };
-        let name = file.display().to_string();
-        problems.push(Problem::of_file(&name, found, "a policy, as all files of this folder").with_hint(hint));
-    }
-    match load_files(&policies) {
-        Ok(policy) if problems.is_empty() => return Ok(policy),
-        Ok(_) => {}
-        Err(found) => problems.extend(found),
-    }
-    Err(problems)
+    load_all(&[path.to_path_buf()])
 }
 
-/// Reads several files as one policy. Fails with every problem of every file.
-pub fn load_files(files: &[PathBuf]) -> Result<Policy, Vec<Problem>> {
+/// Reads what is at all these paths as one policy: a policy file, all `*.toml` files of a folder (not of folders within it), or a
+/// shipped policy by its name where no such path exists. Fails with every problem of every file. A scenario among the files of a
+/// folder is a problem too: it may be a policy with a mistake, and no policy is left out in silence.
+pub fn load_all(paths: &[PathBuf]) -> Result<Policy, Vec<Problem>> {
+    let (mut sources, mut problems) = (Vec::new(), Vec::new());
+    for path in paths {
+        sources.extend(sources_at(path, &mut problems));
+    }
+    let is_alone = sources.len() == 1;
+    let check = if is_alone {
+        check::of_only_file
+    } else {
+        check::within_file
+    };
     let mut policy = Policy::default();
-    let mut problems = Vec::new();
-    for file in files {
-        let name = file.display().to_string();
-        match read_text(file).and_then(|text| read_toml_and_check(&name, &text, check::within_file)) {
+    for source in sources {
+        match source.read(check) {
             Ok(document) => policy.files.push(document),
             Err(found) => problems.extend(found),
         }
     }
-    problems.extend(check::between_files(&policy));
+    if !is_alone {
+        problems.extend(check::between_files(&policy));
+    }
     if problems.is_empty() { Ok(policy) } else { Err(problems) }
 }
 
-fn read_text(path: &Path) -> Result<String, Vec<Problem>> {
-    input::read_text(path, WANTED, &SHIPPED)
+/// Where one policy file is.
+enum Source {
+    File(PathBuf),
+    /// In the program, as name and text.
+    Shipped(&'static str, &'static str),
 }
 
-fn unreadable(name: &str, error: &std::io::Error) -> Vec<Problem> {
-    vec![input::unreadable(name, error, WANTED, &SHIPPED)]
+impl Source {
+    fn read(&self, check: fn(&Document<PolicyFile>) -> Vec<Problem>) -> Result<Document<PolicyFile>, Vec<Problem>> {
+        match self {
+            Self::File(path) => {
+                let text = input::read_text(path, WANTED, &SHIPPED)?;
+                read_toml_and_check(&path.display().to_string(), &text, check)
+            }
+            Self::Shipped(name, text) => read_toml_and_check(name, text, check),
+        }
+    }
+}
+
+/// The policy files at a path. Adds a problem for what cannot be read, and for each file of a folder that is no policy.
+fn sources_at(path: &Path, problems: &mut Vec<Problem>) -> Vec<Source> {
+    if let Some((name, text)) = shipped(path) {
+        return vec![Source::Shipped(name, text)];
+    }
+    if !path.is_dir() {
+        return vec![Source::File(path.to_path_buf())];
+    }
+    let name = path.display().to_string();
+    let files = match input::toml_files(path) {
+        Ok(files) if files.is_empty() => {
+            let found = "a folder without `*.toml` files";
+            problems.push(Problem::of_file(&name, found, "at least one policy file"));
+            files
+        }
+        Ok(files) => files,
+        Err(error) => {
+            problems.push(input::unreadable(&name, &error, WANTED, &SHIPPED));
+            Vec::new()
+        }
+    };
+    let mut policies = Vec::new();
+    for file in files {
+        match no_policy(&file) {
+            Some(problem) => problems.push(problem),
+            None => policies.push(Source::File(file)),
+        }
+    }
+    policies
+}
+
+/// The shipped policy of this name, where no such path exists.
+pub fn shipped(path: &Path) -> Option<(&'static str, &'static str)> {
+    if path.exists() { None } else { shipped_as(path) }
+}
+
+fn shipped_as(name: &Path) -> Option<(&'static str, &'static str)> {
+    SHIPPED.into_iter().find(|(shipped, _)| name.as_os_str() == *shipped)
+}
+
+/// The paths that a file in this folder means by these: relative ones go by the folder, and the name of a shipped policy is one
+/// unless something in the folder is called so.
+pub fn beside(folder: &Path, named: &[PathBuf]) -> Vec<PathBuf> {
+    let meant = |path: &PathBuf| {
+        let there = folder.join(path);
+        if shipped_as(path).is_some() && !there.exists() {
+            path.clone()
+        } else {
+            there
+        }
+    };
+    named.iter().map(meant).collect()
+}
+
+/// The problem of a file that is of another kind.
+fn no_policy(file: &Path) -> Option<Problem> {
+    // What cannot be read is told by whoever reads it as a policy.
+    let text = input::read_text(file, WANTED, &SHIPPED).ok()?;
+    let (found, hint) = match FileKind::of(&text) {
+        FileKind::Policy => return None,
+        FileKind::Scenario => (
+            "a scenario",
+            "keep scenarios elsewhere; in a policy, queues and environments are tables such as `[queues.NAME]`",
+        ),
+        FileKind::Settings => (
+            "settings of the daemon",
+            "keep them elsewhere, and name them with --config; a policy begins with `version = 1`",
+        ),
+    };
+    let name = file.display().to_string();
+    Some(Problem::of_file(&name, found, "a policy, as all files of this folder").with_hint(hint))
 }
 
 /// What problems say was expected where no file can be read.

@@ -309,6 +309,97 @@ fn files_of_a_folder_hold_together() {
     assert!(said.contains("b.toml:6"), "{said}");
 }
 
+/// Policies as several teams have them: files and folders to mix.
+fn teams() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["teams", "mixed", "empty"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    for (name, text) in [
+        (
+            "teams/a.toml",
+            "version = 1\n[queues.a]\n[tempo]\nbetween_updates = \"10m\"\n",
+        ),
+        ("teams/b.toml", "version = 1\n[queues.b]\n"),
+        ("own.toml", "version = 1\n[queues.own]\n[tempo]\nlease = \"20m\"\n"),
+        ("all.toml", "version = 1\n[queues.\"*\"]\n"),
+        ("mixed/policy.toml", "version = 1\n[queues.c]\n"),
+        ("mixed/world.toml", "queues = []\n"),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+/// The names of the files of a policy, or its problems. What is not shipped is in the folder, whose name is left out.
+fn loaded(folder: &Path, named: &[&str]) -> Result<Vec<String>, String> {
+    let named: Vec<PathBuf> = named.iter().map(PathBuf::from).collect();
+    let within = format!("{}/", folder.display());
+    match load_all(&beside(folder, &named)) {
+        Ok(policy) => Ok(policy.files.iter().map(|file| file.name.replace(&within, "")).collect()),
+        Err(problems) => Err(render(&problems).replace(&within, "")),
+    }
+}
+
+#[test]
+fn files_folders_and_shipped_policies_are_one_policy_in_any_mix() {
+    let folder = teams();
+    let mixes: [(&[&str], &[&str]); 6] = [
+        (&["thrifty"], &["thrifty"]),
+        (&["own.toml", "all.toml"], &["own.toml", "all.toml"]),
+        (&["demo", "own.toml"], &["demo", "own.toml"]),
+        (&["own.toml", "demo"], &["own.toml", "demo"]),
+        // Alone, the tempo of the folder would not go with the default lease.
+        (&["teams", "own.toml"], &["teams/a.toml", "teams/b.toml", "own.toml"]),
+        (
+            &["demo", "teams", "own.toml"],
+            &["demo", "teams/a.toml", "teams/b.toml", "own.toml"],
+        ),
+    ];
+    for (named, expected) in mixes {
+        let files = loaded(folder.path(), named).unwrap();
+        assert_eq!(files, expected, "{named:?}");
+    }
+}
+
+#[test]
+fn every_problem_of_a_mix_is_told_once() {
+    let folder = teams();
+    let twice = "queues.\"*\": found a second entry of this name, expected one; the first is in thrifty:";
+    let mixes: [(&[&str], &[&str]); 6] = [
+        (&["thrifty", "warm-hours"], &["warm-hours:", twice, "1 problem"]),
+        (&["thrifty", "all.toml"], &["all.toml:2:9: ", twice, "1 problem"]),
+        (
+            &["teams"],
+            &["tempo.lease: found 15m, expected at least 20m", "1 problem"],
+        ),
+        (
+            &["teams", "teams/a.toml", "own.toml"],
+            &["queues.a: found a second entry", "1 problem"],
+        ),
+        (
+            &["demo", "mixed", "own.toml"],
+            &["mixed/world.toml: found a scenario", "1 problem"],
+        ),
+        (
+            &["no-such", "empty", "demo", "none.toml"],
+            &[
+                "no-such: found nothing that can be read",
+                "need no file: reactive",
+                "empty: found a folder without",
+                "none.toml: found nothing",
+                "3 problems",
+            ],
+        ),
+    ];
+    for (named, words) in mixes {
+        let said = loaded(folder.path(), named).unwrap_err();
+        for word in words {
+            assert!(said.contains(word), "{named:?}: `{word}` is missing in\n{said}");
+        }
+    }
+}
+
 #[test]
 fn paths_that_cannot_be_read_are_problems() {
     let folder = tempfile::tempdir().unwrap();

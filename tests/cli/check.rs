@@ -57,6 +57,23 @@ fn a_policy_is_compared_with_the_account() {
 }
 
 #[test]
+fn several_policies_may_be_shipped_ones_and_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    file(folder.path(), "policy.toml", b"version = 1\n[queues.jbos]\n");
+    let team = folder.path().to_str().unwrap();
+    let look = ["check", "--survey", ACCOUNT, "--select", "AT701", "--policy"];
+    let ended = autotune(&[&look[..], &["demo", "--policy", team]].concat());
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(
+        ended.out.contains("policy.toml:2") && ended.out.contains("demo:"),
+        "{}",
+        ended.out
+    );
+    let ended = autotune(&[&look[..], &["thrifty", "--policy", "warm-hours"]].concat());
+    ended.refused(2, &["warm-hours:", "found a second entry of this name", "thrifty:"]);
+}
+
+#[test]
 fn a_rule_is_explained_with_its_reason_and_its_source() {
     let ended = autotune(&["check", "--explain", "AT201"]);
     ended.done(&[]);

@@ -158,4 +158,56 @@ fn without_a_region_nothing_is_left_behind() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     let bad = autotune(&["run", "--listen", "0.0.0.0:80"]);
     bad.refused(2, &["--listen: listen: found \"0.0.0.0:80\"", "listen_anywhere"]);
+    // These are taken, so what is missed is the next thing.
+    for listen in ["", "127.0.0.1:0"] {
+        let policy = folder.path().join("none.toml");
+        let bad = autotune(&["run", "--listen", listen, "--policy", policy.to_str().unwrap()]);
+        bad.refused(2, &["none.toml: found nothing that can be read"]);
+        assert!(!bad.err.contains("--listen"), "{}", bad.err);
+    }
+}
+
+#[cfg(feature = "aws")]
+#[test]
+fn policies_are_those_beside_the_settings_and_hold_together() {
+    let folder = tempfile::tempdir().unwrap();
+    file(folder.path(), "policy.toml", b"version = 1\n[queue.q]\n");
+    let settings = file(folder.path(), "autotune.toml", b"policies = [\"policy.toml\"]\n");
+    let beside = format!("{}/policy.toml:2:2: queue", folder.path().display());
+    autotune(&["plan", "--config", &settings]).refused(2, &[&beside]);
+    let both = autotune(&["plan", "--policy", "thrifty", "--policy", "warm-hours"]);
+    both.refused(2, &["warm-hours:", "found a second entry of this name", "thrifty:"]);
+}
+
+/// A script that goes by exit codes alone would take bad settings for changes.
+#[cfg(feature = "aws")]
+#[test]
+fn bad_input_of_plan_is_told_from_changes_and_so_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = file(folder.path(), "autotune.toml", b"aply = true\n");
+    let policy = file(folder.path(), "policy.toml", b"version = 2\n");
+    for arguments in [
+        ["plan", "--config", &settings],
+        ["plan", "--policy", &policy],
+        ["plan", "--policy", "no-such"],
+    ] {
+        let ended = autotune(&arguments);
+        ended.refused(2, &["found"]);
+        assert!(ended.err.starts_with("error: "), "{}", ended.err);
+    }
+    let file =
+        |name: &str| std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    for text in [
+        autotune(&["plan", "--help"]).out,
+        file("README.md"),
+        file("docs/policies.md"),
+    ] {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for words in [
+            "`error:` on standard error and nothing on standard output",
+            "that AWS did not answer",
+        ] {
+            assert!(text.contains(words), "{words} is missing in\n{text}");
+        }
+    }
 }

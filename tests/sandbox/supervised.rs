@@ -1,7 +1,7 @@
 //! What systemd hears of `autotune run`, as a process.
 
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use super::Sandbox;
@@ -24,9 +24,12 @@ fn systemd_hears_that_it_is_ready_lives_reloads_and_stops() {
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_autotune"));
-    command.args(["run", "--listen", "127.0.0.1:0", "--journal"]);
+    // What it tells systemd goes through no port.
+    command.args(["run", "--listen", "", "--journal"]);
     command.arg(folder.path().join("journal")).envs(&sandbox.variables);
-    command.env("NOTIFY_SOCKET", &path).stderr(Stdio::null());
+    command.env("NOTIFY_SOCKET", &path);
+    let log = folder.path().join("log");
+    command.stderr(std::fs::File::create(&log).unwrap());
     let mut daemon = Ends(command.spawn().unwrap());
     let heard = |line: &str| {
         let mut bytes = [0; 4096];
@@ -54,4 +57,9 @@ fn systemd_hears_that_it_is_ready_lives_reloads_and_stops() {
     signal("-TERM", daemon.0.id());
     heard("STOPPING=1");
     assert!(daemon.0.wait().unwrap().success());
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(
+        log.contains("Serves nothing") && !log.contains("Serves /metrics"),
+        "{log}"
+    );
 }

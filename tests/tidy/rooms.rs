@@ -33,7 +33,7 @@ const ROOMS: &str = "
   twin:        units ids catalog observation account jobs policy trace simulate journal daemon clock
   sandbox:     units ids catalog observation account trace planner control jobs daemon clock simulate server
   demo:        units ids trace policy simulate daemon journal metrics clock twin server sandbox
-  settings:    units input
+  settings:    units input policy
   report:      units ids catalog observation account input policy forecast overrides setup trace planner explain check control simulate files daemon
   cli:         units ids catalog observation account input policy forecast overrides setup trace planner explain check control simulate report clock jobs metrics journal daemon aws twin server sandbox demo settings files
 ";

@@ -79,6 +79,40 @@ fn enforced_limits_without_a_guard_are_warned_of() {
 }
 
 #[test]
+fn settings_are_checked_with_the_policies_beside_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let write = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
+    write("autotune.toml", "policies = [\"policy.toml\", \"demo\"]\n");
+    let settings = path("autotune.toml");
+    let (code, out, err) = autotune(&["validate", &settings]);
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    let missing = format!("{}: found nothing that can be read", path("policy.toml"));
+    assert!(err.contains(&missing) && err.ends_with("1 problem\n"), "{err}");
+    write("policy.toml", "version = 1\n[queue.q]\n");
+    let slip = format!("{}:2:2: queue: found an unknown key", path("policy.toml"));
+    for also in [path("policy.toml"), path("./policy.toml"), path(""), settings.clone()] {
+        let (code, out, err) = autotune(&["validate", &settings, &also]);
+        assert_eq!((code, out.as_str()), (Some(2), ""));
+        assert!(
+            err.ends_with("1 problem\n") && err.contains("policy.toml:2:2: queue"),
+            "{also}: {err}"
+        );
+    }
+    assert!(autotune(&["validate", &settings]).2.contains(&slip));
+    write("policy.toml", "version = 1\n[queues.arrays]\n");
+    let (code, _, err) = autotune(&["validate", &settings]);
+    assert_eq!(code, Some(2));
+    assert!(
+        err.contains("queues.arrays: found a second entry of this name"),
+        "{err}"
+    );
+    write("policy.toml", "version = 1\n[queues.q]\n");
+    let ok = format!("{settings}: ok, settings\n");
+    assert_eq!(autotune(&["validate", &settings]), (Some(0), ok, String::new()));
+}
+
+#[test]
 fn the_schema_is_json_on_standard_output() {
     let (code, out, err) = autotune(&["schema"]);
     assert_eq!((code, err.as_str()), (Some(0), ""));

@@ -357,6 +357,13 @@ fn what_is_no_address_is_told_before_anything_is_asked() {
         assert_eq!(address(Some(good), &settings).unwrap(), expected);
     }
     assert_eq!(address(None, &settings).unwrap(), "http://127.0.0.1:9464");
+    let nowhere = Settings {
+        listen: String::new(),
+        ..settings
+    };
+    let failed = address(None, &nowhere).unwrap_err();
+    assert_eq!(failed.status, ExitStatus::BadInput);
+    assert!(failed.message.contains("serves nowhere"), "{}", failed.message);
 }
 
 #[test]
