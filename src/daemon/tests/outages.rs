@@ -9,6 +9,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::account::{Account, START};
 use super::{Life, account, boost, minutes};
 use crate::clock::{self, Clock};
+use crate::jobs::JobStatus;
 use crate::observation::GapReason;
 use crate::units::{Span, Time};
 
@@ -273,6 +274,27 @@ async fn what_a_full_disk_did_not_take_is_written_later() {
         "{:?}",
         account.kept.recovered().open
     );
+}
+
+/// How large they are is nowhere to be read; that they run on container instances is.
+#[tokio::test(start_paused = true)]
+async fn jobs_that_run_keep_nothing_raised_while_they_cannot_be_described() {
+    let account = account();
+    fail(&account, &["describe_jobs"], GapReason::Denied, "batch:DescribeJobs");
+    account.set_runnable(8, 4);
+    account.with(|state| {
+        for (job, _) in &mut state.jobs {
+            job.status = JobStatus::Running;
+        }
+    });
+    boost(&account, Some(40));
+    let life = Life::begin(&account, |_| {});
+    minutes(5).await;
+    assert_eq!(account.min("spot"), 40, "{:?}", account.log());
+    boost(&account, None);
+    minutes(10).await;
+    assert_eq!(account.min("spot"), 0, "{:?}", account.log());
+    life.end().await.unwrap();
 }
 
 /// F8: what panics is a call that failed, not the end of all looking.
