@@ -10,6 +10,7 @@ use super::account::{Account, START};
 use super::{Life, account, boost, minutes};
 use crate::clock::{self, Clock};
 use crate::jobs::JobStatus;
+use crate::metrics::Metrics;
 use crate::observation::GapReason;
 use crate::units::{Span, Time};
 
@@ -273,6 +274,42 @@ async fn what_a_full_disk_did_not_take_is_written_later() {
         account.kept.recovered().open.len() <= 1,
         "{:?}",
         account.kept.recovered().open
+    );
+}
+
+/// A disk that hangs gives no error: whoever waits for it, and whoever looks at the daemon, learns of it all the same.
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_hangs_is_told_once_and_leaves_nothing_open() {
+    let log = Log::default();
+    let _kept = log.keep();
+    let account = account();
+    let metrics = Arc::new(Metrics::default());
+    let life = Life::begin(&account, |options| options.metrics = Arc::clone(&metrics));
+    minutes(1).await;
+    account.set_runnable(8, 4);
+    let hangs = account.kept.hang();
+    // Time goes on by itself only while no thread waits.
+    for _ in 0..1_200 {
+        tokio::time::advance(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(metrics.render().contains("autotune_journal_writable 0"));
+    assert_eq!(account.log(), Vec::<String>::new());
+    assert_eq!(log.lines("The journal cannot be written").len(), 1);
+    let reasons = format!("{:?}", life.snapshot.borrow().environments[0].reasons);
+    assert!(reasons.contains("the journal could not be written"), "{reasons}");
+    drop(hangs);
+    minutes(5).await;
+    assert!(metrics.render().contains("\nautotune_journal_writable 1"));
+    assert_eq!(log.lines("The journal can be written again").len(), 1);
+    assert!(!account.raises("spot").is_empty(), "{:?}", account.log());
+    let reasons = format!("{:?}", life.snapshot.borrow().environments[0].reasons);
+    assert!(!reasons.contains("the journal could not be written"), "{reasons}");
+    life.end().await.unwrap();
+    let decisions = account.kept.decisions();
+    assert!(decisions[0].ending().starts_with("not sent"), "{decisions:?}");
+    assert!(
+        decisions.iter().all(|decision| decision.ended.is_some()),
+        "{decisions:?}"
     );
 }
 
