@@ -84,9 +84,14 @@ impl JobSeen {
             let stopped = self.stopped.filter(|_| self.status.is_over());
             match begun.iter_mut().find(|attempt| attempt.started == started) {
                 Some(latest) => {
-                    latest.number = latest.number.max(self.attempt);
-                    latest.stopped = latest.stopped.or(stopped);
-                    latest.instance = latest.instance.take().or_else(|| self.instance.clone());
+                    if latest.number == 0 {
+                        latest.number = self.attempt;
+                    }
+                    // Of a job whose last attempt never began, this is one before: the rest is not said of it.
+                    if latest.number == self.attempt {
+                        latest.stopped = latest.stopped.or(stopped);
+                        latest.instance = latest.instance.take().or_else(|| self.instance.clone());
+                    }
                 }
                 None => begun.push(Attempt {
                     number: self.attempt,

@@ -195,7 +195,29 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 
 #[cfg(test)]
 mod tests {
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+
     use super::*;
+
+    /// SQS refuses with 400 and the permission of another service: that of its own would not cure it.
+    #[test]
+    fn a_key_that_may_not_be_used_is_told_with_the_permission_that_is_missing() {
+        let answered = |code: &str| {
+            let told = ErrorMetadata::builder().code(code).message("no").build();
+            let response = HttpResponse::new(400.try_into().unwrap(), SdkBody::empty());
+            unread("sqs:ReceiveMessage", &SdkError::service_error(told, response))
+        };
+        let Unread { why, message } = answered("KMS.AccessDeniedException");
+        assert_eq!(why, GapReason::Denied);
+        assert!(
+            message.contains("allow `kms:Decrypt` with the queue's key"),
+            "{message}"
+        );
+        assert!(!message.contains("allow `sqs:ReceiveMessage`"), "{message}");
+        let other = answered("AccessDenied").message;
+        assert!(other.contains("allow `sqs:ReceiveMessage`"), "{other}");
+    }
 
     #[test]
     fn refusals_of_updates_are_told_apart_by_what_batch_says() {

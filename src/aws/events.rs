@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::aws::jobs::{instance, nodes, status, time};
 use crate::aws::size::Size;
@@ -14,6 +14,15 @@ use crate::units::Time;
 
 /// AWS Batch tries a job at most so often (SubmitJob, retryStrategy).
 const ATTEMPTS_MOST: usize = 10;
+
+/// What is told, or nothing, be it missing or `null`: neither may cost what stands beside it.
+fn told<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
 
 /// The envelope. Fields that are not named here are ignored.
 #[derive(Deserialize)]
@@ -31,9 +40,9 @@ struct StateChange {
     job_id: String,
     job_queue: String,
     status: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "told")]
     job_name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "told")]
     job_definition: String,
     status_reason: Option<String>,
     created_at: Option<i64>,
@@ -55,7 +64,7 @@ struct Tried {
     started_at: Option<i64>,
     stopped_at: Option<i64>,
     container: Option<Container>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "told")]
     task_properties: Vec<Task>,
 }
 
@@ -70,7 +79,7 @@ struct DependsOn {
 struct Container {
     vcpus: Option<i32>,
     memory: Option<i32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "told")]
     resource_requirements: Vec<Requirement>,
     #[serde(rename = "containerInstanceArn")]
     instance: Option<String>,
@@ -87,7 +96,7 @@ struct Requirement {
 struct Array {
     size: Option<i64>,
     index: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "told")]
     status_summary: BTreeMap<String, i64>,
     status_summary_last_updated_at: Option<i64>,
 }
@@ -96,7 +105,7 @@ struct Array {
 #[serde(rename_all = "camelCase")]
 struct Nodes {
     num_nodes: Option<i32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "told")]
     node_range_properties: Vec<NodeRange>,
 }
 
@@ -108,14 +117,14 @@ struct NodeRange {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Ecs {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "told")]
     task_properties: Vec<Task>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Task {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "told")]
     containers: Vec<Container>,
     #[serde(rename = "containerInstanceArn")]
     instance: Option<String>,
@@ -129,7 +138,7 @@ struct Eks {
 
 #[derive(Deserialize)]
 struct Pod {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "told")]
     containers: Vec<PodContainer>,
 }
 
@@ -140,9 +149,9 @@ struct PodContainer {
 
 #[derive(Deserialize)]
 struct PodResources {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "told")]
     requests: BTreeMap<String, String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "told")]
     limits: BTreeMap<String, String>,
 }
 
@@ -415,9 +424,10 @@ mod tests {
     #[test]
     fn a_job_that_is_tried_again_tells_of_the_attempts_before() {
         let hint = state_change(
-            r#"{"jobId":"a","jobQueue":"QUEUE","status":"RUNNABLE","createdAt":1,"startedAt":20,"stoppedAt":30,"attempts":[
-                {"startedAt":10,"stoppedAt":15,"container":{"containerInstanceArn":"arn:aws:ecs:r:1:container-instance/spot/a"}},
-                {"stoppedAt":17,"statusReason":"Task failed to start"},{"stoppedAt":18,"taskProperties":null},
+            r#"{"jobId":"a","jobName":null,"jobQueue":"QUEUE","status":"RUNNABLE","createdAt":1,"startedAt":20,"stoppedAt":30,"attempts":[
+                {"startedAt":10,"stoppedAt":15,"taskProperties":null,"container":{"resourceRequirements":null,
+                "containerInstanceArn":"arn:aws:ecs:r:1:container-instance/spot/a"}},
+                {"stoppedAt":17,"statusReason":"Task failed to start"},{"stoppedAt":"soon"},
                 {"startedAt":20,"stoppedAt":30,"taskProperties":[{"containerInstanceArn":"arn:aws:ecs:r:1:container-instance/spot/b"}]}]}"#,
         );
         let Hint::Job { job, .. } = hint else {
@@ -438,6 +448,25 @@ mod tests {
             job.begun(),
             [attempt(1, 10, 15, "spot/a"), attempt(4, 20, 30, "spot/b")]
         );
+    }
+
+    #[test]
+    fn of_a_job_whose_last_attempt_never_began_the_one_before_keeps_its_number_and_its_end() {
+        let hint = state_change(
+            r#"{"jobId":"a","jobQueue":"QUEUE","status":"FAILED","createdAt":1,"startedAt":10,"stoppedAt":20,
+                "container":{"containerInstanceArn":"arn:aws:ecs:r:1:container-instance/spot/b"},"attempts":[
+                {"startedAt":10,"stoppedAt":15},{"stoppedAt":20}]}"#,
+        );
+        let Hint::Job { job, .. } = hint else {
+            panic!("{hint:?}")
+        };
+        let first = Attempt {
+            number: 1,
+            started: Time::from_millis(10),
+            stopped: Some(Time::from_millis(15)),
+            ..Attempt::default()
+        };
+        assert_eq!((job.attempt, job.begun()), (2, vec![first]));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::daemon::supervisor::Supervisor;
 use crate::daemon::twin::Saved;
 use crate::daemon::{self, OnStop, Options, leadership};
 use crate::input::render;
-use crate::journal::Journal;
+use crate::journal::{Journal, NotOurs};
 use crate::metrics::Metrics;
 use crate::policy;
 use crate::server::{self, Shared};
@@ -147,7 +147,19 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
     if let Some(serving) = serving {
         let _ = clock::within(Span::from_seconds(2), serving).await;
     }
-    ended.map_err(|error| account::failure(format!("{error:#}")))
+    ended.map_err(|error| refused(&error))
+}
+
+/// A journal of another account is input that does not fit, like a policy for one.
+fn refused(error: &anyhow::Error) -> Failed {
+    Failed {
+        status: if error.is::<NotOurs>() {
+            ExitStatus::BadInput
+        } else {
+            ExitStatus::Failure
+        },
+        message: format!("{error:#}"),
+    }
 }
 
 /// What replays the last day once an hour: where it learns what is in force, where it tells what was saved, and its end.
@@ -300,4 +312,28 @@ fn stamps(paths: &[PathBuf]) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>
         (path, size, known.and_then(|known| known.modified().ok()))
     };
     files.into_iter().map(stamp).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Owner;
+
+    #[test]
+    fn a_journal_of_another_account_is_bad_input() {
+        let owner = |account: &str| Owner {
+            account: account.to_owned(),
+            region: "eu-central-1".to_owned(),
+        };
+        let not_ours = NotOurs {
+            path: "a.journal".to_owned(),
+            found: owner("111122223333"),
+            expected: owner("444455556666"),
+        };
+        let Failed { status, message } = refused(&anyhow::Error::from(not_ours));
+        assert!(matches!(status, ExitStatus::BadInput), "{message}");
+        assert!(message.contains("found that of account 111122223333"), "{message}");
+        let other = refused(&anyhow::anyhow!("no answer"));
+        assert!(matches!(other.status, ExitStatus::Failure));
+    }
 }

@@ -134,7 +134,9 @@ impl<C: Cloud> Driver<C> {
         }
         let mut cadence = Cadence::new(options.periods);
         cadence.set_parts(sight.parts());
-        let writer = Writer::start(options.store.clone(), options.retention, Arc::clone(&options.metrics));
+        let metrics = Arc::clone(&options.metrics);
+        let writer = Writer::start(options.store.clone(), options.retention, metrics, options.clock);
+        writer.own(&options.recovered, &kit.identity);
         Self {
             actuator: Actuator::new(Arc::clone(&cloud), events.clone(), &options),
             cloud,
@@ -359,10 +361,11 @@ impl<C: Cloud> Driver<C> {
             Event::Read(part, began, found) => self.take_read(&part, began, found),
             Event::Hints(hints) => self.take_hints(hints),
             Event::Committed(name, result) => {
+                self.teller.committed(&name, result.as_ref().err().map(String::as_str));
                 if let Ok(number) = result {
                     self.numbers.insert(name.clone(), number);
                 }
-                let result = result.map(|_| ());
+                let result = result.map(|_| ()).map_err(|_| Failed);
                 self.step_of(&name, |environment| Input::Committed(environment, result));
                 false
             }

@@ -12,21 +12,19 @@ use tokio::sync::mpsc;
 
 use super::cloud::{Answer, Cloud, NamedGuard};
 use super::driver::Driver;
-use super::store::Leases;
+use super::store::{Leases, WRITTEN_WITHIN, late};
 use super::{Event, Options};
 use crate::clock::{self, Clock};
-use crate::control::{Effect, Failed, Guard, Lease, Outcome};
+use crate::control::{Effect, Guard, Lease, Outcome};
 use crate::explain::{self, printable};
 use crate::ids::EnvironmentIndex;
-use crate::journal::{Ended, Intent, Remembered};
+use crate::journal::{Ended, Intent, NOT_SENT, Remembered};
 use crate::planner::plan::{Action, Change};
 use crate::units::{Span, Time};
 
 /// A guard that could not be removed is tried again after this; doubles up to the longest.
 const DISARM_AGAIN: Span = Span::from_seconds(5);
 const DISARM_AGAIN_MOST: Span = Span::from_minutes(5);
-/// A commit that takes longer has failed.
-const COMMIT_MOST: Span = Span::from_seconds(30);
 /// A call that takes longer has failed, whatever it promised.
 const CALL_MOST: Span = Span::from_seconds(30);
 
@@ -287,13 +285,22 @@ impl<C: Cloud> Driver<C> {
             sentence: explain::action(setup, &action),
             lease,
         };
-        let answered = self.writer.commit(intent, self.remembered());
-        let events = self.events.clone();
+        let mut answered = self.writer.commit(intent, self.remembered());
+        let (events, health) = (self.events.clone(), self.writer.health());
         tokio::spawn(async move {
-            let result = match clock::within(COMMIT_MOST, answered).await {
-                Some(Ok(Ok(number))) => Ok(number),
-                Some(Ok(Err(_)) | Err(_)) | None => Err(Failed),
+            let in_time = clock::within(WRITTEN_WITHIN, &mut answered).await;
+            let answer = if let Some(answer) = in_time {
+                answer.ok()
+            } else {
+                // From here on the writer knows that nobody waits. What it has answered by now counts.
+                answered.close();
+                answered.try_recv().ok()
             };
+            if answer.is_none() {
+                health.failed(&late());
+            }
+            let written = answer.map(|answer| answer.map_err(|error| error.to_string()));
+            let result = written.unwrap_or_else(|| Err(late()));
             let _ = events.send(Event::Committed(name, result));
         });
     }
@@ -328,7 +335,7 @@ impl<C: Cloud> Driver<C> {
                 let ended = Ended {
                     at: self.now(),
                     outcome: crate::control::Outcome::Failed,
-                    message: "not sent".to_owned(),
+                    message: NOT_SENT.to_owned(),
                 };
                 self.finish(number, ended);
             }

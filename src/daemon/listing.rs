@@ -7,28 +7,16 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use lru::LruCache;
 
 pub(super) use self::book::Book;
 use self::book::{BELIEVED_AFTER, Followed, News};
 use self::ends::UNKNOWN;
+pub(super) use self::sizes::Sizes;
 use super::cloud::{Cloud, Page, Read, Unread};
-use crate::catalog::Resources;
-use crate::jobs::{JobDescribed, JobSeen, JobSize, JobStatus};
+use crate::jobs::{JobSeen, JobStatus};
 use crate::observation::{Gap, NotDemand, Seen, Shape, Tally};
-use crate::units::{Mebibytes, Span, Time, Vcpus, to_i64};
+use crate::units::{Span, Time, Vcpus, to_i64};
 
-/// Sizes that are remembered: some 10 MB.
-const SIZES_MOST: usize = 50_000;
-/// More unknown jobs than this are not all asked for: some of each kind are.
-const ASKED_MOST: usize = 500;
-/// So many of each kind.
-const SAMPLE: usize = 20;
-/// But never more in one listing.
-const SAMPLED_MOST: usize = 2_000;
 /// DescribeJobs takes so many ids.
 const DESCRIBED_AT_ONCE: usize = 100;
 /// Pages of one status that are read at most: 200,000 jobs.
@@ -41,37 +29,6 @@ const SHORT_AFTER: Span = Span::from_seconds(60);
 const LISTED_ARRAYS_MOST: usize = 20;
 /// Pages of an array's children in one status: there are at most 10,000.
 const CHILD_PAGES_MOST: u32 = 10;
-
-/// Sizes by job id; shared by all queues.
-#[derive(Clone, Debug)]
-pub(super) struct Sizes(Arc<Mutex<LruCache<String, JobSize>>>);
-
-impl Default for Sizes {
-    fn default() -> Self {
-        let most = NonZeroUsize::new(SIZES_MOST).unwrap_or(NonZeroUsize::MIN);
-        Self(Arc::new(Mutex::new(LruCache::new(most))))
-    }
-}
-
-impl Sizes {
-    /// The size of a job; a child of an array is as large as its parent.
-    pub(super) fn get(&self, id: &str) -> Option<Shape> {
-        let mut sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sizes.get(parent_of(id).unwrap_or(id)).map(|size| size.shape)
-    }
-
-    /// The jobs that a job waits for.
-    pub(super) fn parents(&self, id: &str) -> Vec<String> {
-        let sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sizes.peek(id).map(|size| size.parents.clone()).unwrap_or_default()
-    }
-
-    pub(super) fn put(&self, described: &JobDescribed) {
-        let Some(size) = &described.size else { return };
-        let mut sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sizes.put(size.id.clone(), size.clone());
-    }
-}
 
 /// The array that a job is a child of.
 pub(super) fn parent_of(id: &str) -> Option<&str> {
@@ -150,6 +107,8 @@ struct Lister<'a, C> {
     rows: Vec<Row>,
     at_least: bool,
     placed_at_least: bool,
+    /// Children of arrays are not in either count.
+    uncounted: bool,
     blocked_now: BTreeSet<String>,
     /// Of the reason that is told: whether capacity may cure it, and since when.
     blocked_rank: Option<(bool, Time)>,
@@ -202,6 +161,7 @@ impl<'a, C: Cloud> Lister<'a, C> {
             rows: Vec::new(),
             at_least: false,
             placed_at_least: false,
+            uncounted: false,
             blocked_now: BTreeSet::new(),
             blocked_rank: None,
             short_now: false,
@@ -223,6 +183,7 @@ impl<'a, C: Cloud> Lister<'a, C> {
         for number in 1.. {
             self.found.calls += 1;
             let Page { jobs, next: after } = self.cloud.list_jobs(self.queue, status, next).await?;
+            let arrays = jobs.iter().any(|job| job.array.is_some());
             for job in jobs {
                 wanted += self.count(&job, status);
                 self.tell(job);
@@ -231,25 +192,31 @@ impl<'a, C: Cloud> Lister<'a, C> {
             if next.is_none() {
                 break;
             }
-            // Where the RUNNABLE jobs alone are more than can run, nobody needs to know of all that follow.
+            // Where the RUNNABLE jobs alone are more than can run, nobody needs to know of all that follow, but of children
+            // that run: what is held by nobody who is counted would be taken for jobs that are still counted as RUNNABLE.
             let enough = if status == JobStatus::Pending {
-                self.at_least
+                self.at_least && (self.placed_at_least || !arrays)
             } else {
                 wanted > self.most
             };
             if enough || number >= PAGES_MOST {
-                match status {
-                    JobStatus::Starting | JobStatus::Running => self.placed_at_least = true,
-                    JobStatus::Submitted
-                    | JobStatus::Pending
-                    | JobStatus::Runnable
-                    | JobStatus::Succeeded
-                    | JobStatus::Failed => self.at_least = true,
-                }
+                self.cut_off(status);
                 break;
             }
         }
         Ok(())
+    }
+
+    /// More jobs have this status than were read.
+    const fn cut_off(&mut self, status: JobStatus) {
+        match status {
+            JobStatus::Starting | JobStatus::Running => self.placed_at_least = true,
+            // Among them are arrays, whose children may have any status.
+            JobStatus::Pending => (self.at_least, self.placed_at_least) = (true, true),
+            JobStatus::Submitted | JobStatus::Runnable | JobStatus::Succeeded | JobStatus::Failed => {
+                self.at_least = true;
+            }
+        }
     }
 
     /// Follows a job, and tells of it if that is news. What does not fit is told by the next listing.
@@ -362,6 +329,7 @@ impl<'a, C: Cloud> Lister<'a, C> {
         let untold = std::mem::take(&mut self.untold);
         if untold.len() > LISTED_ARRAYS_MOST {
             let left = untold.len() - LISTED_ARRAYS_MOST;
+            self.uncounted = true;
             self.found.trouble = Some(format!(
                 "{left} arrays have no statusSummary, and their children are not counted"
             ));
@@ -382,6 +350,7 @@ impl<'a, C: Cloud> Lister<'a, C> {
                         break;
                     }
                 }
+                self.uncounted |= next.is_some();
                 self.row(place, parent, jobs);
             }
         }
@@ -455,40 +424,10 @@ impl<'a, C: Cloud> Lister<'a, C> {
     }
 
     async fn finish(mut self, head: Read<Option<String>>, sizes: &Sizes) -> Read<Listed> {
-        let mut unsized_jobs = self
-            .ask_for_sizes(head.as_ref().ok().and_then(Option::as_deref), sizes)
-            .await;
-        let (mut runnable, mut placed, mut multi_node) = (Tally::default(), Tally::default(), Tally::default());
-        let mut samples: BTreeMap<&Kind, Vec<Shape>> = BTreeMap::new();
-        for row in &self.rows {
-            if let Some(shape) = sizes.get(&row.id) {
-                let known = samples.entry(&row.kind).or_default();
-                if known.len() < SAMPLE {
-                    known.push(shape);
-                }
-            }
-        }
-        let mut turns: BTreeMap<&Kind, usize> = BTreeMap::new();
-        for row in &self.rows {
-            let shape = sizes.get(&row.id).or_else(|| {
-                self.found.sampled = true;
-                let turn = turns.entry(&row.kind).or_default();
-                *turn += 1;
-                let known = samples.get(&row.kind)?;
-                known.get(*turn % known.len().max(1)).copied()
-            });
-            // What nobody tells of is as small as it can be, and then nothing is lowered on its account.
-            let shape = shape.unwrap_or_else(|| {
-                unsized_jobs = true;
-                smallest(row)
-            });
-            match row.place {
-                Place::Runnable => runnable.add(shape, row.jobs),
-                Place::MultiNode => multi_node.add(shape, row.jobs),
-                Place::Placed => placed.add(shape, row.jobs),
-            }
-        }
-        self.at_least |= unsized_jobs;
+        let sized = self.sized(head.as_ref().ok().and_then(Option::as_deref), sizes).await;
+        // What nobody tells the size of is as small as it can be: then nothing is lowered, or taken off, on its account.
+        self.at_least |= self.uncounted || sized.unsure.contains(&Place::Runnable);
+        self.placed_at_least |= self.uncounted || sized.unsure.contains(&Place::Placed);
         let seen = |tally, at_least| {
             if at_least {
                 Seen::AtLeast(self.now, tally)
@@ -503,9 +442,9 @@ impl<'a, C: Cloud> Lister<'a, C> {
         self.found.short = book
             .short_since
             .is_some_and(|since| self.now.since(since) >= SHORT_AFTER);
-        self.found.runnable = seen(runnable, self.at_least);
-        self.found.placed = seen(placed, self.placed_at_least);
-        self.found.multi_node = multi_node;
+        self.found.runnable = seen(sized.runnable, self.at_least);
+        self.found.placed = seen(sized.placed, self.placed_at_least);
+        self.found.multi_node = sized.multi_node;
         self.found.head = match head {
             Ok(None) => Seen::Exactly(self.now, None),
             Ok(Some(id)) => sizes
@@ -521,52 +460,6 @@ impl<'a, C: Cloud> Lister<'a, C> {
         self.found.book.told.retain(|parent, _| arrays.contains(parent));
         Ok(self.found)
     }
-
-    /// Asks for sizes that are not known yet. Says whether some could not be asked for.
-    async fn ask_for_sizes(&mut self, head: Option<&str>, sizes: &Sizes) -> bool {
-        let unknown: Vec<&Row> = self.rows.iter().filter(|row| sizes.get(&row.id).is_none()).collect();
-        let mut ids: Vec<String> = Vec::new();
-        if let Some(head) = head {
-            let id = parent_of(head).unwrap_or(head);
-            ids.extend(sizes.get(id).is_none().then(|| id.to_owned()));
-        }
-        let all = unknown.len() <= ASKED_MOST;
-        let mut taken: BTreeMap<&Kind, usize> = BTreeMap::new();
-        for row in unknown {
-            if row.id.is_empty() {
-                continue;
-            }
-            let taken = taken.entry(&row.kind).or_default();
-            *taken += 1;
-            if (all || *taken <= SAMPLE) && ids.len() < SAMPLED_MOST && !ids.contains(&row.id) {
-                ids.push(row.id.clone());
-            }
-        }
-        let mut failed = false;
-        for ids in ids.chunks(DESCRIBED_AT_ONCE) {
-            self.found.calls += 1;
-            match self.cloud.describe_jobs(ids).await {
-                Ok(described) => described.iter().for_each(|job| sizes.put(job)),
-                Err(error) => {
-                    self.found.trouble = Some(error.message);
-                    failed = true;
-                    break;
-                }
-            }
-        }
-        failed
-    }
-}
-
-fn smallest(row: &Row) -> Shape {
-    Shape {
-        resources: Resources {
-            vcpus: row.kind.vcpus.unwrap_or(Vcpus::new(1)),
-            memory: Mebibytes::ZERO,
-            gpus: 0,
-        },
-        nodes: row.nodes,
-    }
 }
 
 /// How many jobs a tally of a listing has, for logs.
@@ -581,6 +474,7 @@ pub(super) fn vcpus_in(part: &Seen<Tally>) -> Vcpus {
 
 mod book;
 mod ends;
+mod sizes;
 mod taken;
 #[cfg(test)]
 mod tests;

@@ -46,7 +46,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::account::Topology;
 use crate::clock::Clock;
-use crate::control::Failed;
 use crate::input::Problem;
 use crate::journal::Recovered;
 use crate::metrics::Metrics;
@@ -130,7 +129,7 @@ enum Event {
     /// A part was read, or could not be; begun at that time.
     Read(Part, Time, Read<Found>),
     /// An intent is durable under this number, or is not.
-    Committed(String, Result<i64, Failed>),
+    Committed(String, Result<i64, String>),
     /// A guard that was to fire then is armed, or why it is not.
     Armed(String, Time, Result<(), String>),
     /// An update was answered.

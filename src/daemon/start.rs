@@ -55,6 +55,7 @@ pub(super) async fn start<C: Cloud>(
 ) -> anyhow::Result<Driver<C>> {
     let identity = insist("the identity of the credentials", || cloud.identity()).await;
     expected(&identity, options.account.as_deref(), options.region.as_deref())?;
+    options.store.is_of(&options.recovered, &identity)?;
     let not_taken = |problems: Vec<Problem>| anyhow::anyhow!("the policies are not taken:\n{}", render(&problems));
     let policy = reload::load(options.policies.clone()).await.map_err(not_taken)?;
     reload::is_of(&policy, &identity).map_err(not_taken)?;
@@ -82,14 +83,9 @@ pub(super) async fn start<C: Cloud>(
     let names: Vec<String> = compiled.setup.environments.iter().map(|e| e.name.clone()).collect();
     let environments = insist("the compute environments", || cloud.environments(&names)).await;
 
-    let memory = memory_of(&compiled.setup, &options.recovered.memory, options.clock.now());
-    let leases = inherited(
-        &compiled.setup,
-        &options.recovered,
-        &guards,
-        &environments,
-        options.clock.now(),
-    );
+    let read = options.clock.now();
+    let memory = memory_of(&compiled.setup, &options.recovered.memory, read);
+    let leases = inherited(&compiled.setup, &options.recovered, &guards, &environments, read);
     let controller = Controller::new(Planner, compiled.setup, compiled.forecast, options.clock.now());
     let controller = controller.with_memory(memory);
     let kit = Kit {

@@ -2,13 +2,19 @@
 //! may wait for a disk; the loop itself never does.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::control::Lease;
-use crate::journal::{Decision, Ended, Intent, Journal, JournalError, Recovered, Remembered, Tick, Transition};
+use super::cloud::Identity;
+use crate::clock::{self, Clock, Stopwatch};
+use crate::control::{Lease, Outcome};
+use crate::journal::{
+    Decision, Ended, Intent, Journal, JournalError, NOT_SENT, NotOurs, Owner, Recovered, Remembered, Tick, Tidying,
+    Transition,
+};
 use crate::metrics::Metrics;
 use crate::units::{Span, Time, Vcpus, to_i64, to_u32};
 
@@ -18,6 +24,10 @@ const TICKS_MOST: usize = 256;
 const AT_ONCE: usize = 1_000;
 /// Transitions of jobs that may wait for the disk, some 20 MB. What comes on top is given back.
 const TRANSITIONS_MOST: usize = 50_000;
+/// What takes longer to be written has failed, or might as well have.
+pub(super) const WRITTEN_WITHIN: Span = Span::from_seconds(30);
+/// While nothing can be written, and nobody has anything to write, it is tried this often.
+const TRIED_EVERY: Span = Span::from_seconds(30);
 /// How often old rows are dropped.
 const TIDY_EVERY: Span = Span::from_minutes(60);
 
@@ -72,6 +82,12 @@ impl Kept {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).full = full;
     }
 
+    /// While what this returns is there, every write waits.
+    #[cfg(test)]
+    pub(crate) fn hang(&self) -> impl Drop + '_ {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn write<T>(&self, change: impl FnOnce(&mut Held) -> T) -> Result<T, JournalError> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if held.full {
@@ -122,7 +138,7 @@ impl Store {
     fn tick(&self, tick: &Tick) -> Result<(), JournalError> {
         match self {
             Self::Journal(journal) => journal.tick(tick),
-            Self::Memory(_) => Ok(()),
+            Self::Memory(kept) => kept.write(|_| ()),
         }
     }
 
@@ -145,11 +161,45 @@ impl Store {
         }
     }
 
-    fn tidy(&self, keep_from: Time, most_bytes: u64) -> Result<(), JournalError> {
+    fn tidy(&self, tidying: Tidying) -> Result<Option<Tidying>, JournalError> {
         match self {
-            Self::Journal(journal) => journal.tidy(keep_from, most_bytes),
+            Self::Journal(journal) => journal.tidy(tidying),
+            Self::Memory(_) => Ok(None),
+        }
+    }
+
+    fn own(&self, owner: &Owner) -> Result<(), JournalError> {
+        match self {
+            Self::Journal(journal) => journal.own(owner),
             Self::Memory(_) => Ok(()),
         }
+    }
+
+    fn attempt(&self) -> Result<(), JournalError> {
+        match self {
+            Self::Journal(journal) => journal.attempt(),
+            Self::Memory(kept) => kept.write(|_| ()),
+        }
+    }
+
+    /// Refuses what was kept of another account or region: environments there may be called alike.
+    pub(super) fn is_of(&self, recovered: &Recovered, identity: &Identity) -> Result<(), NotOurs> {
+        let expected = owner(identity);
+        match (self, &recovered.owner) {
+            (Self::Journal(journal), Some(found)) if *found != expected => Err(NotOurs {
+                path: journal.path().display().to_string(),
+                found: found.clone(),
+                expected,
+            }),
+            (Self::Journal(_) | Self::Memory(_), _) => Ok(()),
+        }
+    }
+}
+
+fn owner(identity: &Identity) -> Owner {
+    Owner {
+        account: identity.account.clone(),
+        region: identity.region.clone(),
     }
 }
 
@@ -178,7 +228,10 @@ enum Entry {
     Tick(Box<Tick>),
     Jobs(Vec<Transition>),
     Unfollowed(String, Time, u64),
-    Tidy(Time, u64),
+    Own(Owner),
+    Tidy(Tidying),
+    /// Nobody has anything to write.
+    Attempt,
     Flush(oneshot::Sender<()>),
 }
 
@@ -189,10 +242,41 @@ struct Room {
     transitions: Arc<Semaphore>,
 }
 
+/// An entry, and since when it waits.
+type Waiting = (Stopwatch, Entry);
+
+/// Whether what is given to the journal gets there in time. Of failures only the first in a row is told.
+#[derive(Debug)]
+pub(super) struct Health {
+    metrics: Arc<Metrics>,
+    fails: AtomicBool,
+}
+
+impl Health {
+    pub(super) fn failed(&self, error: &str) {
+        self.metrics.journal(false);
+        if !self.fails.swap(true, Ordering::Relaxed) {
+            tracing::error!(error, "The journal cannot be written; nothing is raised meanwhile");
+        }
+    }
+
+    fn works(&self) {
+        self.metrics.journal(true);
+        if self.fails.swap(false, Ordering::Relaxed) {
+            tracing::info!("The journal can be written again");
+        }
+    }
+
+    fn fails(&self) -> bool {
+        self.fails.load(Ordering::Relaxed)
+    }
+}
+
 /// The way to the writer.
 #[derive(Debug)]
 pub(super) struct Writer {
-    entries: mpsc::UnboundedSender<Entry>,
+    entries: mpsc::UnboundedSender<Waiting>,
+    health: Arc<Health>,
     room: Room,
     retention: Retention,
     tidied: Option<Time>,
@@ -201,15 +285,27 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the writer; it ends when this is dropped and everything is written.
-    pub(super) fn start(store: Store, retention: Retention, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn start(store: Store, retention: Retention, metrics: Arc<Metrics>, clock: Clock) -> Self {
         let (entries, inbox) = mpsc::unbounded_channel();
         let room = Room {
             ticks: Arc::new(Semaphore::new(TICKS_MOST)),
             transitions: Arc::new(Semaphore::new(TRANSITIONS_MOST)),
         };
-        let task = tokio::spawn(write(store, inbox, room.clone(), metrics));
+        let health = Arc::new(Health {
+            metrics,
+            fails: AtomicBool::new(false),
+        });
+        let scribe = Scribe {
+            store,
+            clock,
+            again: entries.downgrade(),
+            room: room.clone(),
+            health: Arc::clone(&health),
+        };
+        let task = tokio::spawn(scribe.write(inbox));
         Self {
             entries,
+            health,
             room,
             retention,
             tidied: None,
@@ -217,23 +313,39 @@ impl Writer {
         }
     }
 
+    fn put(&self, entry: Entry) {
+        let _ = self.entries.send((Stopwatch::start(), entry));
+    }
+
+    /// Whom to tell what the journal did not do in time.
+    pub(super) fn health(&self) -> Arc<Health> {
+        Arc::clone(&self.health)
+    }
+
+    /// Notes whose account it is, where nobody has said so yet.
+    pub(super) fn own(&self, recovered: &Recovered, identity: &Identity) {
+        if recovered.owner.is_none() {
+            self.put(Entry::Own(owner(identity)));
+        }
+    }
+
     /// Makes an intent durable; the answer tells its number.
     pub(super) fn commit(&self, intent: Intent, memory: Remembered) -> oneshot::Receiver<Result<i64, JournalError>> {
         let (answer, answered) = oneshot::channel();
-        let _ = self.entries.send(Entry::Commit(Box::new((intent, memory)), answer));
+        self.put(Entry::Commit(Box::new((intent, memory)), answer));
         answered
     }
 
     /// Notes the leases in force and how an intent ended.
     pub(super) fn finished(&self, leases: Leases, ended: Option<(i64, Ended)>) {
-        let _ = self.entries.send(Entry::Finished(leases, ended));
+        self.put(Entry::Finished(leases, ended));
     }
 
     /// Notes a tick, unless too much waits to be written.
     pub(super) fn tick(&self, tick: Tick) {
         if let Ok(permit) = self.room.ticks.try_acquire() {
             permit.forget();
-            let _ = self.entries.send(Entry::Tick(Box::new(tick)));
+            self.put(Entry::Tick(Box::new(tick)));
         } else {
             tracing::debug!("The journal is behind; a tick is not noted");
         }
@@ -247,7 +359,7 @@ impl Writer {
         match self.room.transitions.try_acquire_many(to_u32(transitions.len())) {
             Ok(permits) => {
                 permits.forget();
-                let _ = self.entries.send(Entry::Jobs(transitions));
+                self.put(Entry::Jobs(transitions));
                 Vec::new()
             }
             Err(_) => transitions,
@@ -256,16 +368,17 @@ impl Writer {
 
     /// Notes that so many jobs of a queue were too many to be followed.
     pub(super) fn unfollowed(&self, queue: &str, at: Time, jobs: u64) {
-        let _ = self.entries.send(Entry::Unfollowed(queue.to_owned(), at, jobs));
+        self.put(Entry::Unfollowed(queue.to_owned(), at, jobs));
     }
 
     /// Drops old rows once in a while.
     pub(super) fn tidy(&mut self, now: Time) {
         if self.tidied.is_none_or(|at| now >= at + TIDY_EVERY || now < at) {
             self.tidied = Some(now);
-            let _ = self
-                .entries
-                .send(Entry::Tidy(now - self.retention.age, self.retention.bytes));
+            self.put(Entry::Tidy(Tidying::new(
+                now - self.retention.age,
+                self.retention.bytes,
+            )));
         }
     }
 
@@ -277,7 +390,7 @@ impl Writer {
     /// Everything so far is written when the answer comes.
     fn flush(&self) -> oneshot::Receiver<()> {
         let (answer, answered) = oneshot::channel();
-        let _ = self.entries.send(Entry::Flush(answer));
+        self.put(Entry::Flush(answer));
         answered
     }
 
@@ -290,48 +403,93 @@ impl Writer {
     }
 }
 
-async fn write(store: Store, mut inbox: mpsc::UnboundedReceiver<Entry>, room: Room, metrics: Arc<Metrics>) {
-    // Of failures only the first in a row is told.
-    let mut failed = false;
-    // What a full disk did not take. Without it, an update that was answered would be one without an answer after a restart.
-    let mut owed = Owed::default();
-    while let Some(entry) = inbox.recv().await {
-        room.ticks.add_permits(usize::from(matches!(entry, Entry::Tick(_))));
-        let came = if let Entry::Jobs(jobs) = &entry { jobs.len() } else { 0 };
-        let waited = came + owed.jobs.len();
-        let store = store.clone();
-        let mut owing = std::mem::take(&mut owed);
-        let (done, still) = tokio::task::spawn_blocking(move || {
-            let done = perform(&store, entry, &mut owing);
-            (done, owing)
-        })
-        .await
-        .map_or_else(
-            |error| (Err(error.to_string()), Owed::default()),
-            |(done, owing)| (done.map_err(|error| error.to_string()), owing),
-        );
-        owed = still;
-        let error = done.err();
-        if let (Some(error), false) = (&error, failed) {
-            tracing::error!(error, "The journal cannot be written; nothing is raised meanwhile");
+/// The writer itself.
+struct Scribe {
+    store: Store,
+    clock: Clock,
+    /// For what goes behind that which came meanwhile. Whoever stops does not wait for it.
+    again: mpsc::WeakUnboundedSender<Waiting>,
+    room: Room,
+    health: Arc<Health>,
+}
+
+impl Scribe {
+    async fn write(self, mut inbox: mpsc::UnboundedReceiver<Waiting>) {
+        // What a full disk did not take. Without it, an update that was answered would be one without an answer after a restart.
+        let mut owed = Owed::default();
+        while let Some((since, entry)) = self.next(&mut inbox).await {
+            self.room
+                .ticks
+                .add_permits(usize::from(matches!(entry, Entry::Tick(_))));
+            let came = if let Entry::Jobs(jobs) = &entry { jobs.len() } else { 0 };
+            let waited = came + owed.jobs.len();
+            let (done, still) = self.perform(entry, std::mem::take(&mut owed)).await;
+            owed = still;
+            match done {
+                Err(error) => self.health.failed(&error),
+                Ok(()) if since.passed() > WRITTEN_WITHIN => self.health.failed(&late()),
+                Ok(()) => self.health.works(),
+            }
+            self.room.transitions.add_permits(waited - owed.jobs.len().min(waited));
+            if let (Some(rest), Some(again)) = (owed.tidying.take(), self.again.upgrade()) {
+                let _ = again.send((Stopwatch::start(), Entry::Tidy(rest)));
+            }
         }
-        failed = error.is_some();
-        metrics.journal(!failed);
-        room.transitions.add_permits(waited - owed.jobs.len().min(waited));
+    }
+
+    /// While nothing can be written, that this is over shows also if nobody has anything to write.
+    async fn next(&self, inbox: &mut mpsc::UnboundedReceiver<Waiting>) -> Option<Waiting> {
+        if !self.health.fails() {
+            return inbox.recv().await;
+        }
+        let attempt = || Some((Stopwatch::start(), Entry::Attempt));
+        clock::within(TRIED_EVERY, inbox.recv()).await.unwrap_or_else(attempt)
+    }
+
+    /// Writes on a thread that may wait. What hangs is told while it does.
+    async fn perform(&self, entry: Entry, mut owed: Owed) -> (Result<(), String>, Owed) {
+        let (store, clock) = (self.store.clone(), self.clock);
+        let mut task = tokio::task::spawn_blocking(move || {
+            let done = perform(&store, clock, entry, &mut owed);
+            (done, owed)
+        });
+        let in_time = clock::within(WRITTEN_WITHIN, &mut task).await;
+        let done = if let Some(done) = in_time {
+            done
+        } else {
+            self.health.failed(&late());
+            task.await
+        };
+        done.map_or_else(
+            |error| (Err(error.to_string()), Owed::default()),
+            |(done, owed)| (done.map_err(|error| error.to_string()), owed),
+        )
     }
 }
 
+/// Why what is written, or will be, has failed all the same.
+pub(super) fn late() -> String {
+    format!("it took more than {WRITTEN_WITHIN}")
+}
+
 /// What is still to be written: the latest leases; all ends of intents, in order, which are few, since an intent has an end once
-/// and none is taken while nothing can be written; and transitions of jobs, as many as there is room for.
+/// and none is taken while nothing can be written; transitions of jobs, as many as there is room for; and whose account it is.
 #[derive(Default)]
 struct Owed {
     leases: Option<Leases>,
     ended: Vec<(i64, Ended)>,
     jobs: Vec<Transition>,
+    owner: Option<Owner>,
+    /// Not owed: it goes behind what came meanwhile.
+    tidying: Option<Tidying>,
 }
 
 impl Owed {
     fn pay(&mut self, store: &Store) -> Result<(), JournalError> {
+        if let Some(owner) = &self.owner {
+            store.own(owner)?;
+            self.owner = None;
+        }
         if let Some(leases) = &self.leases {
             store.leases(leases)?;
             self.leases = None;
@@ -354,8 +512,8 @@ impl Owed {
     }
 }
 
-fn perform(store: &Store, entry: Entry, owed: &mut Owed) -> Result<(), JournalError> {
-    if !matches!(entry, Entry::Finished(..)) {
+fn perform(store: &Store, clock: Clock, entry: Entry, owed: &mut Owed) -> Result<(), JournalError> {
+    if !matches!(entry, Entry::Finished(..) | Entry::Own(_) | Entry::Attempt) {
         // Whether it works shows in what follows.
         let _ = owed.pay(store);
     }
@@ -367,8 +525,16 @@ fn perform(store: &Store, entry: Entry, owed: &mut Owed) -> Result<(), JournalEr
                 path: error.path.clone(),
                 message: error.message.clone(),
             });
-            // Who asked may be gone: then nothing is sent.
-            let _ = answer.send(result);
+            if let Err(Ok(number)) = answer.send(result) {
+                // Who asked has given up, so that nothing is sent: no lease follows from it, and it is not open.
+                let ended = Ended {
+                    at: clock.now(),
+                    outcome: Outcome::Raced,
+                    message: format!("{NOT_SENT}: the journal took too long"),
+                };
+                owed.ended.push((number, ended));
+                return owed.pay(store);
+            }
             failed.map_or(Ok(()), Err)
         }
         Entry::Finished(leases, ended) => {
@@ -382,7 +548,19 @@ fn perform(store: &Store, entry: Entry, owed: &mut Owed) -> Result<(), JournalEr
             owed.pay_jobs(store, usize::MAX)
         }
         Entry::Unfollowed(queue, at, jobs) => store.unfollowed(&queue, at, jobs),
-        Entry::Tidy(keep_from, most_bytes) => store.tidy(keep_from, most_bytes),
+        Entry::Own(owner) => {
+            owed.owner = Some(owner);
+            owed.pay(store)
+        }
+        Entry::Tidy(tidying) => {
+            owed.tidying = store.tidy(tidying)?;
+            Ok(())
+        }
+        Entry::Attempt => {
+            owed.pay(store)?;
+            owed.pay_jobs(store, usize::MAX)?;
+            store.attempt()
+        }
         Entry::Flush(answer) => {
             let paid = owed.pay_jobs(store, usize::MAX);
             let _ = answer.send(());
@@ -392,58 +570,4 @@ fn perform(store: &Store, entry: Entry, owed: &mut Owed) -> Result<(), JournalEr
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::jobs::JobSeen;
-
-    fn told(id: &str) -> Transition {
-        let job = JobSeen {
-            id: id.to_owned(),
-            ..JobSeen::default()
-        };
-        Transition {
-            job,
-            ..Transition::default()
-        }
-    }
-
-    fn noted(kept: &Kept) -> Vec<String> {
-        kept.0.lock().unwrap().jobs.clone()
-    }
-
-    #[tokio::test]
-    async fn transitions_that_a_full_disk_did_not_take_are_written_before_those_that_follow() {
-        let kept = Kept::default();
-        let writer = Writer::start(Store::Memory(kept.clone()), Retention::default(), Arc::default());
-        kept.fill(true);
-        for id in ["a", "b"] {
-            assert_eq!(writer.jobs(vec![told(id)]), []);
-        }
-        writer.flush().await.unwrap();
-        assert_eq!(noted(&kept), [""; 0]);
-        kept.fill(false);
-        assert_eq!(writer.jobs(vec![told("c")]), []);
-        writer.flush().await.unwrap();
-        assert_eq!(noted(&kept), ["a", "b", "c"]);
-    }
-
-    /// Whoever watches for days beside a full disk keeps no more than that in memory; and the way out is free again afterwards.
-    #[tokio::test]
-    async fn what_there_is_no_room_for_is_given_back() {
-        let kept = Kept::default();
-        let writer = Writer::start(Store::Memory(kept.clone()), Retention::default(), Arc::default());
-        kept.fill(true);
-        assert_eq!(writer.jobs(vec![told("a"); TRANSITIONS_MOST]), []);
-        writer.flush().await.unwrap();
-        assert_eq!(writer.jobs(vec![told("b")]), [told("b")]);
-        kept.fill(false);
-        for _ in 0..2 {
-            // There is room as soon as this has been gone through.
-            writer.flush().await.unwrap();
-        }
-        assert_eq!(noted(&kept).len(), TRANSITIONS_MOST);
-        assert_eq!(writer.jobs(vec![told("b")]), []);
-        writer.flush().await.unwrap();
-        assert_eq!(noted(&kept).last().map(String::as_str), Some("b"));
-    }
-}
+mod tests;

@@ -30,6 +30,7 @@ const REFUSED_EVERY: Span = Span::from_minutes(60);
 const WORTH_A_LINE: u8 = 4;
 
 const UNARMED: &str = "the guard could not be armed";
+const UNCOMMITTED: &str = "nothing is raised: the journal could not be written";
 const REFUSED: &str = "the last update was refused";
 
 /// What was told last.
@@ -63,15 +64,25 @@ impl Teller {
                 let (environment, error) = (printable(environment), printable(error));
                 tracing::warn!(%environment, %error, "The guard could not be armed, so nothing is raised");
             }
-        } else if self
-            .troubles
-            .get(environment)
-            .is_some_and(|why| why.starts_with(UNARMED))
-        {
+        } else if self.is_over(environment, UNARMED) {
             // Whether updates are possible shows with the next update only.
-            self.troubles.remove(environment);
             tracing::info!(environment = %printable(environment), "The guard can be armed again");
         }
+    }
+
+    /// The journal took an intent, or why it did not. That it cannot be written is logged where it is.
+    pub(super) fn committed(&mut self, environment: &str, error: Option<&str>) {
+        if let Some(error) = error {
+            self.is_news(environment, UNCOMMITTED, error);
+        } else {
+            self.is_over(environment, UNCOMMITTED);
+        }
+    }
+
+    /// Forgets why something failed. Says whether that was what had failed.
+    fn is_over(&mut self, environment: &str, what: &str) -> bool {
+        let trouble = self.troubles.get(environment);
+        trouble.is_some_and(|why| why.starts_with(what)) && self.troubles.remove(environment).is_some()
     }
 
     /// Remembers why something failed. Says whether that is not what failed before.

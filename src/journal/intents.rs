@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::schema::{Failure, Writer};
-use super::{Asked, Decision, Ended, Intent, Recovered, Remembered};
+use super::{Asked, Decision, Ended, Intent, Owner, Recovered, Remembered};
 use crate::control::{Lease, Outcome};
 use crate::units::{Time, Vcpus, to_i64};
 
@@ -35,12 +35,35 @@ pub(super) fn recover(connection: &Connection) -> Result<Recovered, Failure> {
         )?);
     }
     Ok(Recovered {
+        owner: owner(connection)?,
         heard: super::ledger::heard(connection)?,
         memory,
         leases,
         open,
         forgotten,
     })
+}
+
+fn owner(connection: &Connection) -> Result<Option<Owner>, Failure> {
+    let mut statement = connection.prepare("SELECT value FROM about WHERE key = ?1")?;
+    let mut value = |key: &str| statement.query_row([key], |row| row.get(0)).optional();
+    let (account, region) = (value("account")?, value("region")?);
+    Ok(account.zip(region).map(|(account, region)| Owner { account, region }))
+}
+
+pub(super) fn own(writer: &mut Writer, owner: &Owner) -> Result<(), Failure> {
+    writer.connection.execute(
+        "INSERT OR REPLACE INTO about VALUES ('account', ?1), ('region', ?2)",
+        [&owner.account, &owner.region],
+    )?;
+    Ok(())
+}
+
+/// Counts how often a write was tried for its own sake.
+pub(super) fn attempt(writer: &mut Writer) -> Result<(), Failure> {
+    let sql = "INSERT INTO about VALUES ('attempts', 1) ON CONFLICT DO UPDATE SET value = value + 1";
+    writer.connection.execute(sql, [])?;
+    Ok(())
 }
 
 fn remembered(connection: &Connection) -> Result<Remembered, Failure> {

@@ -23,6 +23,7 @@ use std::sync::{Arc, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::control::{Lease, Outcome};
+use crate::explain::printable;
 use crate::jobs::JobSeen;
 use crate::observation::{Observation, Shape};
 use crate::planner::memory::{EnvironmentMemory, QueueMemory, SqsMemory};
@@ -30,6 +31,7 @@ use crate::planner::plan::Levels;
 use crate::units::{Time, Vcpus};
 
 pub use export::Exported;
+pub use retain::Tidying;
 use schema::{Failure, Inner, Writer};
 
 /// A journal could not be opened, read or written.
@@ -40,6 +42,36 @@ pub struct JournalError {
     pub path: String,
     /// What went wrong.
     pub message: String,
+}
+
+/// Whose account a journal is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Twelve digits.
+    pub account: String,
+    /// For example `eu-central-1`.
+    pub region: String,
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (account, region) = (printable(&self.account), printable(&self.region));
+        write!(f, "account {account} in {region}")
+    }
+}
+
+/// A journal of another account or region. What it tells of leases and bases is of environments there, however they are called.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the journal {path}: found that of {found}, expected that of {expected}\n  hint: give this one a journal of its own (`path` under [journal], or --journal), or move the file away"
+)]
+pub struct NotOurs {
+    /// The file.
+    pub path: String,
+    /// Whose it is.
+    pub found: Owner,
+    /// Whom the credentials are for.
+    pub expected: Owner,
 }
 
 /// A handle to the file; clones share it. Writes go through one writer.
@@ -57,6 +89,8 @@ pub struct Recovered {
     pub leases: BTreeMap<String, (Lease, Option<Vcpus>)>,
     /// Intents without an outcome: whether they took effect is unknown.
     pub open: Vec<Intent>,
+    /// Whose account it is of, if somebody has said so.
+    pub owner: Option<Owner>,
     /// Per job queue: what the ledger was last told.
     pub heard: BTreeMap<String, Heard>,
     /// Why the memory of an earlier version could not be read and is blank; `None`: it could.
@@ -104,6 +138,9 @@ pub struct Intent {
     pub lease: Option<Lease>,
 }
 
+/// How the message of an intent begins that never became an update.
+pub const NOT_SENT: &str = "not sent";
+
 /// How an intent ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
@@ -131,7 +168,11 @@ impl Decision {
         if ended.message.is_empty() {
             return word.to_owned();
         }
-        format!("{word}: {}", crate::explain::printable(&ended.message))
+        // Then nobody refused anything.
+        if ended.message.starts_with(NOT_SENT) {
+            return ended.message.clone();
+        }
+        format!("{word}: {}", printable(&ended.message))
     }
 }
 
@@ -298,10 +339,25 @@ impl Journal {
         self.write("take counts", |writer| ledger::unfollowed(writer, queue, at, jobs))
     }
 
-    /// Drops what is older than `keep_from`, then the oldest until the file is below `most_bytes`. Never dropped: memory,
-    /// leases, and intents without an outcome.
-    pub fn tidy(&self, keep_from: Time, most_bytes: u64) -> Result<(), JournalError> {
-        retain::tidy(self, keep_from, most_bytes)
+    /// Drops some of what is old or too much, in one transaction, and tells what is left to do. Never dropped: memory, leases, and
+    /// intents without an outcome.
+    pub fn tidy(&self, tidying: Tidying) -> Result<Option<Tidying>, JournalError> {
+        self.write("be tidied", |writer| retain::tidy(writer, tidying))
+    }
+
+    /// Notes whose account it is of.
+    pub fn own(&self, owner: &Owner) -> Result<(), JournalError> {
+        self.write("take its owner", |writer| intents::own(writer, owner))
+    }
+
+    /// Writes a little, to see whether that works.
+    pub fn attempt(&self) -> Result<(), JournalError> {
+        self.write("be written", intents::attempt)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.inner.path()
     }
 
     /// Decisions, newest first. They are about environments: asked of a queue, those of its environments, as its order was then.

@@ -3,10 +3,9 @@
 use rusqlite::{Connection, params};
 
 use super::schema::{Failure, Writer};
-use super::{Journal, JournalError};
 use crate::units::{Time, to_i64};
 
-/// Rows and pages per transaction: intents wait for no longer than that.
+/// Rows and pages per transaction.
 const AT_ONCE: i64 = 2_000;
 
 /// What is dropped by age: table, column of its age, and which of its rows.
@@ -17,38 +16,78 @@ const DROPPED: [(&str, &str, &str); 4] = [
     ("intents", "at", "ended IS NOT NULL"),
 ];
 
-pub(super) fn tidy(journal: &Journal, keep_from: Time, most_bytes: u64) -> Result<(), JournalError> {
-    drop_before(journal, keep_from.millis())?;
-    loop {
-        let (used, ages) = journal.write("be tidied", |writer| {
-            Ok((used_bytes(&writer.connection)?, ages(&writer.connection)?))
-        })?;
-        let Some((oldest, newest)) = ages.filter(|_| used > to_i64(most_bytes)) else {
-            break;
-        };
-        // An eighth of the time at once: nobody misses a little more, and it ends.
-        let cut = oldest
-            .saturating_add(newest.saturating_sub(oldest) / 8)
-            .saturating_add(1);
-        drop_before(journal, cut)?;
-    }
-    while journal.write("be tidied", |writer| give_back(&writer.connection))? {}
-    // What was moved stands in the log until the log is emptied; readers that are still there put that off.
-    journal.write("be tidied", |writer| {
-        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
-        Ok(writer.connection.query_row(checkpoint, [], |_| Ok(()))?)
-    })
+/// What is still to be tidied. Each step is one transaction: whoever writes meanwhile waits for no longer than that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tidying {
+    /// Rows from before this are dropped.
+    before: i64,
+    most_bytes: i64,
+    step: Step,
 }
 
-fn drop_before(journal: &Journal, cut: i64) -> Result<(), JournalError> {
-    for (table, age, which) in DROPPED {
-        let sql = format!(
-            "DELETE FROM {table} WHERE number IN
-             (SELECT number FROM {table} WHERE {age} < ?1 AND {which} LIMIT {AT_ONCE})"
-        );
-        while journal.write("be tidied", |writer| Ok(writer.connection.execute(&sql, [cut])? > 0))? {}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Rows of this table, and of those that follow.
+    Rows(usize),
+    Keyframes,
+    /// Whether that is enough.
+    Measure,
+    GiveBack,
+    EmptyLog,
+}
+
+impl Tidying {
+    /// Drops what is older than `keep_from`, then the oldest until the file is below `most_bytes`.
+    pub fn new(keep_from: Time, most_bytes: u64) -> Self {
+        Self {
+            before: keep_from.millis(),
+            most_bytes: to_i64(most_bytes),
+            step: Step::Rows(0),
+        }
     }
-    journal.write("be tidied", drop_keyframes)
+}
+
+/// Takes one step, and tells what is left.
+pub(super) fn tidy(writer: &mut Writer, tidying: Tidying) -> Result<Option<Tidying>, Failure> {
+    let mut left = tidying;
+    left.step = match tidying.step {
+        Step::Rows(table) => match DROPPED.get(table) {
+            Some(dropped) if drop_some(&writer.connection, dropped, tidying.before)? => Step::Rows(table),
+            Some(_) => Step::Rows(table + 1),
+            None => Step::Keyframes,
+        },
+        Step::Keyframes => {
+            drop_keyframes(writer)?;
+            Step::Measure
+        }
+        Step::Measure => match ages(&writer.connection)? {
+            Some((oldest, newest)) if used_bytes(&writer.connection)? > tidying.most_bytes => {
+                // An eighth of the time at once: nobody misses a little more, and it ends.
+                let eighth = newest.saturating_sub(oldest) / 8;
+                left.before = oldest.saturating_add(eighth).saturating_add(1);
+                Step::Rows(0)
+            }
+            Some(_) | None => Step::GiveBack,
+        },
+        Step::GiveBack if give_back(&writer.connection)? => Step::GiveBack,
+        Step::GiveBack => Step::EmptyLog,
+        Step::EmptyLog => {
+            // What was moved stands in the log until the log is emptied; readers that are still there put that off.
+            let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+            writer.connection.query_row(checkpoint, [], |_| Ok(()))?;
+            return Ok(None);
+        }
+    };
+    Ok(Some(left))
+}
+
+/// Whether there may be more.
+fn drop_some(connection: &Connection, (table, age, which): &(&str, &str, &str), cut: i64) -> Result<bool, Failure> {
+    let sql = format!(
+        "DELETE FROM {table} WHERE number IN
+         (SELECT number FROM {table} WHERE {age} < ?1 AND {which} LIMIT {AT_ONCE})"
+    );
+    Ok(connection.execute(&sql, [cut])? > 0)
 }
 
 /// Keyframes that no tick is compared with any more.

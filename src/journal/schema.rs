@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
 
 use super::JournalError;
 use super::ticks::Keyframe;
@@ -91,10 +91,28 @@ pub(super) const MIGRATIONS: &[&str] = &[
 ",
     "
     DROP TABLE started;
-    ALTER TABLE attempts ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE attempts ADD COLUMN stopped INTEGER;
     ALTER TABLE attempts ADD COLUMN environment TEXT;
     ALTER TABLE attempts ADD COLUMN instance TEXT;
+    CREATE TABLE unfollowed (
+        number INTEGER PRIMARY KEY,
+        queue TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        jobs INTEGER NOT NULL,
+        UNIQUE (at, queue)
+    );
+",
+    "
+    CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+",
+];
+
+/// What version 3 adds to tables by table and column, before the rest of it. Some builds of version 2 had these already, or the first of
+/// them: what is there is left as it is.
+pub(super) const COLUMNS_OF_3: &[(&str, &str, &str)] = &[
+    (
+        "transitions",
+        "attempt",
+        "
     CREATE TABLE transitions_of_attempts (
         job INTEGER NOT NULL REFERENCES jobs (number) ON DELETE CASCADE,
         status INTEGER NOT NULL,
@@ -106,14 +124,14 @@ pub(super) const MIGRATIONS: &[&str] = &[
     INSERT INTO transitions_of_attempts SELECT job, status, by_event, at, by_event FROM transitions;
     DROP TABLE transitions;
     ALTER TABLE transitions_of_attempts RENAME TO transitions;
-    CREATE TABLE unfollowed (
-        number INTEGER PRIMARY KEY,
-        queue TEXT NOT NULL,
-        at INTEGER NOT NULL,
-        jobs INTEGER NOT NULL,
-        UNIQUE (at, queue)
-    );
 ",
+    ),
+    ("attempts", "stopped", "ALTER TABLE attempts ADD COLUMN stopped INTEGER"),
+    (
+        "attempts",
+        "number",
+        "ALTER TABLE attempts ADD COLUMN number INTEGER NOT NULL DEFAULT 0",
+    ),
 ];
 
 /// What the handles to a file share.
@@ -326,10 +344,24 @@ fn prepare(connection: &mut Connection) -> Result<(), Failure> {
     let done = usize::try_from(version).unwrap_or(usize::MAX);
     for (next, migration) in (1_i64..).zip(MIGRATIONS).skip(done) {
         let transaction = connection.transaction()?;
+        if next == 3 {
+            add_columns(&transaction)?;
+        }
         transaction.execute_batch(migration)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", next)?;
         transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn add_columns(transaction: &Transaction) -> Result<(), Failure> {
+    for (table, column, added_by) in COLUMNS_OF_3 {
+        let sql = "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)";
+        let there: bool = transaction.query_row(sql, [table, column], |row| row.get(0))?;
+        if !there {
+            transaction.execute_batch(added_by)?;
+        }
     }
     Ok(())
 }

@@ -116,7 +116,11 @@ pub(crate) fn open(inputs: &Inputs<'_>, plan: &mut Plan) {
     let used = plan.environments.iter().map(|sums| sums.used);
     plan.scratch.held_uncounted.extend(used);
     for (setup, now) in inputs.setup.queues.iter().zip(&inputs.observation.queues) {
-        let mut counted = now.placed.value().map_or(Vcpus::MAX, Tally::vcpus);
+        // Of jobs that were not all counted, any may hold it.
+        let mut counted = match &now.placed {
+            Seen::Exactly(_, placed) => placed.vcpus(),
+            Seen::AtLeast(..) | Seen::Missing(_) => Vcpus::MAX,
+        };
         for environment in &setup.environments {
             if let Some(held) = plan.scratch.held_uncounted.get_mut(environment.position()) {
                 let taken = counted.min(*held);

@@ -303,6 +303,30 @@ fn what_was_counted_only_in_part_may_raise_but_never_lower() {
     }
 }
 
+/// What runs is known from container instances. Counts that are too small take nothing off what waits, either.
+#[test]
+fn jobs_that_run_and_are_counted_in_part_keep_nothing_up_and_take_nothing_off() {
+    let setup = worlds::spot_then_on_demand();
+    let mut observation = worlds::quiet(&setup, NOW);
+    let levels = observation.environments[0].value_mut().unwrap();
+    (levels.min_vcpus, levels.desired_vcpus) = (Vcpus::new(64), Vcpus::new(64));
+    let instances = observation.instances[0].value_mut().unwrap();
+    (instances.there, instances.used) = (Vcpus::new(64), Vcpus::new(64));
+    observation.queues[0].placed = Seen::AtLeast(NOW, [(worlds::shape(1), 1)].into_iter().collect());
+    let mut memory = Memory::new(&setup, NOW - Span::from_minutes(60));
+    let mut lowers = |minute| {
+        let now = NOW + Span::from_minutes(minute);
+        observation.refresh(now);
+        let plan = decide(&setup, &observation, &memory, now);
+        memory.fold(&plan.notes);
+        plan.actions.iter().any(|action| action.to().min_vcpus.is_zero())
+    };
+    assert!((0..10).any(&mut lowers));
+    worlds::add_runnable(&mut observation, 0, worlds::shape(4), 8);
+    let plan = decide(&setup, &observation, &memory, NOW + Span::from_minutes(10));
+    assert_eq!(plan.environments[0].wanted, Vcpus::new(32), "{:?}", plan.reasons);
+}
+
 #[test]
 fn memory_stays_small() {
     let mut setup = worlds::spot_then_on_demand();

@@ -117,7 +117,8 @@ fn order(inputs: &Inputs<'_>, subject: Subject, overridden: Option<Override>, pl
     Some(order)
 }
 
-/// A queue that cannot be seen exactly keeps its environments from being lowered.
+/// A queue whose RUNNABLE jobs are not all counted keeps its environments from being lowered. Those that run need not be: what they
+/// use is known from container instances, and where fewer are counted than there are, more is wanted, never less.
 fn look_at_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) {
     let (Some(setup), Some(now)) = (
         inputs.setup.queues.get(queue.position()),
@@ -134,10 +135,9 @@ fn look_at_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) {
     let age = age(inputs.now, Some(&now.runnable)).max(age(inputs.now, Some(&now.placed)));
     let unseen_for = unseen_for(inputs, Some(&now.runnable)).max(unseen_for(inputs, Some(&now.placed)));
     let fresh = is_seen(inputs, queue);
-    let exact = now.runnable.is_exact() && now.placed.is_exact();
     for environment in &setup.environments {
         if let Some(pool) = plan.scratch.pools.get_mut(environment.position()) {
-            pool.may_lower &= fresh && exact && !paused;
+            pool.may_lower &= fresh && now.runnable.is_exact() && !paused;
             pool.may_retain &= fresh;
             pool.unseen_for = pool.unseen_for.max(unseen_for);
             if age > pool.blind_for {

@@ -4,7 +4,7 @@ use super::book::BELIEVED_AFTER;
 use super::*;
 use crate::clock::Clock;
 use crate::daemon::tests::account::{Account, START, shape};
-use crate::jobs::ArraySeen;
+use crate::jobs::{ArraySeen, JobDescribed, JobSize};
 
 const MOST: Vcpus = Vcpus::new(10_000);
 
@@ -186,12 +186,68 @@ async fn of_jobs_that_wait_for_others_one_page_is_read_where_more_is_runnable_th
     }
 }
 
+/// An array is PENDING and tells what runs of it: were that not counted, it would be taken for jobs that still wait.
+#[tokio::test(start_paused = true)]
+async fn arrays_that_wait_for_others_are_read_where_more_is_runnable_than_could_run() {
+    let running = |id: String| {
+        let mut parent = job(&id, JobStatus::Pending);
+        parent.array = Some(ArraySeen {
+            size: 2,
+            summary: BTreeMap::from([(JobStatus::Running, 2)]),
+            updated: Some(START),
+        });
+        parent
+    };
+    for (arrays, plain, pages, counted, exact) in [
+        // All arrays stand on pages that were read, whether or not one follows.
+        (1_500, 400, 2, 1_500, true),
+        (1_500, 2_000, 3, 1_500, false),
+        (500, 1_400, 2, 500, true),
+        (0, 1_001, 1, 0, false),
+    ] {
+        let many = (0..1_001).map(|at| job(&format!("many-{at}"), JobStatus::Runnable));
+        let arrays = (0..arrays).map(|at| running(format!("array-{at}")));
+        let plain = (0..plain).map(|at| job(&format!("plain-{at}"), JobStatus::Pending));
+        let account = account(many.chain(arrays).chain(plain).collect());
+        let sizes = Sizes::default();
+        let found = list(&account, "q", START, Vcpus::ZERO, Book::default(), &sizes).await;
+        let found = found.unwrap();
+        assert_eq!((jobs_in(&found.placed), found.placed.is_exact()), (2 * counted, exact));
+        assert!(!found.runnable.is_exact());
+        assert_eq!(
+            account.with(|state| state.reads["list_jobs"]),
+            1 + pages + 2,
+            "{counted}"
+        );
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn sizes_that_nobody_tells_may_raise_and_never_lower() {
     let account = account(vec![job("a", JobStatus::Runnable)]);
     account.with(|state| state.fail.insert("describe_jobs".to_owned()));
     let found = listed(&account, START, Book::default()).await;
     assert!(matches!(found.runnable, Seen::AtLeast(..)));
+}
+
+/// What waits is known all the same; of what runs, container instances tell the use.
+#[tokio::test(start_paused = true)]
+async fn sizes_that_nobody_tells_of_jobs_that_run_leave_those_that_wait_as_they_are() {
+    let account = account(vec![job("runs", JobStatus::Running), job("waits", JobStatus::Runnable)]);
+    let sizes = Sizes::default();
+    sizes.put(&JobDescribed {
+        seen: JobSeen::default(),
+        size: Some(JobSize {
+            id: "waits".to_owned(),
+            shape: shape(4),
+            parents: Vec::new(),
+        }),
+    });
+    account.with(|state| state.fail.insert("describe_jobs".to_owned()));
+    let found = list(&account, "q", START, MOST, Book::default(), &sizes).await;
+    let found = found.unwrap();
+    assert!(matches!(found.runnable, Seen::Exactly(..)), "{:?}", found.runnable);
+    assert!(matches!(found.placed, Seen::AtLeast(..)), "{:?}", found.placed);
 }
 
 /// Without a summary nobody knows how many of an array's children wait: they are asked for.
@@ -212,6 +268,23 @@ async fn children_of_an_array_without_a_summary_are_listed() {
     let found = listed(&account, START, Book::default()).await;
     assert_eq!((jobs_in(&found.runnable), jobs_in(&found.placed)), (2, 2));
     assert_eq!(found.trouble, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_arrays_without_a_summary_are_too_many_nothing_is_counted_exactly() {
+    for (arrays, exact) in [(LISTED_ARRAYS_MOST, true), (LISTED_ARRAYS_MOST + 1, false)] {
+        let parent = |number: usize| {
+            let mut parent = job(&format!("array-{number}"), JobStatus::Pending);
+            parent.array = Some(ArraySeen {
+                size: 2,
+                ..ArraySeen::default()
+            });
+            parent
+        };
+        let found = listed(&account((0..arrays).map(parent).collect()), START, Book::default()).await;
+        assert_eq!((found.runnable.is_exact(), found.placed.is_exact()), (exact, exact));
+        assert_eq!(found.trouble.is_none(), exact);
+    }
 }
 
 /// F14: Batch also says so while an instance is on its way. Once is nothing; a minute of it counts.

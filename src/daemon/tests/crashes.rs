@@ -5,7 +5,7 @@ use std::path::Path;
 use super::account::Account;
 use super::{Life, Store, account, boost, minutes};
 use crate::clock;
-use crate::journal::{Asked, Intent, Journal};
+use crate::journal::{Asked, Intent, Journal, NotOurs, Owner};
 use crate::units::Span;
 
 /// Jobs come and go in tides, whoever lives.
@@ -107,6 +107,49 @@ async fn dies_again_and_again(journals: Option<&Path>) {
         Some(path) => Journal::open(path).unwrap().1,
     };
     assert!(left.open.is_empty() && left.leases.is_empty(), "{left:?}");
+}
+
+/// A profile of another account, with environments of the same names: what was raised there is not raised here.
+#[tokio::test(start_paused = true)]
+async fn a_journal_of_another_account_or_region_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut account = account();
+    let life = with_journal(&mut account, folder.path(), 0);
+    minutes(1).await;
+    life.end().await.unwrap();
+    let path = account.journal.clone().unwrap();
+    let ours = Owner {
+        account: "123456789012".to_owned(),
+        region: "eu-central-1".to_owned(),
+    };
+    assert_eq!(Journal::open(&path).unwrap().1.owner, Some(ours.clone()));
+    let life = with_journal(&mut account, folder.path(), 1);
+    minutes(1).await;
+    life.end().await.unwrap();
+    let strangers = [("999999999999", "eu-central-1"), ("123456789012", "us-east-1")];
+    for (life, (account_id, region)) in (2..).zip(strangers) {
+        let path = account.journal.clone().unwrap();
+        let (journal, _) = Journal::open(&path).unwrap();
+        let other = Owner {
+            account: account_id.to_owned(),
+            region: region.to_owned(),
+        };
+        journal.own(&other).unwrap();
+        drop(journal);
+        account.with(|state| state.reads.clear());
+        let refused = with_journal(&mut account, folder.path(), life).task.await.unwrap();
+        let error = refused.unwrap_err();
+        let told = error.downcast_ref::<NotOurs>().unwrap();
+        assert_eq!((&told.found, &told.expected), (&other, &ours));
+        let text = error.to_string();
+        for says in [&format!("{life}.db"), account_id, region, "eu-central-1", "hint: "] {
+            assert!(text.contains(says), "{text}");
+        }
+        assert_eq!(
+            account.with(|state| state.reads.keys().cloned().collect::<Vec<_>>()),
+            ["identity"]
+        );
+    }
 }
 
 /// Nobody starts again: the account's own guard puts base back.

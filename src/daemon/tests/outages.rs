@@ -9,6 +9,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::account::{Account, START};
 use super::{Life, account, boost, minutes};
 use crate::clock::{self, Clock};
+use crate::jobs::JobStatus;
+use crate::metrics::Metrics;
 use crate::observation::GapReason;
 use crate::units::{Span, Time};
 
@@ -273,6 +275,63 @@ async fn what_a_full_disk_did_not_take_is_written_later() {
         "{:?}",
         account.kept.recovered().open
     );
+}
+
+/// A disk that hangs gives no error: whoever waits for it, and whoever looks at the daemon, learns of it all the same.
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_hangs_is_told_once_and_leaves_nothing_open() {
+    let log = Log::default();
+    let _kept = log.keep();
+    let account = account();
+    let metrics = Arc::new(Metrics::default());
+    let life = Life::begin(&account, |options| options.metrics = Arc::clone(&metrics));
+    minutes(1).await;
+    account.set_runnable(8, 4);
+    let hangs = account.kept.hang();
+    // Time goes on by itself only while no thread waits.
+    for _ in 0..1_200 {
+        tokio::time::advance(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(metrics.render().contains("autotune_journal_writable 0"));
+    assert_eq!(account.log(), Vec::<String>::new());
+    assert_eq!(log.lines("The journal cannot be written").len(), 1);
+    let reasons = format!("{:?}", life.snapshot.borrow().environments[0].reasons);
+    assert!(reasons.contains("the journal could not be written"), "{reasons}");
+    drop(hangs);
+    minutes(5).await;
+    assert!(metrics.render().contains("\nautotune_journal_writable 1"));
+    assert_eq!(log.lines("The journal can be written again").len(), 1);
+    assert!(!account.raises("spot").is_empty(), "{:?}", account.log());
+    let reasons = format!("{:?}", life.snapshot.borrow().environments[0].reasons);
+    assert!(!reasons.contains("the journal could not be written"), "{reasons}");
+    life.end().await.unwrap();
+    let decisions = account.kept.decisions();
+    assert!(decisions[0].ending().starts_with("not sent"), "{decisions:?}");
+    assert!(
+        decisions.iter().all(|decision| decision.ended.is_some()),
+        "{decisions:?}"
+    );
+}
+
+/// How large they are is nowhere to be read; that they run on container instances is.
+#[tokio::test(start_paused = true)]
+async fn jobs_that_run_keep_nothing_raised_while_they_cannot_be_described() {
+    let account = account();
+    fail(&account, &["describe_jobs"], GapReason::Denied, "batch:DescribeJobs");
+    account.set_runnable(8, 4);
+    account.with(|state| {
+        for (job, _) in &mut state.jobs {
+            job.status = JobStatus::Running;
+        }
+    });
+    boost(&account, Some(40));
+    let life = Life::begin(&account, |_| {});
+    minutes(5).await;
+    assert_eq!(account.min("spot"), 40, "{:?}", account.log());
+    boost(&account, None);
+    minutes(10).await;
+    assert_eq!(account.min("spot"), 0, "{:?}", account.log());
+    life.end().await.unwrap();
 }
 
 /// F8: what panics is a call that failed, not the end of all looking.

@@ -135,7 +135,7 @@ fn jobs_that_were_too_many_to_follow_are_counted_in_the_header() {
     journal.export(at(0), at(1_000), false, &out).unwrap();
     let loaded = read(&[out], &ReadOptions::default()).unwrap();
     assert_eq!(loaded.report.count(Remark::Unfollowed), 305);
-    journal.tidy(at(8 * hour), u64::MAX).unwrap();
+    tidied(&journal, Tidying::new(at(8 * hour), u64::MAX));
     assert_eq!(unfollowed(0, 10 * hour), 9_000);
 }
 

@@ -138,7 +138,7 @@ fn a_repeated_listing_does_not_keep_a_job_from_being_dropped() {
     let (_folder, _path, journal) = made();
     journal.jobs(&[told("a", JobStatus::Running, 50, false)]).unwrap();
     journal.jobs(&[told("a", JobStatus::Running, 5_000, false)]).unwrap();
-    journal.tidy(at(1_000), u64::MAX).unwrap();
+    tidied(&journal, Tidying::new(at(1_000), u64::MAX));
     assert_eq!(rows(&journal), Vec::<String>::new());
 }
 

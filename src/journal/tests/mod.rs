@@ -5,6 +5,7 @@ mod crash;
 mod export;
 mod ledger;
 mod ticks;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -83,6 +84,12 @@ fn all() -> Asked {
         last: usize::MAX,
         ..Asked::default()
     }
+}
+
+/// Tidies to the end, and tells in how many transactions.
+fn tidied(journal: &Journal, tidying: Tidying) -> usize {
+    let steps = std::iter::successors(Some(tidying), |left| journal.tidy(*left).unwrap());
+    steps.take(100_000).count()
 }
 
 #[test]
@@ -331,16 +338,16 @@ fn what_is_old_or_too_much_is_dropped_but_never_what_is_open() {
         };
         journal.jobs(&[seen]).unwrap();
     }
-    journal.tidy(at(200 * 60), u64::MAX).unwrap();
+    tidied(&journal, Tidying::new(at(200 * 60), u64::MAX));
     assert_eq!(journal.ticks(&all()).unwrap().len(), 200);
     let most = 400_000;
-    journal.tidy(at(0), most).unwrap();
+    tidied(&journal, Tidying::new(at(0), most));
     assert!(fs::metadata(&path).unwrap().len() <= most);
     let kept = journal.ticks(&all()).unwrap();
     assert!(!kept.is_empty() && kept.len() < 200);
     assert_eq!(kept[0], tick(399), "the newest stays");
     // What comes next needs a keyframe that is still there.
-    journal.tidy(Time::FAR_FUTURE, 0).unwrap();
+    tidied(&journal, Tidying::new(Time::FAR_FUTURE, 0));
     journal.tick(&tick(400)).unwrap();
     assert_eq!(journal.ticks(&all()).unwrap(), [tick(400)]);
     let left: Vec<i64> = journal
@@ -436,34 +443,4 @@ fn hostile_names_come_back_as_they_were() {
     let mut expected = names.to_vec();
     expected.sort_unstable();
     assert_eq!(leases, expected);
-}
-
-/// What an earlier autotune wrote is there after an update of the program.
-#[test]
-fn a_journal_of_the_first_version_is_brought_up_to_date() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("journal.db");
-    let connection = rusqlite::Connection::open(&path).unwrap();
-    connection.pragma_update(None, "application_id", 0x6174_6e6a).unwrap();
-    connection.execute_batch(super::schema::MIGRATIONS[0]).unwrap();
-    connection.pragma_update(None, "user_version", 1).unwrap();
-    let row = "
-        INSERT INTO jobs (id, queue, name, definition, created, stopped, nodes, latest) VALUES ('a', 'q', 'n', 'd', 1000, 9000, 1, 9000);
-        INSERT INTO transitions VALUES (1, 5, 9000, 1);
-        INSERT INTO attempts VALUES (1, 4000);
-        INSERT INTO started (job) VALUES (1);";
-    connection.execute_batch(row).unwrap();
-    drop(connection);
-    let refused = Journal::read(&path).unwrap_err().to_string();
-    assert!(refused.contains("found version 1, expected 2"), "{refused}");
-    let (journal, _) = Journal::open(&path).unwrap();
-    let exported = journal
-        .trace(Time::from_millis(0), Time::from_millis(10_000), true)
-        .unwrap();
-    let job = &exported.trace.jobs[0];
-    assert_eq!(
-        (job.run.millis(), job.recorded_wait().map(Span::millis)),
-        (5_000, Some(3_000))
-    );
-    journal.unfollowed("q", at(0), 1).unwrap();
 }
