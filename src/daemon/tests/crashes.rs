@@ -137,8 +137,9 @@ async fn a_journal_of_another_account_or_region_is_refused() {
         journal.own(&other).unwrap();
         drop(journal);
         account.with(|state| state.reads.clear());
-        let refused = with_journal(&mut account, folder.path(), life).task.await.unwrap();
-        let error = refused.unwrap_err();
+        let refused = with_journal(&mut account, folder.path(), life);
+        minutes(1).await;
+        let error = refused.end().await.unwrap_err();
         let told = error.downcast_ref::<NotOurs>().unwrap();
         assert_eq!((&told.found, &told.expected), (&other, &ours));
         let text = error.to_string();
