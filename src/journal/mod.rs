@@ -141,6 +141,9 @@ pub struct Intent {
 /// How the message of an intent begins that never became an update.
 pub const NOT_SENT: &str = "not sent";
 
+/// How the message of an update begins that may have been taken or not.
+pub const NO_ANSWER: &str = "no answer";
+
 /// How an intent ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
@@ -156,7 +159,7 @@ impl Decision {
     /// How it ended, in words, with what the service said.
     pub fn ending(&self) -> String {
         let Some(ended) = &self.ended else {
-            return "no answer is known".to_owned();
+            return format!("{NO_ANSWER} is known");
         };
         let word = match ended.outcome {
             Outcome::Accepted => "accepted",
@@ -169,8 +172,11 @@ impl Decision {
             return word.to_owned();
         }
         // Then nobody refused anything.
-        if ended.message.starts_with(NOT_SENT) {
-            return ended.message.clone();
+        if [NOT_SENT, NO_ANSWER]
+            .iter()
+            .any(|begins| ended.message.starts_with(begins))
+        {
+            return printable(&ended.message).to_string();
         }
         format!("{word}: {}", printable(&ended.message))
     }
