@@ -1,9 +1,9 @@
 //! The ledger as a trace in the native format, for `simulate`.
 //!
-//! Submit time is createdAt, of an array that of its parent. The run time is that of the last attempt. The recorded wait counts
-//! from the time when nothing was left to wait for: the event of RUNNABLE, else the submission, else the end of the last job
-//! that it depended on. A dependency on an array is one on all of its children, also where Batch knew it as N_TO_N. What cannot
-//! be replayed is counted.
+//! Submit time is createdAt, of an array that of its parent. The run time is that of the last attempt that began; the job may
+//! have ended long after it, waiting for one that never did. The recorded wait counts from the time when nothing was left to
+//! wait for: the event of RUNNABLE, else the submission, else the end of the last job that it depended on. A dependency on an
+//! array is one on all of its children, also where Batch knew it as N_TO_N. What cannot be replayed is counted.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -81,6 +81,9 @@ struct Recorded {
     runnable: Option<Time>,
     /// Of the first attempt and of the last.
     starts: Option<(Time, Time)>,
+    /// Of the last attempt that began.
+    stopped: Option<Time>,
+    /// Of the job.
     end: Option<Time>,
     ended: bool,
     failed: bool,
@@ -93,6 +96,7 @@ const SELECT: &str = "
       a.nodes AS a_nodes, a.definition AS a_definition, a.name AS a_name,
       (SELECT min(started) FROM attempts WHERE job = j.number) AS first,
       (SELECT max(started) FROM attempts WHERE job = j.number) AS last,
+      (SELECT stopped FROM attempts WHERE job = j.number ORDER BY started DESC LIMIT 1) AS last_stopped,
       (SELECT at FROM transitions WHERE job = j.number AND status = 2 AND attempt = 1 AND by_event) AS runnable,
       (SELECT min(at) FROM transitions WHERE job = j.number AND status = 4 AND by_event) AS running,
       (SELECT min(at) FROM transitions WHERE job = j.number AND status IN (5, 6) AND by_event) AS ended_at,
@@ -142,6 +146,7 @@ impl Recorded {
             shape: own.or(inherited).or(listed),
             runnable: time("runnable")?,
             starts: time("first")?.or(running).zip(time("last")?.or(running)),
+            stopped: time("last_stopped")?,
             end: time("stopped")?.or(time("ended_at")?),
             ended: row.get("ended")?,
             failed: row.get("failed")?,
@@ -358,7 +363,7 @@ impl<'a> Writing<'a> {
         self.places.insert(&job.id, to_u32(trace.jobs.len()));
         trace.jobs.push(Job {
             submit: group.submit,
-            run: end.since(last).max(Span::ZERO),
+            run: job.stopped.unwrap_or(end).since(last).max(Span::ZERO),
             recorded_wait: wait.unwrap_or(Job::UNKNOWN_WAIT),
             shape: ShapeIndex(shape),
             name,
