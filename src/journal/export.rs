@@ -77,6 +77,7 @@ struct Recorded {
     /// Of its array, if that is known.
     array_created: Option<Time>,
     array_size: Option<i64>,
+    sequential: bool,
     shape: Option<Shape>,
     runnable: Option<Time>,
     /// Of the first attempt and of the last.
@@ -92,7 +93,7 @@ struct Recorded {
 /// The index is named because the order of numbers would else be had by reading the whole ledger.
 const SELECT: &str = "
     SELECT j.number, j.id, j.queue, j.name, j.definition, j.created, j.stopped, j.vcpus, j.memory_mib, j.gpus, j.nodes,
-      j.listed_vcpus, j.array_size, a.created AS array_created, a.vcpus AS a_vcpus, a.memory_mib AS a_memory, a.gpus AS a_gpus,
+      j.listed_vcpus, j.array_size, j.sequential, a.created AS array_created, a.vcpus AS a_vcpus, a.memory_mib AS a_memory, a.gpus AS a_gpus,
       a.nodes AS a_nodes, a.definition AS a_definition, a.name AS a_name,
       (SELECT min(started) FROM attempts WHERE job = j.number) AS first,
       (SELECT max(started) FROM attempts WHERE job = j.number) AS last,
@@ -143,6 +144,7 @@ impl Recorded {
             created: time("created")?,
             array_created: time("array_created")?,
             array_size: row.get("array_size")?,
+            sequential: row.get("sequential")?,
             shape: own.or(inherited).or(listed),
             runnable: time("runnable")?,
             starts: time("first")?.or(running).zip(time("last")?.or(running)),
@@ -251,6 +253,12 @@ struct Group<'a> {
     jobs: Vec<&'a Recorded>,
 }
 
+impl Group<'_> {
+    fn is_sequential(&self) -> bool {
+        self.parent.is_some_and(|parent| parent.sequential)
+    }
+}
+
 /// In the order of submission, without what cannot be replayed.
 fn groups<'a>(jobs: &'a [Recorded], left_out: &mut LeftOut) -> Vec<Group<'a>> {
     let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
@@ -328,7 +336,7 @@ impl<'a> Writing<'a> {
             trace.arrays.push(ArrayJob {
                 first: JobIndex::at(trace.jobs.len()),
                 size: to_u32(group.jobs.len()),
-                sequential: false,
+                sequential: group.is_sequential(),
             });
         }
         for job in &group.jobs {
@@ -379,7 +387,10 @@ impl<'a> Writing<'a> {
 
     /// When nothing was left to wait for; `None` if that is unknown.
     fn ready(&self, job: &Recorded, group: &Group) -> Option<Time> {
-        let parents = self.parents_of(job, group);
+        // In a SEQUENTIAL array also for the child before.
+        let before = ledger::child_of(&job.id).filter(|(_, index)| group.is_sequential() && *index > 0);
+        let before = before.map(|(array, index)| format!("{array}:{}", index - 1));
+        let parents = self.parents_of(job, group).chain(before.as_deref());
         let ends = parents.map(|parent| {
             self.ends
                 .get(parent)
