@@ -1,5 +1,6 @@
 //! The page, `/metrics`, health and a JSON API of the daemon. Read-only: no route changes anything, here or in the account.
 
+mod connections;
 mod page;
 #[cfg(test)]
 mod tests;
@@ -55,9 +56,8 @@ pub struct Shared {
 
 /// Answers until it is asked to stop.
 pub async fn serve(listener: TcpListener, shared: Shared, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router(shared))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    connections::serve(listener, router(shared), connections::LIMITS, stop).await;
+    Ok(())
 }
 
 /// All routes.
@@ -351,8 +351,12 @@ async fn trace(State(shared): State<Shared>, period: Result<Query<Period>, Query
         return trouble(StatusCode::SERVICE_UNAVAILABLE, error);
     };
     // By a connection of its own: the loop reads the journal too.
-    let exported = tokio::task::spawn_blocking(move || journal.beside()?.trace(from, to, false));
-    let exported = match exported.await {
+    let exported = tokio::task::spawn_blocking(move || {
+        let exported = journal.beside()?.trace(from, to, false)?;
+        // Whoever asked may be gone by now: only the end of the work ends its turn.
+        Ok::<_, JournalError>((exported, turn))
+    });
+    let (exported, turn) = match exported.await {
         Ok(Ok(exported)) => exported,
         Ok(Err(error)) => return trouble(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         Err(error) => return trouble(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
@@ -360,7 +364,7 @@ async fn trace(State(shared): State<Shared>, period: Result<Query<Period>, Query
     let (writes, reads) = tokio::io::duplex(BUFFER);
     tokio::task::spawn_blocking(move || {
         let mut out = std::io::BufWriter::with_capacity(BUFFER, SyncIoBridge::new(writes));
-        // Whoever went away needs no more; a recording that is cut short is noticed by its header.
+        // Whoever went away, or takes nothing any more, needs no more; a recording that is cut short is noticed by its header.
         let _ = native::write_recording(&exported.trace, exported.left_out, &mut out).and_then(|()| out.flush());
         drop(turn);
     });

@@ -5,7 +5,8 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus};
-use crate::journal::{Names, Said, Tick};
+use crate::jobs::{JobSeen, JobStatus};
+use crate::journal::{Names, Said, Tick, Transition};
 
 const NOW: Time = Time::from_seconds(1_767_258_000);
 
@@ -240,6 +241,61 @@ async fn moments_are_told_to_one_at_a_time() {
     drop(other);
     assert_eq!(asking.await.status(), 200);
     assert_eq!(turn.available_permits(), 1);
+}
+
+/// So many jobs that their recording fits into no buffer on its way.
+fn ran(journal: &Journal) {
+    let transition = |number: i64| Transition {
+        at: NOW,
+        queue: "q".to_owned(),
+        job: JobSeen {
+            id: format!("job-{number}"),
+            name: "align".to_owned(),
+            status: JobStatus::Succeeded,
+            created: Some(NOW - Span::from_seconds(90)),
+            started: Some(NOW - Span::from_seconds(60)),
+            stopped: Some(NOW),
+            vcpus: Some(Vcpus::new(4)),
+            nodes: 1,
+            ..JobSeen::default()
+        },
+        by_event: true,
+        ..Transition::default()
+    };
+    journal.jobs(&(0..4000).map(transition).collect::<Vec<_>>()).unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_gives_up_its_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = kept(&folder);
+    ran(shared.journal.as_ref().unwrap());
+    let turn = Arc::clone(&shared.recording);
+    // Its connections inherit the small buffer.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(4 << 10).unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(8).unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = connections::Limits {
+        stalled: Span::from_millis(300),
+        ..connections::LIMITS
+    };
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(connections::serve(listener, router(shared), limits, stop.clone()));
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let request = b"GET /api/v1/trace HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut begin = [0; 15];
+    stream.read_exact(&mut begin).await.unwrap();
+    assert_eq!(begin, *b"HTTP/1.1 200 OK");
+    assert!(turn.try_acquire().is_err(), "it is being written");
+    let free = crate::clock::within(Span::from_seconds(60), turn.acquire()).await;
+    assert!(free.is_some(), "nobody reads it");
+    stop.cancel();
+    serving.await.unwrap();
 }
 
 #[tokio::test]
