@@ -248,14 +248,16 @@ struct Wanted {
 
 /// What was decided, newest first.
 async fn decisions(State(shared): State<Shared>, wanted: Result<Query<Wanted>, QueryRejection>) -> Response {
-    told(shared, wanted, |journal, asked| {
-        found(journal, asked, journal.decisions(asked)?)
+    let now = shared.clock.now();
+    told(shared, wanted, move |journal, asked| {
+        found(journal, asked, now, journal.decisions(asked)?)
     })
     .await
 }
 
 /// What was said, newest first: the reasons of decisions, and of doing nothing. One answer at a time: each rebuilds tick after tick
-/// until it has found enough, so nothing is looked for of what is not watched. Asked as of a time it ends with the first ones.
+/// until it has found enough, so nothing is looked for of what is not watched: its decisions are known, if there were any. Asked as
+/// of a time it ends with the first ones.
 async fn moments(
     turn: Arc<Semaphore>,
     State(shared): State<Shared>,
@@ -264,15 +266,14 @@ async fn moments(
     let Ok(turn) = turn.acquire_owned().await else {
         return trouble(StatusCode::SERVICE_UNAVAILABLE, "nothing is told any more");
     };
+    let now = shared.clock.now();
     told(shared, wanted, move |journal, asked| {
         // Whoever asked may be gone by now: only the end of the work ends its turn.
         let _turn = turn;
-        if asked.at.is_none()
-            && let Some(stranger) = journal.stranger(asked)?
-        {
-            return Ok(Err(stranger));
+        if asked.at.is_none() && journal.unwatched(asked)?.is_some() {
+            return found(journal, asked, now, Vec::new());
         }
-        found(journal, asked, journal.moments(asked)?)
+        found(journal, asked, now, journal.moments(asked, now)?)
     })
     .await
 }
@@ -280,9 +281,9 @@ async fn moments(
 /// What was found; if that is nothing, perhaps why.
 type Found<T> = Result<Result<Vec<T>, String>, JournalError>;
 
-fn found<T>(journal: &Journal, asked: &Asked, found: Vec<T>) -> Found<T> {
+fn found<T>(journal: &Journal, asked: &Asked, now: Time, found: Vec<T>) -> Found<T> {
     let stranger = if found.is_empty() {
-        journal.stranger(asked)?
+        journal.stranger(asked, now)?
     } else {
         None
     };
@@ -330,6 +331,19 @@ struct Period {
     to: Option<String>,
 }
 
+impl Period {
+    fn times(&self) -> Result<(Time, Time), Box<Response>> {
+        let (from, to) = (time("from", self.from.as_deref())?, time("to", self.to.as_deref())?);
+        if let (Some(from), Some(to)) = (from, to)
+            && from >= to
+        {
+            let error = format!("to: found {to}, expected a time after from, {from}");
+            return Err(Box::new(trouble(StatusCode::BAD_REQUEST, error)));
+        }
+        Ok((from.unwrap_or(Time::FAR_PAST), to.unwrap_or(Time::FAR_FUTURE)))
+    }
+}
+
 /// The journal's jobs as a native recording. Names are hashed with a key that nobody keeps, whoever asks: there is no login here,
 /// and names tell what people work on. One at a time: each holds all its jobs in memory.
 async fn trace(State(shared): State<Shared>, period: Result<Query<Period>, QueryRejection>) -> Response {
@@ -337,10 +351,8 @@ async fn trace(State(shared): State<Shared>, period: Result<Query<Period>, Query
         Ok(period) => period,
         Err(error) => return trouble(StatusCode::BAD_REQUEST, error.body_text()),
     };
-    let times = time("from", period.from.as_deref())
-        .and_then(|from| Ok((from.unwrap_or(Time::FAR_PAST), time("to", period.to.as_deref())?)));
-    let (from, to) = match times {
-        Ok((from, to)) => (from, to.unwrap_or(Time::FAR_FUTURE)),
+    let (from, to) = match period.times() {
+        Ok(times) => times,
         Err(refused) => return *refused,
     };
     let Some(journal) = shared.journal else {

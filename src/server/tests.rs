@@ -6,7 +6,8 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus};
 use crate::jobs::{JobSeen, JobStatus};
-use crate::journal::{Names, Said, Tick, Transition};
+use crate::journal::{Intent, Names, Remembered, Said, Tick, Transition};
+use crate::planner::plan::Levels;
 
 const NOW: Time = Time::from_seconds(1_767_258_000);
 
@@ -113,6 +114,11 @@ async fn answers_say_what_is_and_are_never_cached() {
             ("GET", "/nowhere", "localhost"),
             ("GET", "/api/v1/decisions?at=noon", "localhost"),
             ("GET", "/api/v1/decisions?lst=3", "localhost"),
+            (
+                "GET",
+                "/api/v1/trace?from=2026-03-29T00:00:00Z&to=2026-03-28T00:00:00Z",
+                "localhost",
+            ),
         ],
     )
     .await;
@@ -120,7 +126,11 @@ async fn answers_say_what_is_and_are_never_cached() {
         .iter()
         .map(|(status, _)| &status["HTTP/1.1 ".len()..][..3])
         .collect();
-    assert_eq!(statuses, ["200", "200", "200", "404", "400", "400"], "{answers:?}");
+    assert_eq!(
+        statuses,
+        ["200", "200", "200", "404", "400", "400", "400"],
+        "{answers:?}"
+    );
     assert!(
         answers.iter().all(|(_, rest)| rest.contains("cache-control: no-store")),
         "{answers:?}"
@@ -128,6 +138,7 @@ async fn answers_say_what_is_and_are_never_cached() {
     assert!(answers[1].1.contains("\"name\":\"spot\""), "{answers:?}");
     assert!(answers[2].1.contains("8 vCPUs of RUNNABLE jobs wait"), "{answers:?}");
     assert!(answers[4].1.contains("expected a time"), "{answers:?}");
+    assert!(answers[6].1.contains("expected a time after from"), "{answers:?}");
 }
 
 #[tokio::test]
@@ -226,6 +237,33 @@ async fn moments_of_what_is_not_watched_are_looked_for_only_as_of_a_time() {
         let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
         let body = String::from_utf8_lossy(&body);
         assert!(body.contains(words) && !body.contains("observation"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_decided_for_what_is_not_watched_any_more_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = kept(&folder);
+    let intent = Intent {
+        number: 0,
+        at: NOW - Span::from_minutes(2),
+        environment: "gone".to_owned(),
+        from: Levels::default(),
+        to: Levels::default(),
+        because: "waiting".to_owned(),
+        sentence: "gone: min 0 -> 8 vCPUs".to_owned(),
+        lease: None,
+    };
+    let journal = shared.journal.as_ref().unwrap();
+    journal.commit(&intent, &Remembered::default()).unwrap();
+    let turn = Arc::new(Semaphore::new(1));
+    for (environment, status, decided) in [("gone", 200, "gone: min 0"), ("never", 404, "that are watched")] {
+        let told = decisions(State(shared.clone()), Ok(of(environment, None))).await;
+        assert_eq!(told.status(), status, "{environment}");
+        let body = axum::body::to_bytes(told.into_body(), 10_000).await.unwrap();
+        assert!(String::from_utf8_lossy(&body).contains(decided), "{body:?}");
+        let said = moments(Arc::clone(&turn), State(shared.clone()), Ok(of(environment, None))).await;
+        assert_eq!(said.status(), status, "{environment}");
     }
 }
 
