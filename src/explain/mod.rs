@@ -352,6 +352,11 @@ pub fn ledger(row: &QuotaPlan) -> String {
     parts.join(", ")
 }
 
+/// A daemon that runs notes how it stands every few minutes.
+pub fn silence(from: Time, until: Time) -> String {
+    format!("nothing was noted between {from} and {until}: no daemon ran, or it could not read or write")
+}
+
 /// The policy says `enforce` where nothing would put maxvCpus back.
 pub fn unenforced(environment: &str) -> String {
     format!(

@@ -28,7 +28,7 @@ use crate::jobs::JobSeen;
 use crate::observation::{Observation, Shape};
 use crate::planner::memory::{EnvironmentMemory, QueueMemory, SqsMemory};
 use crate::planner::plan::Levels;
-use crate::units::{Time, Vcpus};
+use crate::units::{Span, Time, Vcpus};
 
 pub use export::Exported;
 pub use retain::Tidying;
@@ -73,6 +73,9 @@ pub struct NotOurs {
     /// Whom the credentials are for.
     pub expected: Owner,
 }
+
+/// A daemon notes a tick this often though nothing has changed, so that whoever reads can tell quiet from dead.
+pub const QUIET_TICK_EVERY: Span = Span::from_minutes(10);
 
 /// A handle to the file; clones share it. Writes go through one writer.
 #[derive(Clone, Debug)]
@@ -253,6 +256,18 @@ pub struct Moment {
     pub at: Time,
     /// Every reason.
     pub reasons: Vec<Said>,
+    /// Asked as of a later time: it may not have been so by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence: Option<Silence>,
+}
+
+/// After a moment nothing was noted for longer than a running daemon is silent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// When the next tick was noted; if none was, the time that is asked for, or now.
+    pub until: Time,
+    /// The same in words.
+    pub sentence: String,
 }
 
 /// A job's transition, for the ledger.
@@ -376,8 +391,23 @@ impl Journal {
         self.look("tell its decisions", |connection| intents::latest(connection, of, most))
     }
 
-    /// Why a question cannot have an answer: it names an environment or queue that was never seen, as far as the latest tick knows.
-    pub fn stranger(&self, asked: &Asked) -> Result<Option<String>, JournalError> {
+    /// Why a question cannot have an answer: it names an environment or queue that is not watched, for which nothing was decided and,
+    /// as of a time, of which nothing was said.
+    pub fn stranger(&self, asked: &Asked, now: Time) -> Result<Option<String>, JournalError> {
+        let Some(unwatched) = self.unwatched(asked)? else {
+            return Ok(None);
+        };
+        let one = Asked {
+            last: 1,
+            ..asked.clone()
+        };
+        let said = |moment: &Moment| !moment.reasons.is_empty();
+        let known = !self.decisions(&one)?.is_empty() || one.at.is_some() && self.moments(&one, now)?.iter().any(said);
+        Ok((!known).then_some(unwatched))
+    }
+
+    /// Whether a question names an environment or queue that the latest tick does not know, in words.
+    pub fn unwatched(&self, asked: &Asked) -> Result<Option<String>, JournalError> {
         let latest = self.look("tell what it knows", |connection| {
             ticks::latest(connection, Time::FAR_FUTURE)
         })?;
@@ -407,13 +437,20 @@ impl Journal {
         })
     }
 
-    /// Of the same ticks only what was said: an observation is large.
-    pub fn moments(&self, asked: &Asked) -> Result<Vec<Moment>, JournalError> {
+    /// Of the same ticks only what was said: an observation is large. The latest as of a time tells if that was long before.
+    pub fn moments(&self, asked: &Asked, now: Time) -> Result<Vec<Moment>, JournalError> {
         let moment = |tick: Tick| Moment {
             at: tick.at,
             reasons: tick.reasons,
+            silence: None,
         };
-        self.look("tell its ticks", |connection| ticks::tell(connection, asked, moment))
+        self.look("tell its ticks", |connection| {
+            let mut moments = ticks::tell(connection, asked, moment)?;
+            if let (Some(at), Some(latest)) = (asked.at, moments.first_mut()) {
+                latest.silence = ticks::silence(connection, latest.at, at, now)?;
+            }
+            Ok(moments)
+        })
     }
 
     /// Writes the jobs that were submitted from `from` until before `to` as a native trace, packed if the name ends in `.gz`
