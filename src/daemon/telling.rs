@@ -165,12 +165,8 @@ impl Teller {
         let codes: Vec<(String, String)> = codes.collect();
         let generation = sight.observation.generation;
         let new = self.ticked.is_none_or(|(at, told)| {
-            let every = if told == generation {
-                QUIET_TICK_EVERY
-            } else {
-                TICK_EVERY
-            };
-            codes != self.codes || now >= at + every || now < at
+            let due = |every: Span| now >= at + every || now < at;
+            codes != self.codes || due(QUIET_TICK_EVERY) || told != generation && due(TICK_EVERY)
         });
         if !new {
             return None;

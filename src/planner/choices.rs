@@ -79,27 +79,6 @@ fn room_beside_jobs_that_flow_is_not_said_to_be_passed_by() {
     }
 }
 
-/// What Batch was left to serve alone is what it sees; it sees no messages, schedules and idle room.
-#[test]
-fn what_batch_does_not_see_is_asked_for_also_while_batch_acts_alone() {
-    for headroom in [0, 8] {
-        let mut setup = worlds::spot_then_on_demand();
-        setup.queues[0].headroom_slots = headroom;
-        let observation = {
-            let mut observation = worlds::quiet(&setup, NOW);
-            if headroom == 0 {
-                worlds::add_runnable(&mut observation, 0, shape(4), 8);
-            }
-            observation
-        };
-        let mut memory = Memory::new(&setup, NOW - Span::from_minutes(60));
-        memory.environments[0].left_to_batch_until = Some(NOW + Span::from_minutes(60));
-        memory.environments[0].short_since = Some(NOW - Span::from_minutes(5));
-        let plan = decide(&setup, &observation, &memory, NOW);
-        assert_eq!(!plan.actions.is_empty(), headroom > 0, "{:?}", plan.reasons);
-    }
-}
-
 /// Only Batch can exchange it for what the waiting job needs.
 #[test]
 fn room_that_was_used_lately_is_let_go_where_jobs_wait_for_other_room() {

@@ -435,8 +435,7 @@ impl Case<'_> {
         if self.now.desired_vcpus > self.now.max_vcpus {
             return self.hold(plan, Hold::Overshoot, Time::FAR_FUTURE);
         }
-        let batch_alone = memory.left_to_batch_until.filter(|until| *until > self.inputs.now);
-        if let (Some(until), false) = (batch_alone, self.pool.beyond_batch) {
+        if let Some(until) = memory.left_to_batch_until.filter(|until| *until > self.inputs.now) {
             return self.hold(plan, Hold::BatchFirst, until);
         }
         let asleep = self.sums.there.is_zero() && self.sums.on_its_way.is_zero();

@@ -96,7 +96,7 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: &Ca
 /// Ends if nothing is asked in time.
 async fn silent(asked: &CancellationToken, most: Span) {
     if clock::within(most, asked.cancelled()).await.is_some() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
