@@ -125,7 +125,7 @@ impl<D: Decide> Controller<D> {
             }
             None => setup.covered && !setup.base_named && settled(true),
         };
-        foreign && differs(setup.base) && self.flights.get(position) == Some(&Flight::Idle)
+        foreign && differs(setup.base) && self.is_idle(environment)
     }
 
     /// Whether an action would lower a min that nothing of ours raised, and that no policy names: then it is the operator's, whatever
@@ -134,6 +134,7 @@ impl<D: Decide> Controller<D> {
         let named = |setup: &EnvironmentSetup| setup.base_named;
         let setup = self.setup.environments.get(action.environment().position());
         action.to().min_vcpus < action.from().min_vcpus
+            && self.is_idle(action.environment())
             && self.lease(action.environment()).is_none()
             && !setup.is_some_and(named)
     }
@@ -227,7 +228,7 @@ impl<D: Decide> Controller<D> {
             let seen = seen.filter(|part| Some(part.at()) > acted_at).and_then(Seen::value);
             let levels = seen.map_or_else(|| levels_of(lease), levels_seen);
             self.restore(now, environment, levels, effects);
-            if self.flights.get(position) == Some(&Flight::Idle)
+            if self.is_idle(environment)
                 && let Some(slot) = self.leases.get_mut(position)
             {
                 *slot = None;
@@ -261,7 +262,7 @@ impl<D: Decide> Controller<D> {
                 .filter(|part| Some(part.at()) > memory.acted_at)
                 .and_then(Seen::value);
             let base = self.base(environment);
-            let idle = self.flights.get(position) == Some(&Flight::Idle);
+            let idle = self.is_idle(environment);
             let at_base = seen.is_some_and(|seen| seen.min_vcpus <= base) && memory.max_before.is_none();
             // Base was asked for and is there. Where more was asked for, a reading may lag behind: that lease runs out instead.
             let let_go = lease.min_vcpus <= base || now >= lease.expires;
