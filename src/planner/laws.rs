@@ -201,7 +201,7 @@ proptest! {
         }
         apply(&mut observation, &plan.actions);
         let again = decide(&setup, &observation, &memory, now);
-// Under a limit, whole jobs may pack better onto what is on its way than they did before: by less than one more.
+        // Under a limit, whole jobs may pack better onto what is on its way than they did before: by less than one more.
         let denied = plan.environments.iter().any(|sums| sums.wanted > sums.granted);
         let within_a_job = |action: &super::plan::Action| {
             let largest = setup.environments[action.environment().position()].largest;
