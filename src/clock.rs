@@ -222,7 +222,8 @@ impl Stopwatch {
     }
 }
 
-fn duration(span: Span) -> std::time::Duration {
+/// For libraries that wait by themselves.
+pub(crate) fn duration(span: Span) -> std::time::Duration {
     std::time::Duration::from_millis(u64::try_from(span.millis()).unwrap_or(0))
 }
 

@@ -111,6 +111,11 @@ impl JobSeen {
     }
 }
 
+/// Whether a `type` of dependsOn says that children of this array run one after the other: it names no other job.
+pub fn is_sequential(own: &str, kind: Option<&str>, on: Option<&str>) -> bool {
+    kind == Some("SEQUENTIAL") && on.is_none_or(|on| on == own)
+}
+
 /// An array parent's children.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArraySeen {
@@ -120,6 +125,9 @@ pub struct ArraySeen {
     pub summary: BTreeMap<JobStatus, i64>,
     /// When the service counted them.
     pub updated: Option<Time>,
+    /// They run one after the other. Events and descriptions tell it, listings do not.
+    #[serde(default)]
+    pub sequential: bool,
 }
 
 /// A job as DescribeJobs tells of it.

@@ -101,6 +101,7 @@ impl Metrics {
         metrics.set(&families::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);
         metrics.set(&families::DRY_RUN, &[], 1.0);
         metrics.journal(true);
+        metrics.reloaded(true);
         metrics.costs(None, 0);
         metrics.simulated(None);
         metrics

@@ -8,7 +8,7 @@ use crate::aws::jobs::{instance, nodes, status, time};
 use crate::aws::size::Size;
 use crate::aws::topology::name_of;
 use crate::daemon::cloud::Hint;
-use crate::jobs::{ArraySeen, Attempt, JobSeen};
+use crate::jobs::{ArraySeen, Attempt, JobSeen, is_sequential};
 use crate::observation::Shape;
 use crate::units::Time;
 
@@ -72,6 +72,8 @@ struct Tried {
 #[serde(rename_all = "camelCase")]
 struct DependsOn {
     job_id: Option<String>,
+    #[serde(default)]
+    r#type: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -255,6 +257,10 @@ fn job(job: StateChange, at: Time) -> Option<Hint> {
             .as_deref()
     };
     let instance = container.or_else(task).and_then(instance);
+    let depends_on = job.depends_on.unwrap_or_default();
+    let sequential = depends_on
+        .iter()
+        .any(|on| is_sequential(&job.job_id, on.r#type.as_deref(), on.job_id.as_deref()));
     let nodes = nodes(job.node_properties.and_then(|n| n.num_nodes));
     let array = job.array_properties.and_then(|array| {
         let size = array.size.filter(|size| *size > 0 && array.index.is_none())?;
@@ -265,6 +271,7 @@ fn job(job: StateChange, at: Time) -> Option<Hint> {
                 .filter_map(|(name, count)| Some((status(&name)?, count.max(0))))
                 .collect(),
             updated: array.status_summary_last_updated_at.and_then(time),
+            sequential,
         })
     });
     let status = status(&job.status)?;
@@ -274,12 +281,7 @@ fn job(job: StateChange, at: Time) -> Option<Hint> {
     Some(Hint::Job {
         queue: name_of(&job.job_queue).to_owned(),
         shape: size.get().map(|resources| Shape { resources, nodes }),
-        parents: job
-            .depends_on
-            .into_iter()
-            .flatten()
-            .filter_map(|on| on.job_id)
-            .collect(),
+        parents: depends_on.into_iter().filter_map(|on| on.job_id).collect(),
         job: JobSeen {
             status,
             id: job.job_id,
@@ -483,11 +485,40 @@ mod tests {
             (array.size, array.summary[&JobStatus::Runnable], array.summary.len()),
             (10, 4, 1)
         );
+        assert!(!array.sequential);
         let shape = shape.unwrap();
         assert_eq!(
             (shape.nodes, shape.resources.vcpus.get(), shape.resources.memory.get()),
             (3, 2, 9)
         );
+    }
+
+    #[test]
+    fn an_array_whose_children_run_one_after_the_other_is_told_from_one_that_follows_another() {
+        for (depends_on, sequential, before) in [
+            (r#"{"type":"SEQUENTIAL"}"#, true, &[][..]),
+            (r#"{"jobId":"p","type":"SEQUENTIAL"}"#, true, &["p"]),
+            (
+                r#"{"jobId":"a","type":null},{"jobId":null,"type":"SEQUENTIAL"}"#,
+                true,
+                &["a"],
+            ),
+            (r#"{"jobId":"a","type":"N_TO_N"}"#, false, &["a"]),
+            (r#"{"jobId":"a","type":"SEQUENTIAL"}"#, false, &["a"]),
+        ] {
+            let hint = state_change(&format!(
+                r#"{{"jobId":"p","jobQueue":"QUEUE","status":"PENDING","arrayProperties":{{"size":2}},"dependsOn":[{depends_on}]}}"#
+            ));
+            let Hint::Job { job, parents, .. } = hint else {
+                panic!("{hint:?}")
+            };
+            assert_eq!(
+                job.array.map(|array| array.sequential),
+                Some(sequential),
+                "{depends_on}"
+            );
+            assert_eq!(parents, before, "{depends_on}");
+        }
     }
 
     #[test]

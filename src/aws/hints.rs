@@ -9,7 +9,6 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use crate::aws::errors::{failed, unread};
 use crate::aws::{Aws, CONNECT, events};
 use crate::daemon::cloud::{Hint, Read};
-use crate::explain::printable;
 
 /// How long the service holds the call until something comes; its longest.
 const WAIT_SECONDS: i32 = 20;
@@ -93,7 +92,7 @@ impl Aws {
         };
         let before = self.hints_stay.swap(failed.is_some(), Ordering::Relaxed);
         if let (Some(error), false) = (failed, before) {
-            tracing::warn!(error = %printable(&error), "Wake-ups could not be deleted and will come again");
+            tracing::warn!(%error, "Wake-ups could not be deleted and will come again");
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::aws::errors::unread;
 use crate::aws::size::Size;
 use crate::aws::topology::name_of;
 use crate::daemon::cloud::{Head, Page, Read};
-use crate::jobs::{ArraySeen, Attempt, JobDescribed, JobSeen, JobSize, JobStatus};
+use crate::jobs::{ArraySeen, Attempt, JobDescribed, JobSeen, JobSize, JobStatus, is_sequential};
 use crate::observation::Shape;
 use crate::units::{Time, Vcpus, f64_to_i64, to_u32};
 
@@ -116,18 +116,24 @@ fn parent(
             .filter_map(|(name, count)| Some((status(&name)?, i64::from(count.max(0)))))
             .collect(),
         updated: updated.and_then(time),
+        sequential: false,
     })
 }
 
 /// `None` for what has no id or a status that nobody knows.
 fn described(mut job: JobDetail) -> Option<JobDescribed> {
+    let own = job.job_id.clone()?;
     let array = job.array_properties.take().and_then(|array| {
         let updated = array.status_summary_last_updated_at;
-        parent(array.size, array.index, array.status_summary, updated)
+        let told = parent(array.size, array.index, array.status_summary, updated)?;
+        let mut waits = job.depends_on().iter();
+        let sequential =
+            waits.any(|on| is_sequential(&own, on.r#type().map(batch::ArrayJobDependency::as_str), on.job_id()));
+        Some(ArraySeen { sequential, ..told })
     });
     let state = job.status.as_ref().and_then(|told| status(told.as_str()))?;
     let seen = JobSeen {
-        id: job.job_id.clone()?,
+        id: own,
         name: job.job_name.take().unwrap_or_default(),
         definition: job.job_definition.take().unwrap_or_default(),
         status: state,

@@ -238,7 +238,8 @@ async fn a_description_tells_of_the_end_of_a_job_and_of_every_attempt() {
         ]
     );
     assert_eq!(ended.seen.attempt, 2);
-    assert_eq!(ended.seen.array.as_ref().unwrap().summary[&JobStatus::Failed], 1);
+    let array = ended.seen.array.as_ref().unwrap();
+    assert_eq!((array.summary[&JobStatus::Failed], array.sequential), (1, true));
     assert_eq!(ended.size, None);
     // Zero stands for never.
     assert_eq!((described[0].seen.started, described[0].seen.begun().len()), (None, 0));

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::account::{self, Config};
 use super::remote::{self, address, ask, escaped};
 use super::{ExitStatus, Failed, Output, print, print_json, time};
+use crate::clock;
 use crate::explain::printable;
 use crate::journal::{Asked, Decision, Journal, Moment};
 use crate::units::Time;
@@ -98,11 +99,12 @@ pub(super) fn story(arguments: &Arguments) -> Result<Story, Failed> {
 fn from_journal(path: &std::path::Path, asked: &Asked) -> Result<Story, Failed> {
     let told = |error: crate::journal::JournalError| account::failure(error.to_string());
     let journal = Journal::read(path).map_err(told)?;
+    let now = clock::now();
     let decisions = journal.decisions(asked).map_err(told)?;
-    let moments = journal.moments(asked).map_err(told)?;
+    let moments = journal.moments(asked, now).map_err(told)?;
     if decisions.is_empty()
         && moments.iter().all(|moment| moment.reasons.is_empty())
-        && let Some(message) = journal.stranger(asked).map_err(told)?
+        && let Some(message) = journal.stranger(asked, now).map_err(told)?
     {
         return Err(Failed {
             status: ExitStatus::BadInput,
@@ -124,8 +126,8 @@ fn from_daemon(url: &str, asked: &Asked) -> Result<Story, Failed> {
             let _ = write!(query, "&{key}={}", escaped(value));
         }
     }
-    let moments = listed(&format!("{url}/api/v1/moments{query}"))?;
-    Ok(Story::of(listed(&format!("{url}/api/v1/decisions{query}"))?, moments))
+    let decisions = listed(&format!("{url}/api/v1/decisions{query}"))?;
+    Ok(Story::of(decisions, listed(&format!("{url}/api/v1/moments{query}"))?))
 }
 
 fn listed<T: DeserializeOwned>(question: &str) -> Result<Vec<T>, Failed> {
@@ -154,6 +156,9 @@ pub(super) fn text(story: &Story) -> String {
                 "{}   nothing waits, nothing is held back: there was nothing to say",
                 moment.at
             );
+        }
+        if let Some(silence) = &moment.silence {
+            let _ = writeln!(said, "{}   {}", moment.at, printable(&silence.sentence));
         }
         lines.push((moment.at, said));
     }

@@ -95,6 +95,7 @@ async fn daemon(settings: Settings) -> Result<(), Failed> {
         tracing::warn!("What was remembered is forgotten: {why}");
     }
     let metrics = Arc::new(Metrics::new());
+    metrics.dry_run(!settings.apply);
     let now = account_clock.now();
     let (snapshot, snapshots) = watch::channel(Snapshot {
         at: now,

@@ -13,6 +13,7 @@ use crate::policy;
 use crate::report::{Report, Timeline};
 use crate::simulate::assertion::{self, Assertion, Known};
 use crate::simulate::compare::{Candidate, Compared, Settings, Steers, compare, watch_one};
+use crate::simulate::routes::{Route, route};
 use crate::simulate::scenario::Scenario;
 use crate::simulate::view::ViewModel;
 use crate::simulate::world::World;
@@ -41,6 +42,10 @@ pub(super) struct Arguments {
     /// with an oracle: the policy under test, told of arrivals a launch ahead. Or only with some: --baselines=stock,oracle.
     #[arg(long, num_args = 0.., require_equals = true, value_delimiter = ',', value_name = "NAMES")]
     baselines: Option<Vec<String>>,
+    /// Send jobs of a recorded queue to this queue of the scenario; otherwise each goes to its namesake. May be given several
+    /// times.
+    #[arg(long = "queue", value_name = "RECORDED=SCENARIO")]
+    routes: Vec<Route>,
     /// How many seeds to replay; several give intervals.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     seeds: u64,
@@ -79,8 +84,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
     interrupt::removes_partial_files()?;
     let (scenario, mut candidates) = inputs(arguments)?;
     let claims = claims(arguments, &scenario, &mut candidates)?;
-    let loaded = load(&arguments.trace, &arguments.reading.options())?;
+    let mut loaded = load(&arguments.trace, &arguments.reading.options())?;
     say(&loaded.report);
+    let unknown_queues = route(&scenario, &mut loaded.trace, &arguments.routes);
+    let unknown_queues = unknown_queues.map_err(|problems| bad_input(&problems))?;
     let settings = Settings {
         seeds: (1..=arguments.seeds).collect(),
         view: if arguments.perfect_view {
@@ -120,6 +127,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitStatus, Failed> {
         view: settings.view,
         seeds: &settings.seeds,
         compared: &compared,
+        unknown_queues: unknown_queues.as_ref(),
     };
     print(&render(report, arguments.output)?);
     Ok(judge(&claims, &compared))
@@ -294,7 +302,13 @@ fn render(report: Report<'_>, output: Output) -> Result<String, Failed> {
             .json()
             .map(|text| format!("{text}\n"))
             .map_err(|error| failed(error.to_string())),
-        Output::Csv => report.csv().map_err(|error| failed(error.to_string())),
+        Output::Csv => {
+            // Rows have no place for it.
+            if let Some(note) = report.unknown_queues() {
+                remark(&format!("note: {note}"));
+            }
+            report.csv().map_err(|error| failed(error.to_string()))
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use crate::control::{Controller, Effect, Failed, Input, Planner};
 use crate::explain::printable;
 use crate::ids::EnvironmentIndex;
 use crate::input::render;
-use crate::journal::{Ended, Heard};
+use crate::journal::{Ended, Heard, NOT_SENT};
 use crate::observation::{Observation, Seen};
 use crate::planner::plan::{Because, Limit, Plan, Reason, Subject};
 use crate::policy::Policy;
@@ -385,7 +385,9 @@ impl<C: Cloud> Driver<C> {
             Event::Sent(name, answer) => {
                 self.actuator.answered();
                 self.teller.sent(&name, &answer);
-                self.options.metrics.ended(&name, answer.outcome);
+                if !answer.message.starts_with(NOT_SENT) {
+                    self.options.metrics.ended(&name, answer.outcome);
+                }
                 let number = self.numbers.remove(&name);
                 self.step_of(&name, |environment| Input::Finished(environment, answer.outcome));
                 let ended = Ended {

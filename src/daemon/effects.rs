@@ -332,10 +332,11 @@ impl<C: Cloud> Driver<C> {
         let given_up: Vec<String> = self.numbers.keys().filter(|name| given_up(name)).cloned().collect();
         for name in given_up {
             if let Some(number) = self.numbers.remove(&name) {
+                let why = self.teller.troubles.get(&name).map(|why| format!(": {why}"));
                 let ended = Ended {
                     at: self.now(),
                     outcome: crate::control::Outcome::Failed,
-                    message: NOT_SENT.to_owned(),
+                    message: format!("{NOT_SENT}{}", why.unwrap_or_default()),
                 };
                 self.finish(number, ended);
             }

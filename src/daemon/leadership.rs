@@ -225,6 +225,7 @@ impl<C: Cloud> Driver<C> {
 
     pub(super) fn tell_leadership(&mut self) {
         self.options.metrics.leads(self.leads());
+        self.waits.mute(self.options.leads.is_some() && !self.leads());
         if self.inherits.is_none() {
             self.step(Input::Leadership(self.leads_until));
         }

@@ -18,7 +18,7 @@ use crate::control::{Controller, Input, Lease, Planner};
 use crate::explain::printable;
 use crate::forecast::Forecast;
 use crate::input::{Problem, render};
-use crate::journal::{Ended, Intent, Recovered, Remembered};
+use crate::journal::{Ended, Intent, NO_ANSWER, Recovered, Remembered};
 use crate::observation::Observation;
 use crate::planner::memory::Memory;
 use crate::planner::plan::Subject;
@@ -30,10 +30,13 @@ use crate::units::{Span, Time, Vcpus};
 const AGAIN: Span = Span::from_seconds(5);
 const AGAIN_MOST: Span = Span::from_minutes(1);
 
-/// Reads until it works. A start without sight would change nothing and only say so.
-async fn insist<T, F: Future<Output = Read<T>>>(what: &str, read: impl Fn() -> F) -> T {
+/// Reads until it works. A start without sight would change nothing and only say so; a restart would not help.
+async fn insist<T, F: Future<Output = Read<T>>>(options: &Options, what: &str, read: impl Fn() -> F) -> T {
     let mut pause = AGAIN;
     loop {
+        options
+            .snapshot
+            .send_modify(|snapshot| snapshot.at = options.clock.now());
         match read().await {
             Ok(value) => return value,
             Err(error) if pause == AGAIN => {
@@ -53,13 +56,13 @@ pub(super) async fn start<C: Cloud>(
     mut options: Options,
     events: mpsc::UnboundedSender<Event>,
 ) -> anyhow::Result<Driver<C>> {
-    let identity = insist("the identity of the credentials", || cloud.identity()).await;
+    let identity = insist(&options, "the identity of the credentials", || cloud.identity()).await;
     expected(&identity, options.account.as_deref(), options.region.as_deref())?;
     options.store.is_of(&options.recovered, &identity)?;
     let not_taken = |problems: Vec<Problem>| anyhow::anyhow!("the policies are not taken:\n{}", render(&problems));
     let policy = reload::load(options.policies.clone()).await.map_err(not_taken)?;
     reload::is_of(&policy, &identity).map_err(not_taken)?;
-    let topology = insist("the account", || cloud.topology()).await;
+    let topology = insist(&options, "the account", || cloud.topology()).await;
     let guards = guards(cloud.as_ref(), &options).await;
     take_open(&mut options.recovered);
     let noted = options.recovered.leases.clone();
@@ -81,7 +84,7 @@ pub(super) async fn start<C: Cloud>(
     reload::say_notes(&compiled);
     warn_of_no_guard(&options);
     let names: Vec<String> = compiled.setup.environments.iter().map(|e| e.name.clone()).collect();
-    let environments = insist("the compute environments", || cloud.environments(&names)).await;
+    let environments = insist(&options, "the compute environments", || cloud.environments(&names)).await;
 
     let read = options.clock.now();
     let memory = memory_of(&compiled.setup, &options.recovered.memory, read);
@@ -115,7 +118,7 @@ pub(super) async fn start<C: Cloud>(
         let ended = Ended {
             at: driver.now(),
             outcome: crate::control::Outcome::Failed,
-            message: "the process ended before an answer came".to_owned(),
+            message: format!("{NO_ANSWER} is known: the process ended before one came"),
         };
         driver
             .writer
@@ -166,7 +169,7 @@ async fn guards<C: Cloud>(cloud: &C, options: &Options) -> Vec<NamedGuard> {
         return Vec::new();
     }
     if options.apply {
-        return insist("the guards", || cloud.guards()).await;
+        return insist(options, "the guards", || cloud.guards()).await;
     }
     cloud.guards().await.unwrap_or_else(|error| {
         let error = printable(&error.message);

@@ -14,7 +14,7 @@ use crate::catalog::{Catalog, Purchase};
 use crate::control::{Controller, Outcome, Planner};
 use crate::explain::{self, Coded as _, printable};
 use crate::ids::{EnvironmentIndex, QueueIndex, QuotaIndex, SqsIndex};
-use crate::journal::{Names, Said, Tick};
+use crate::journal::{Names, QUIET_TICK_EVERY, Said, Tick};
 use crate::metrics::Metrics;
 use crate::observation::{EnvironmentNow, InstancesNow, Seen};
 use crate::planner::memory::Supply;
@@ -125,7 +125,7 @@ impl Teller {
         }
     }
 
-    /// Logs changes of mind; gives the tick if it says something new.
+    /// Logs changes of mind; gives the tick if it says something new, or none was for long.
     pub(super) fn changes(&mut self, controller: &Controller<Planner>, sight: &Sight, now: Time) -> Option<Tick> {
         let (setup, plan) = (controller.setup(), controller.plan());
         if plan.at == Time::EPOCH {
@@ -164,10 +164,10 @@ impl Teller {
         });
         let codes: Vec<(String, String)> = codes.collect();
         let generation = sight.observation.generation;
-        let new = match self.ticked {
-            None => true,
-            Some((at, told)) => codes != self.codes || told != generation && (now >= at + TICK_EVERY || now < at),
-        };
+        let new = self.ticked.is_none_or(|(at, told)| {
+            let due = |every: Span| now >= at + every || now < at;
+            codes != self.codes || due(QUIET_TICK_EVERY) || told != generation && due(TICK_EVERY)
+        });
         if !new {
             return None;
         }

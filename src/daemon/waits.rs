@@ -25,9 +25,13 @@ pub(super) struct Waits {
     pending: LruCache<String, ()>,
     /// Jobs whose wait was told.
     waited: LruCache<String, ()>,
-    started: LruCache<String, ()>,
+    started: LruCache<String, Time>,
     seen: LruCache<(String, JobStatus, Time), ()>,
     queues: BTreeMap<String, Queue>,
+    /// Nothing is told to metrics: another process tells of the same jobs.
+    muted: bool,
+    /// The latest start that was forgotten for want of room: one that is no later may have counted.
+    forgotten: Option<Time>,
     /// Jobs that started before are not counted: nobody knows whether they were already.
     since: Time,
 }
@@ -65,8 +69,15 @@ impl Waits {
             started: LruCache::new(most),
             seen: LruCache::new(most),
             queues: BTreeMap::new(),
+            muted: false,
+            forgotten: None,
             since,
         }
+    }
+
+    /// Who stands by keeps books, so that nothing counts twice once he leads, and leaves it to the leader to tell.
+    pub(super) const fn mute(&mut self, muted: bool) {
+        self.muted = muted;
     }
 
     /// Whether this event was here before: delivery is at least once.
@@ -146,19 +157,21 @@ impl Waits {
         let runnable = self.runnable.get(&job.id).copied();
         // Ten thousand children may be told at once, when their array has ended: they are told once, and crowd nobody out.
         let told_late = runnable.is_none() && job.status.is_over() && job.id.contains(':');
-        let known = if told_late {
-            self.started.contains(&job.id)
-        } else {
-            self.started.put(job.id.clone(), ()).is_some()
-        };
-        if known {
+        let known = self.started.contains(&job.id);
+        if !known && !told_late {
+            let gone = self.started.push(job.id.clone(), started);
+            self.forgotten = self.forgotten.max(gone.map(|(_, started)| started));
+        }
+        if known || self.forgotten.is_some_and(|forgotten| started <= forgotten) {
             return;
         }
         // When a child of an array became RUNNABLE, its creation does not tell: an array may be SEQUENTIAL or wait for others.
         let alone = !waits_for && !self.pending.contains(&job.id) && !job.id.contains(':');
         if let Some(since) = runnable.or(job.created.filter(|_| alone)) {
             let latency = started.since(since).max(Span::ZERO);
-            metrics.waited(queue, latency.seconds_f64(), "start_latency");
+            if !self.muted {
+                metrics.waited(queue, latency.seconds_f64(), "start_latency");
+            }
             if runnable.is_none() && self.waited.put(job.id.clone(), ()).is_none() {
                 self.tell(queue, since, started.max(since), metrics);
             }
@@ -172,7 +185,9 @@ impl Waits {
             (None, true) if job.created.is_some() => "listing",
             (None, _) => "unknown",
         };
-        metrics.started(queue, source, exact / all);
+        if !self.muted {
+            metrics.started(queue, source, exact / all);
+        }
     }
 
     fn tell(&mut self, queue: &str, since: Time, at: Time, metrics: &Metrics) {
@@ -180,8 +195,10 @@ impl Waits {
         let known = self.queues.entry(queue.to_owned()).or_default();
         known.spread.add(at, wait);
         let avoidable = known.avoidable(since, at);
-        metrics.waited(queue, wait.seconds_f64(), "wait");
-        metrics.waited(queue, avoidable.seconds_f64(), "avoidable_wait");
+        if !self.muted {
+            metrics.waited(queue, wait.seconds_f64(), "wait");
+            metrics.waited(queue, avoidable.seconds_f64(), "avoidable_wait");
+        }
     }
 }
 
@@ -303,6 +320,37 @@ mod tests {
                 "{events:?}"
             );
         }
+    }
+
+    /// More may start while it runs than are remembered.
+    #[test]
+    fn a_job_that_was_forgotten_does_not_count_again_when_it_ends() {
+        let (metrics, queue) = made();
+        let mut waits = Waits::new(at(0));
+        waits.seen(&queue, &job("long", JobStatus::Running, Some(10)), false, &metrics);
+        for number in 0..REMEMBERED_MOST {
+            let later = job(&format!("j-{number}"), JobStatus::Running, Some(20));
+            waits.seen(&queue, &later, false, &metrics);
+        }
+        let before = told(&metrics, &queue);
+        waits.seen(&queue, &job("long", JobStatus::Succeeded, Some(10)), false, &metrics);
+        assert_eq!(told(&metrics, &queue), before);
+        waits.seen(&queue, &job("new", JobStatus::Running, Some(21)), false, &metrics);
+        assert_eq!(told(&metrics, &queue).0[2].0, before.0[2].0 + 1);
+    }
+
+    /// Sums over all processes count each job once.
+    #[test]
+    fn who_stands_by_keeps_books_and_tells_no_metrics() {
+        let (metrics, queue) = made();
+        let mut waits = Waits::new(at(0));
+        waits.mute(true);
+        waits.seen(&queue, &job("a", JobStatus::Running, Some(10)), false, &metrics);
+        assert_eq!(told(&metrics, &queue).0[0].0, 0);
+        waits.mute(false);
+        waits.seen(&queue, &job("a", JobStatus::Succeeded, Some(10)), false, &metrics);
+        waits.seen(&queue, &job("b", JobStatus::Running, Some(11)), false, &metrics);
+        assert_eq!(told(&metrics, &queue).0[0].0, 1);
     }
 
     #[test]

@@ -234,7 +234,7 @@ fn held_by(hold: Hold, until: Time) -> String {
         Hold::Overshoot => {
             "desired stands above max after an overshoot: no raise is accepted until it falls".to_owned()
         }
-        Hold::InFlight => "an update of ours is under way or not seen yet".to_owned(),
+        Hold::InFlight => "an update of ours is under way, not seen yet, or failed a moment ago".to_owned(),
         Hold::LowerLater => format!("less is wanted; min is lowered {} if that lasts", at(until)),
         Hold::OtherHand => format!("another hand changed max; it is left alone until {}", moment(until)),
         Hold::QuietAfterStart => format!("just started, nothing is lowered before {}", moment(until)),
@@ -355,6 +355,11 @@ pub fn ledger(row: &QuotaPlan) -> String {
         }
     }
     parts.join(", ")
+}
+
+/// A daemon that runs notes how it stands every few minutes.
+pub fn silence(from: Time, until: Time) -> String {
+    format!("nothing was noted between {from} and {until}: no daemon ran, or it could not read or write")
 }
 
 /// The policy says `enforce` where nothing would put maxvCpus back.

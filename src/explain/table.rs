@@ -368,7 +368,7 @@ mod tests {
         | `hold` | `between_updates` | environment | spot: the last update is too recent, the next may follow at 2026-01-01T09:00:00Z |
         | `hold` | `updating` | environment | spot: UPDATING: no update is accepted until that ends |
         | `hold` | `overshoot` | environment | spot: desired stands above max after an overshoot: no raise is accepted until it falls |
-        | `hold` | `in_flight` | environment | spot: an update of ours is under way or not seen yet |
+        | `hold` | `in_flight` | environment | spot: an update of ours is under way, not seen yet, or failed a moment ago |
         | `hold` | `other_hand` | environment | spot: another hand changed max; it is left alone until 2026-01-01T09:00:00Z |
         | `hold` | `lower_later` | environment | spot: less is wanted; min is lowered at 2026-01-01T09:00:00Z if that lasts |
         | `hold` | `quiet_after_start` | environment | spot: just started, nothing is lowered before 2026-01-01T09:00:00Z |

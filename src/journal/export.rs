@@ -1,9 +1,9 @@
 //! The ledger as a trace in the native format, for `simulate`.
 //!
-//! Submit time is createdAt, of an array that of its parent. The run time is that of the last attempt. The recorded wait counts
-//! from the time when nothing was left to wait for: the event of RUNNABLE, else the submission, else the end of the last job
-//! that it depended on. A dependency on an array is one on all of its children, also where Batch knew it as N_TO_N. What cannot
-//! be replayed is counted.
+//! Submit time is createdAt, of an array that of its parent. The run time is that of the last attempt that began; the job may
+//! have ended long after it, waiting for one that never did. The recorded wait counts from the time when nothing was left to
+//! wait for: the event of RUNNABLE, else the submission, else the end of the last job that it depended on. A dependency on an
+//! array is one on all of its children, also where Batch knew it as N_TO_N. What cannot be replayed is counted.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -77,10 +77,14 @@ struct Recorded {
     /// Of its array, if that is known.
     array_created: Option<Time>,
     array_size: Option<i64>,
+    sequential: bool,
     shape: Option<Shape>,
     runnable: Option<Time>,
     /// Of the first attempt and of the last.
     starts: Option<(Time, Time)>,
+    /// Of the last attempt that began.
+    stopped: Option<Time>,
+    /// Of the job.
     end: Option<Time>,
     ended: bool,
     failed: bool,
@@ -89,10 +93,11 @@ struct Recorded {
 /// The index is named because the order of numbers would else be had by reading the whole ledger.
 const SELECT: &str = "
     SELECT j.number, j.id, j.queue, j.name, j.definition, j.created, j.stopped, j.vcpus, j.memory_mib, j.gpus, j.nodes,
-      j.listed_vcpus, j.array_size, a.created AS array_created, a.vcpus AS a_vcpus, a.memory_mib AS a_memory, a.gpus AS a_gpus,
+      j.listed_vcpus, j.array_size, j.sequential, a.created AS array_created, a.vcpus AS a_vcpus, a.memory_mib AS a_memory, a.gpus AS a_gpus,
       a.nodes AS a_nodes, a.definition AS a_definition, a.name AS a_name,
       (SELECT min(started) FROM attempts WHERE job = j.number) AS first,
       (SELECT max(started) FROM attempts WHERE job = j.number) AS last,
+      (SELECT stopped FROM attempts WHERE job = j.number ORDER BY started DESC LIMIT 1) AS last_stopped,
       (SELECT at FROM transitions WHERE job = j.number AND status = 2 AND attempt = 1 AND by_event) AS runnable,
       (SELECT min(at) FROM transitions WHERE job = j.number AND status = 4 AND by_event) AS running,
       (SELECT min(at) FROM transitions WHERE job = j.number AND status IN (5, 6) AND by_event) AS ended_at,
@@ -139,9 +144,11 @@ impl Recorded {
             created: time("created")?,
             array_created: time("array_created")?,
             array_size: row.get("array_size")?,
+            sequential: row.get("sequential")?,
             shape: own.or(inherited).or(listed),
             runnable: time("runnable")?,
             starts: time("first")?.or(running).zip(time("last")?.or(running)),
+            stopped: time("last_stopped")?,
             end: time("stopped")?.or(time("ended_at")?),
             ended: row.get("ended")?,
             failed: row.get("failed")?,
@@ -246,6 +253,12 @@ struct Group<'a> {
     jobs: Vec<&'a Recorded>,
 }
 
+impl Group<'_> {
+    fn is_sequential(&self) -> bool {
+        self.parent.is_some_and(|parent| parent.sequential)
+    }
+}
+
 /// In the order of submission, without what cannot be replayed.
 fn groups<'a>(jobs: &'a [Recorded], left_out: &mut LeftOut) -> Vec<Group<'a>> {
     let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
@@ -323,7 +336,7 @@ impl<'a> Writing<'a> {
             trace.arrays.push(ArrayJob {
                 first: JobIndex::at(trace.jobs.len()),
                 size: to_u32(group.jobs.len()),
-                sequential: false,
+                sequential: group.is_sequential(),
             });
         }
         for job in &group.jobs {
@@ -358,7 +371,7 @@ impl<'a> Writing<'a> {
         self.places.insert(&job.id, to_u32(trace.jobs.len()));
         trace.jobs.push(Job {
             submit: group.submit,
-            run: end.since(last).max(Span::ZERO),
+            run: job.stopped.unwrap_or(end).since(last).max(Span::ZERO),
             recorded_wait: wait.unwrap_or(Job::UNKNOWN_WAIT),
             shape: ShapeIndex(shape),
             name,
@@ -374,7 +387,10 @@ impl<'a> Writing<'a> {
 
     /// When nothing was left to wait for; `None` if that is unknown.
     fn ready(&self, job: &Recorded, group: &Group) -> Option<Time> {
-        let parents = self.parents_of(job, group);
+        // In a SEQUENTIAL array also for the child before.
+        let before = ledger::child_of(&job.id).filter(|(_, index)| group.is_sequential() && *index > 0);
+        let before = before.map(|(array, index)| format!("{array}:{}", index - 1));
+        let parents = self.parents_of(job, group).chain(before.as_deref());
         let ends = parents.map(|parent| {
             self.ends
                 .get(parent)

@@ -46,6 +46,8 @@ struct Known {
     nodes: u32,
     listed_vcpus: Option<i64>,
     array_size: Option<i64>,
+    /// Of an array: its children run one after the other.
+    sequential: bool,
     latest: i64,
 }
 
@@ -61,6 +63,7 @@ impl Known {
             nodes: row.get("nodes")?,
             listed_vcpus: row.get("listed_vcpus")?,
             array_size: row.get("array_size")?,
+            sequential: row.get("sequential")?,
             latest: row.get("latest")?,
         })
     }
@@ -87,6 +90,8 @@ impl Known {
         }
         self.nodes = self.nodes.max(job.nodes).max(self.shape.map_or(1, |shape| shape.nodes));
         self.array_size = self.array_size.or(job.array.as_ref().map(|array| array.size));
+        // Listings do not tell, so that no news is not bad news.
+        self.sequential |= job.array.as_ref().is_some_and(|array| array.sequential);
         // Nobody knows what it means on a parent.
         if self.array_size.is_none() {
             self.listed_vcpus = self.listed_vcpus.or(job.vcpus.map(Vcpus::get));
@@ -218,7 +223,7 @@ fn update(transaction: &Transaction, key: i64, known: &Known) -> Result<(), Fail
     transaction
         .prepare_cached(
             "UPDATE jobs SET queue = ?2, name = ?3, definition = ?4, created = ?5, stopped = ?6, vcpus = ?7,
-             memory_mib = ?8, gpus = ?9, nodes = ?10, listed_vcpus = ?11, array_size = ?12, latest = ?13
+             memory_mib = ?8, gpus = ?9, nodes = ?10, listed_vcpus = ?11, array_size = ?12, latest = ?13, sequential = ?14
              WHERE number = ?1",
         )?
         .execute(params![
@@ -235,6 +240,7 @@ fn update(transaction: &Transaction, key: i64, known: &Known) -> Result<(), Fail
             known.listed_vcpus,
             known.array_size,
             known.latest,
+            known.sequential,
         ])?;
     Ok(())
 }

@@ -28,7 +28,7 @@ use crate::jobs::JobSeen;
 use crate::observation::{Observation, Shape};
 use crate::planner::memory::{EnvironmentMemory, QueueMemory, SqsMemory};
 use crate::planner::plan::Levels;
-use crate::units::{Time, Vcpus};
+use crate::units::{Span, Time, Vcpus};
 
 pub use export::Exported;
 pub use retain::Tidying;
@@ -73,6 +73,9 @@ pub struct NotOurs {
     /// Whom the credentials are for.
     pub expected: Owner,
 }
+
+/// A daemon notes a tick this often though nothing has changed, so that whoever reads can tell quiet from dead.
+pub const QUIET_TICK_EVERY: Span = Span::from_minutes(10);
 
 /// A handle to the file; clones share it. Writes go through one writer.
 #[derive(Clone, Debug)]
@@ -141,6 +144,9 @@ pub struct Intent {
 /// How the message of an intent begins that never became an update.
 pub const NOT_SENT: &str = "not sent";
 
+/// How the message of an update begins that may have been taken or not.
+pub const NO_ANSWER: &str = "no answer";
+
 /// How an intent ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
@@ -156,7 +162,7 @@ impl Decision {
     /// How it ended, in words, with what the service said.
     pub fn ending(&self) -> String {
         let Some(ended) = &self.ended else {
-            return "no answer is known".to_owned();
+            return format!("{NO_ANSWER} is known");
         };
         let word = match ended.outcome {
             Outcome::Accepted => "accepted",
@@ -169,8 +175,11 @@ impl Decision {
             return word.to_owned();
         }
         // Then nobody refused anything.
-        if ended.message.starts_with(NOT_SENT) {
-            return ended.message.clone();
+        if [NOT_SENT, NO_ANSWER]
+            .iter()
+            .any(|begins| ended.message.starts_with(begins))
+        {
+            return printable(&ended.message).to_string();
         }
         format!("{word}: {}", printable(&ended.message))
     }
@@ -247,6 +256,18 @@ pub struct Moment {
     pub at: Time,
     /// Every reason.
     pub reasons: Vec<Said>,
+    /// Asked as of a later time: it may not have been so by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence: Option<Silence>,
+}
+
+/// After a moment nothing was noted for longer than a running daemon is silent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// When the next tick was noted; if none was, the time that is asked for, or now.
+    pub until: Time,
+    /// The same in words.
+    pub sentence: String,
 }
 
 /// A job's transition, for the ledger.
@@ -370,8 +391,23 @@ impl Journal {
         self.look("tell its decisions", |connection| intents::latest(connection, of, most))
     }
 
-    /// Why a question cannot have an answer: it names an environment or queue that was never seen, as far as the latest tick knows.
-    pub fn stranger(&self, asked: &Asked) -> Result<Option<String>, JournalError> {
+    /// Why a question cannot have an answer: it names an environment or queue that is not watched, for which nothing was decided and,
+    /// as of a time, of which nothing was said.
+    pub fn stranger(&self, asked: &Asked, now: Time) -> Result<Option<String>, JournalError> {
+        let Some(unwatched) = self.unwatched(asked)? else {
+            return Ok(None);
+        };
+        let one = Asked {
+            last: 1,
+            ..asked.clone()
+        };
+        let said = |moment: &Moment| !moment.reasons.is_empty();
+        let known = !self.decisions(&one)?.is_empty() || one.at.is_some() && self.moments(&one, now)?.iter().any(said);
+        Ok((!known).then_some(unwatched))
+    }
+
+    /// Whether a question names an environment or queue that the latest tick does not know, in words.
+    pub fn unwatched(&self, asked: &Asked) -> Result<Option<String>, JournalError> {
         let latest = self.look("tell what it knows", |connection| {
             ticks::latest(connection, Time::FAR_FUTURE)
         })?;
@@ -401,13 +437,20 @@ impl Journal {
         })
     }
 
-    /// Of the same ticks only what was said: an observation is large.
-    pub fn moments(&self, asked: &Asked) -> Result<Vec<Moment>, JournalError> {
+    /// Of the same ticks only what was said: an observation is large. The latest as of a time tells if that was long before.
+    pub fn moments(&self, asked: &Asked, now: Time) -> Result<Vec<Moment>, JournalError> {
         let moment = |tick: Tick| Moment {
             at: tick.at,
             reasons: tick.reasons,
+            silence: None,
         };
-        self.look("tell its ticks", |connection| ticks::tell(connection, asked, moment))
+        self.look("tell its ticks", |connection| {
+            let mut moments = ticks::tell(connection, asked, moment)?;
+            if let (Some(at), Some(latest)) = (asked.at, moments.first_mut()) {
+                latest.silence = ticks::silence(connection, latest.at, at, now)?;
+            }
+            Ok(moments)
+        })
     }
 
     /// Writes the jobs that were submitted from `from` until before `to` as a native trace, packed if the name ends in `.gz`

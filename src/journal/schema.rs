@@ -104,6 +104,9 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 ",
+    "
+    ALTER TABLE jobs ADD COLUMN sequential INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// What version 3 adds to tables by table and column, before the rest of it. Some builds of version 2 had these already, or the first of

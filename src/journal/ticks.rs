@@ -6,11 +6,15 @@ use rusqlite::{Connection, params};
 use serde_json::{Map, Value};
 
 use super::schema::{Failure, Writer};
-use super::{Asked, Names, Said, Tick};
+use super::{Asked, Names, Said, Silence, Tick};
+use crate::explain;
 use crate::units::{Span, Time};
 
 /// A keyframe is compared with for this long: what a tick costs grows with its distance.
 const KEYFRAME_EVERY: Span = Span::from_minutes(15);
+
+/// A daemon that runs and may write notes a tick more often than that, also when nothing changes: see [`super::QUIET_TICK_EVERY`].
+const SILENCE: Span = Span::from_minutes(15);
 
 /// How Zstandard marks its frames; no JSON begins like that.
 const PACKED: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -92,6 +96,19 @@ pub(super) fn latest(connection: &Connection, until: Time) -> Result<Option<Tick
         false
     })?;
     Ok(latest)
+}
+
+/// Whether too long was noted nothing around a time, after the latest tick until then. What is yet to come is no silence.
+pub(super) fn silence(connection: &Connection, latest: Time, at: Time, now: Time) -> Result<Option<Silence>, Failure> {
+    let next: Option<i64> = connection
+        .prepare_cached("SELECT min(at) FROM ticks WHERE at > ?1")?
+        .query_row([at.millis()], |row| row.get(0))?;
+    let until = next.map_or(at.min(now), Time::from_millis);
+    let silent = latest < at && until.since(latest) > SILENCE;
+    Ok(silent.then(|| Silence {
+        until,
+        sentence: explain::silence(latest, until),
+    }))
 }
 
 /// Rebuilds ticks, newest first, for as long as `more` wants some.

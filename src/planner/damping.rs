@@ -143,11 +143,14 @@ impl Case<'_> {
     fn watch_idle_beside(&self, memory: &mut EnvironmentMemory, plan: &mut Plan) {
         // Claims on idle room mean that waiting jobs fit there; they should be gone within seconds.
         let beside = !self.sums.claimed_idle.is_zero() && self.is_second_choice();
-        memory.beside_since = if beside {
-            memory.beside_since.or(Some(self.inputs.now))
-        } else {
-            None
+        // Where more is used than before, Batch does place jobs there.
+        let placed = self.sums.used > memory.beside_used;
+        memory.beside_since = match memory.beside_since {
+            _ if !beside => None,
+            Some(since) if !placed => Some(since),
+            Some(_) | None => Some(self.inputs.now),
         };
+        memory.beside_used = self.sums.used;
         if let Some(since) = memory.beside_since {
             plan.look_at(since + self.inputs.setup.tempo.not_placed_after);
         }
@@ -247,8 +250,9 @@ impl Case<'_> {
         } else {
             (base, Because::Served)
         };
+        // Room that was used lately stands in nobody's way either.
         let kept = memory.peak.0.min(sums.there);
-        if kept > wanted.0 && sums.there > sums.used {
+        if kept > wanted.0 && sums.there > sums.used && self.pool.denied_waiting.is_zero() {
             wanted = (kept, Because::RecentlyUsed(kept));
         }
         let most = self.pool.maximum.map_or(self.now.max_vcpus, |maximum| maximum.ordered);

@@ -71,6 +71,7 @@ pub(crate) fn open(inputs: &Inputs<'_>, plan: &mut Plan) {
     plan.scratch.held_uncounted.clear();
     let used = plan.environments.iter().map(|sums| sums.used);
     plan.scratch.held_uncounted.extend(used);
+    let mut unmatched = Vcpus::ZERO;
     for (setup, now) in inputs.setup.queues.iter().zip(&inputs.observation.queues) {
         // Of jobs that were not all counted, any may hold it.
         let mut counted = match &now.placed {
@@ -84,6 +85,15 @@ pub(crate) fn open(inputs: &Inputs<'_>, plan: &mut Plan) {
                 counted -= taken;
             }
         }
+        if now.placed.is_exact() {
+            unmatched += counted;
+        }
+    }
+    // Whose jobs run where is not known: what one queue's seem to hold in vain, another's hold elsewhere.
+    for held in &mut plan.scratch.held_uncounted {
+        let taken = unmatched.min(*held);
+        *held -= taken;
+        unmatched -= taken;
     }
 }
 

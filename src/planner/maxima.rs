@@ -10,6 +10,7 @@
 //! What stands is left as it is while it is as good, so that maxima do not follow every job, and while one of them cannot be seen. Nothing is raised before what makes
 //! room for it is seen to be lowered. Whatever was lowered goes back by the same way: `damping` orders it, `control` leases it.
 
+use crate::account::Platform;
 use crate::catalog::Purchase;
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::observation::{Seen, Shape, Tally};
@@ -292,7 +293,14 @@ fn fixed_max(inputs: &Inputs<'_>, position: usize, share: &crate::setup::QuotaSh
         return Vcpus::ZERO;
     };
     let launches = setup.enforces() && may_launch(inputs, position) && draws(setup, share, None, &plan.quotas);
-    if launches { now.max_vcpus } else { Vcpus::ZERO }
+    if !launches {
+        return Vcpus::ZERO;
+    }
+    // Nodes of EKS that nobody reads count as the use of others.
+    let instances = inputs.observation.instances.get(position).and_then(Seen::value);
+    let counted = setup.platform == Platform::Eks && instances.is_none();
+    now.max_vcpus
+        .minus_or_zero(if counted { now.desired_vcpus } else { Vcpus::ZERO })
 }
 
 /// The maximum of an environment that takes part in sharing out a quota.

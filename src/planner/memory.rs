@@ -77,6 +77,9 @@ pub struct EnvironmentMemory {
     pub peak: (Vcpus, Option<Time>),
     /// Since when room has been idle here beside RUNNABLE jobs that fit.
     pub beside_since: Option<Time>,
+    /// What was used there when that was last looked at.
+    #[serde(default)]
+    pub beside_used: Vcpus,
     /// Since when min has held idle room that waiting jobs seem to fit, with use unchanged at this many vCPUs.
     pub held_in_vain: Option<(Time, Vcpus)>,
     /// Until when Batch alone launches here: waiting jobs could not use what we had launched.

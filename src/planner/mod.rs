@@ -104,6 +104,8 @@ fn note(inputs: &Inputs<'_>, plan: &mut Plan) {
 }
 
 #[cfg(test)]
+mod choices;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod quota_laws;

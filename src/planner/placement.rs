@@ -205,7 +205,14 @@ fn may_pay(
     plan: &mut Plan,
 ) -> bool {
     let real = |row: &Row| row.jobs > 0 && row.source != Source::Idle;
-    if !plan.scratch.rows.iter().any(real) {
+    let left: i64 = plan
+        .scratch
+        .rows
+        .iter()
+        .filter(|row| real(row))
+        .map(|row| row.jobs)
+        .sum();
+    if left <= 0 {
         return false; // idle room is kept on Spot, or not at all
     }
     let dry = setup
@@ -229,8 +236,8 @@ fn may_pay(
         plan.look_at(until);
         return false;
     }
-    // Without patience pairs waiting is free, however long Spot stays away.
-    if dry && !setup.patience.is_empty() {
+    // Without patience pairs waiting is free, however long Spot stays away; so it is for fewer jobs than they name.
+    if dry && setup.patience.iter().any(|pair| pair.jobs <= left) {
         plan.scratch.pools[environment.position()].instead_of = Some(spot);
         return true;
     }

@@ -362,7 +362,7 @@ pub enum Hold {
     Updating,
     /// Batch holds desired above max by an instance: updates that keep it there are refused.
     Overshoot,
-    /// An update of ours is under way or not seen yet.
+    /// An update of ours is under way or not seen yet, or the next one waits after one that failed.
     InFlight,
     /// Another hand changed a maxvCpus that we had lowered: it is left alone.
     OtherHand,

@@ -74,6 +74,11 @@ fn look_at_environment(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan:
     // What nobody reads is not late, and its nodes are the use of others.
     let is_read = setup.platform != Platform::Eks || instances.is_some_and(|seen| seen.value().is_some());
 
+    // Nor does Batch place anything where it is switched off or INVALID, whatever stands there.
+    let places = levels
+        .and_then(Seen::value)
+        .is_none_or(|levels| levels.valid && levels.enabled);
+
     if let Some(instances) = instances.and_then(Seen::value) {
         sums.there = instances.there;
         sums.used = instances.used;
@@ -81,7 +86,7 @@ fn look_at_environment(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan:
             instances
                 .rooms
                 .iter()
-                .filter(|room| room.free.vcpus > Vcpus::ZERO)
+                .filter(|room| places && room.free.vcpus > Vcpus::ZERO)
                 .map(|room| RoomLeft {
                     free: room.free,
                     left: WHOLE.saturating_mul(i64::from(room.instances)),
@@ -90,11 +95,13 @@ fn look_at_environment(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan:
     }
     if let Some(levels) = levels.and_then(Seen::value) {
         let asked = levels.desired_vcpus.max(levels.min_vcpus);
-        if is_read {
+        if is_read && places {
             sums.on_its_way = asked.minus_or_zero(sums.there);
         }
         pool.on_its_way = sums.on_its_way;
-        pool.committed = asked.max(sums.there);
+        if is_read {
+            pool.committed = asked.max(sums.there);
+        }
         let steerable = matches!(setup.platform, Platform::Ec2 | Platform::Eks) && setup.covered;
         pool.may_raise = fresh && steerable && levels.valid && levels.enabled && !stopped;
         pool.may_lower = fresh && steerable && pool.order != Some(Order::Pause);

@@ -50,9 +50,9 @@ fn judge_one(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan: &mut Plan
     watch_arrivals(&mut memory, inputs.now, on_its_way, instances.there);
     judge_placing(inputs, environment, &mut memory, plan);
 
-    let patience = patience_with(inputs, environment);
     let tempo = &inputs.setup.tempo;
     let late_after = setup.launch_expected + tempo.launch_grace;
+    let patience = patience_with(inputs, environment).unwrap_or(late_after);
     let fails_at = memory.waiting.map(|(since, _)| {
         let error_seen = instances.capacity_error.is_some_and(|error| error >= since);
         since + if error_seen { patience } else { patience.max(late_after) }
@@ -158,17 +158,22 @@ fn enter_drought(memory: &mut EnvironmentMemory, now: Time, first: Span, most: S
     memory.drought = length.times(2).min(most);
 }
 
-/// How long the least patient queue with waiting jobs waits for this environment before it pays for another.
-fn patience_with(inputs: &Inputs<'_>, environment: EnvironmentIndex) -> Span {
+/// How long the least patient queue with waiting jobs waits for this environment before it pays for another; none where nobody waits
+/// that long for anything: then a refused launch may still be made good by another zone.
+fn patience_with(inputs: &Inputs<'_>, environment: EnvironmentIndex) -> Option<Span> {
     let mut shortest: Option<Span> = None;
     for (queue, now) in inputs.setup.queues.iter().zip(&inputs.observation.queues) {
         if !queue.environments.contains(&environment) {
             continue;
         }
         let waiting = now.runnable.value().map_or(0, crate::observation::Tally::jobs);
+        // Moving on costs such a queue nothing.
+        if queue.patience.is_empty() && waiting > 0 {
+            shortest = Some(Span::ZERO);
+        }
         for pair in queue.patience.iter().filter(|pair| pair.jobs <= waiting) {
             shortest = Some(shortest.map_or(pair.after, |span| span.min(pair.after)));
         }
     }
-    shortest.unwrap_or(Span::ZERO)
+    shortest
 }

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-use super::{Report, TRUST, view_name};
+use super::{QUEUES_TOLD, Report, TRUST, view_name};
 use crate::simulate::compare::Compared;
 use crate::simulate::metric::Metric;
+use crate::simulate::routes::UnknownQueues;
 use crate::simulate::summary::{Interval, Summary};
 use crate::simulate::view::ViewModel;
-use crate::units::Span;
+use crate::units::{Span, to_u64};
 
 /// A comparison of policies in the replay of a recording.
 #[derive(Serialize, JsonSchema)]
@@ -32,8 +33,34 @@ struct Comparison<'a> {
     view: View,
     /// The seeds, in the order of the runs.
     seeds: &'a [u64],
+    /// Recorded queues that the scenario does not have; null: none.
+    unknown_queues: Option<Unknown<'a>>,
     /// The policies, the one under test first.
     policies: Vec<Policy<'a>>,
+}
+
+/// Recorded queues that the scenario does not have.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Unknown<'a> {
+    /// How many jobs they have.
+    jobs: u64,
+    /// The queue of the scenario that took them.
+    to: &'a str,
+    /// How many queues.
+    count: u64,
+    /// Those with the most jobs, five at most.
+    queues: Vec<UnknownQueue<'a>>,
+}
+
+/// One of them.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct UnknownQueue<'a> {
+    /// Its name in the recording.
+    name: &'a str,
+    /// Its jobs.
+    jobs: u64,
 }
 
 /// How imperfect the controllers' sight was.
@@ -191,6 +218,7 @@ pub(super) fn render(report: &Report<'_>) -> Result<String, serde_json::Error> {
         trace: report.trace,
         view: view(report.view),
         seeds: report.seeds,
+        unknown_queues: report.unknown_queues.map(unknown),
         policies: report
             .compared
             .iter()
@@ -200,6 +228,16 @@ pub(super) fn render(report: &Report<'_>) -> Result<String, serde_json::Error> {
     let mut text = serde_json::to_string_pretty(&document)?;
     text.push('\n');
     Ok(text)
+}
+
+fn unknown(unknown: &UnknownQueues) -> Unknown<'_> {
+    let queues = unknown.queues.iter().take(QUEUES_TOLD);
+    Unknown {
+        jobs: unknown.jobs(),
+        to: &unknown.to,
+        count: to_u64(unknown.queues.len()),
+        queues: queues.map(|(name, jobs)| UnknownQueue { name, jobs: *jobs }).collect(),
+    }
 }
 
 fn view(view: ViewModel) -> View {
@@ -299,7 +337,22 @@ mod tests {
             document(&empty, &[1]),
             document(&[], &[]),
         ];
-        for document in &documents {
+        let unknown = UnknownQueues {
+            queues: (0..7).map(|number| (format!("q{number}"), 10 - number)).collect(),
+            to: "default".to_owned(),
+        };
+        let compared = samples::compared(1, &[]);
+        let mut report = samples::report(&compared, &[1]);
+        report.unknown_queues = Some(&unknown);
+        let lost: serde_json::Value = serde_json::from_str(&report.json().unwrap()).unwrap();
+        let told = &lost["unknown_queues"];
+        assert_eq!((&told["jobs"], &told["count"]), (&49.into(), &7.into()));
+        assert_eq!(told["queues"].as_array().unwrap().len(), 5);
+        assert!(report.table().contains(
+            "* jobs of queues that the scenario does not have, which went to default: 49 (10 of q0, 9 of q1, 8 of q2, \
+             7 of q3, 6 of q4, and those of 2 more)\n"
+        ));
+        for document in documents.iter().chain([&lost]) {
             let errors: Vec<String> = validator.iter_errors(document).map(|error| error.to_string()).collect();
             assert!(errors.is_empty(), "{errors:?}");
         }

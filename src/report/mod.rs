@@ -19,6 +19,7 @@ pub use status::{quota_line, status};
 pub use timeline::Timeline;
 
 use crate::simulate::compare::Compared;
+use crate::simulate::routes::UnknownQueues;
 use crate::simulate::view::ViewModel;
 use crate::units::Span;
 
@@ -37,6 +38,8 @@ pub struct Report<'a> {
     pub seeds: &'a [u64],
     /// The candidates, the one under test first.
     pub compared: &'a [Compared],
+    /// Recorded queues that the scenario does not have.
+    pub unknown_queues: Option<&'a UnknownQueues>,
 }
 
 impl Report<'_> {
@@ -48,6 +51,23 @@ impl Report<'_> {
     /// As one JSON document, version 1, that [`schema`] describes. Fails only if memory does.
     pub fn json(&self) -> Result<String, serde_json::Error> {
         json::render(self)
+    }
+
+    /// Which jobs went to a queue of another name, in a sentence.
+    pub fn unknown_queues(&self) -> Option<String> {
+        let unknown = self.unknown_queues?;
+        let told = unknown.queues.iter().take(QUEUES_TOLD);
+        let mut told: Vec<String> = told.map(|(name, jobs)| format!("{jobs} of {}", plain(name))).collect();
+        let more = unknown.queues.len().saturating_sub(QUEUES_TOLD);
+        if more > 0 {
+            told.push(format!("and those of {more} more"));
+        }
+        Some(format!(
+            "jobs of queues that the scenario does not have, which went to {}: {} ({})",
+            plain(&unknown.to),
+            unknown.jobs(),
+            told.join(", ")
+        ))
     }
 
     /// As CSV: a row for every candidate and seed, and one more for each queue where there are several. Columns are `policy`,
@@ -91,6 +111,9 @@ fn seed_words(seeds: &[u64]) -> String {
         _ => seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
     }
 }
+
+/// Most names of queues that are told one by one.
+const QUEUES_TOLD: usize = 5;
 
 /// Names from outside on a terminal: what is invisible there is escaped.
 fn plain(name: &str) -> String {

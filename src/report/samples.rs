@@ -90,5 +90,6 @@ pub(super) fn report<'a>(compared: &'a [Compared], seeds: &'a [u64]) -> Report<'
         view: ViewModel::recent(),
         seeds,
         compared,
+        unknown_queues: None,
     }
 }

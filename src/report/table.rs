@@ -258,6 +258,7 @@ fn footnotes(report: &Report<'_>) -> Vec<String> {
             }
         }
     }
+    notes.extend(report.unknown_queues());
     for candidate in report.compared {
         let name = plain(&candidate.name);
         notes.extend(candidate.notes.iter().map(|note| format!("{name}: {}", plain(note))));

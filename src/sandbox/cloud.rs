@@ -428,6 +428,7 @@ impl State {
                 size: i64::from(*size),
                 summary: summary.counts.clone(),
                 updated: Some(summary.at),
+                sequential: self.is_sequential(seen),
             }),
             nodes: seen.now.shape.nodes,
             ..JobSeen::default()

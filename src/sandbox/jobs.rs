@@ -406,15 +406,25 @@ impl State {
         if let Some(submitted) = &seen.submitted {
             return submitted.depends_on.clone();
         }
+        let one_by_one = self.is_sequential(seen).then(|| (None, Some("SEQUENTIAL".to_owned())));
         let Some(recorded) = self.index_of(seen.job).and_then(|job| self.world.recorded(job)) else {
-            return Vec::new();
+            return one_by_one.into_iter().collect();
         };
         let parents = self.world.trace().dependencies_of(recorded).iter();
         let id = |parent: &Dependency| match parent {
             Dependency::Job(job) => self.names.job_id(self.ref_of(*job)),
             Dependency::Array(array) => self.names.job_id(JobRef::Array(*array)),
         };
-        parents.map(|parent| (Some(id(parent)), None)).collect()
+        let parents = parents.map(|parent| (Some(id(parent)), None));
+        parents.chain(one_by_one).collect()
+    }
+
+    /// Whether it is an array whose children run one after the other.
+    pub(super) fn is_sequential(&self, seen: &Seen) -> bool {
+        match seen.job {
+            JobRef::Array(array) => array_of(self.world.trace(), array).is_some_and(|array| array.sequential),
+            JobRef::Job(_) | JobRef::Child(..) => false,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The page, `/metrics`, health and a JSON API of the daemon. Read-only: no route changes anything, here or in the account.
 
+mod connections;
 mod page;
 #[cfg(test)]
 mod tests;
@@ -55,9 +56,8 @@ pub struct Shared {
 
 /// Answers until it is asked to stop.
 pub async fn serve(listener: TcpListener, shared: Shared, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router(shared))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    connections::serve(listener, router(shared), connections::LIMITS, stop).await;
+    Ok(())
 }
 
 /// All routes.
@@ -248,14 +248,16 @@ struct Wanted {
 
 /// What was decided, newest first.
 async fn decisions(State(shared): State<Shared>, wanted: Result<Query<Wanted>, QueryRejection>) -> Response {
-    told(shared, wanted, |journal, asked| {
-        found(journal, asked, journal.decisions(asked)?)
+    let now = shared.clock.now();
+    told(shared, wanted, move |journal, asked| {
+        found(journal, asked, now, journal.decisions(asked)?)
     })
     .await
 }
 
 /// What was said, newest first: the reasons of decisions, and of doing nothing. One answer at a time: each rebuilds tick after tick
-/// until it has found enough, so nothing is looked for of what is not watched. Asked as of a time it ends with the first ones.
+/// until it has found enough, so nothing is looked for of what is not watched: its decisions are known, if there were any. Asked as
+/// of a time it ends with the first ones.
 async fn moments(
     turn: Arc<Semaphore>,
     State(shared): State<Shared>,
@@ -264,15 +266,14 @@ async fn moments(
     let Ok(turn) = turn.acquire_owned().await else {
         return trouble(StatusCode::SERVICE_UNAVAILABLE, "nothing is told any more");
     };
+    let now = shared.clock.now();
     told(shared, wanted, move |journal, asked| {
         // Whoever asked may be gone by now: only the end of the work ends its turn.
         let _turn = turn;
-        if asked.at.is_none()
-            && let Some(stranger) = journal.stranger(asked)?
-        {
-            return Ok(Err(stranger));
+        if asked.at.is_none() && journal.unwatched(asked)?.is_some() {
+            return found(journal, asked, now, Vec::new());
         }
-        found(journal, asked, journal.moments(asked)?)
+        found(journal, asked, now, journal.moments(asked, now)?)
     })
     .await
 }
@@ -280,9 +281,9 @@ async fn moments(
 /// What was found; if that is nothing, perhaps why.
 type Found<T> = Result<Result<Vec<T>, String>, JournalError>;
 
-fn found<T>(journal: &Journal, asked: &Asked, found: Vec<T>) -> Found<T> {
+fn found<T>(journal: &Journal, asked: &Asked, now: Time, found: Vec<T>) -> Found<T> {
     let stranger = if found.is_empty() {
-        journal.stranger(asked)?
+        journal.stranger(asked, now)?
     } else {
         None
     };
@@ -330,6 +331,19 @@ struct Period {
     to: Option<String>,
 }
 
+impl Period {
+    fn times(&self) -> Result<(Time, Time), Box<Response>> {
+        let (from, to) = (time("from", self.from.as_deref())?, time("to", self.to.as_deref())?);
+        if let (Some(from), Some(to)) = (from, to)
+            && from >= to
+        {
+            let error = format!("to: found {to}, expected a time after from, {from}");
+            return Err(Box::new(trouble(StatusCode::BAD_REQUEST, error)));
+        }
+        Ok((from.unwrap_or(Time::FAR_PAST), to.unwrap_or(Time::FAR_FUTURE)))
+    }
+}
+
 /// The journal's jobs as a native recording. Names are hashed with a key that nobody keeps, whoever asks: there is no login here,
 /// and names tell what people work on. One at a time: each holds all its jobs in memory.
 async fn trace(State(shared): State<Shared>, period: Result<Query<Period>, QueryRejection>) -> Response {
@@ -337,10 +351,8 @@ async fn trace(State(shared): State<Shared>, period: Result<Query<Period>, Query
         Ok(period) => period,
         Err(error) => return trouble(StatusCode::BAD_REQUEST, error.body_text()),
     };
-    let times = time("from", period.from.as_deref())
-        .and_then(|from| Ok((from.unwrap_or(Time::FAR_PAST), time("to", period.to.as_deref())?)));
-    let (from, to) = match times {
-        Ok((from, to)) => (from, to.unwrap_or(Time::FAR_FUTURE)),
+    let (from, to) = match period.times() {
+        Ok(times) => times,
         Err(refused) => return *refused,
     };
     let Some(journal) = shared.journal else {
@@ -351,8 +363,12 @@ async fn trace(State(shared): State<Shared>, period: Result<Query<Period>, Query
         return trouble(StatusCode::SERVICE_UNAVAILABLE, error);
     };
     // By a connection of its own: the loop reads the journal too.
-    let exported = tokio::task::spawn_blocking(move || journal.beside()?.trace(from, to, false));
-    let exported = match exported.await {
+    let exported = tokio::task::spawn_blocking(move || {
+        let exported = journal.beside()?.trace(from, to, false)?;
+        // Whoever asked may be gone by now: only the end of the work ends its turn.
+        Ok::<_, JournalError>((exported, turn))
+    });
+    let (exported, turn) = match exported.await {
         Ok(Ok(exported)) => exported,
         Ok(Err(error)) => return trouble(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         Err(error) => return trouble(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
@@ -360,7 +376,7 @@ async fn trace(State(shared): State<Shared>, period: Result<Query<Period>, Query
     let (writes, reads) = tokio::io::duplex(BUFFER);
     tokio::task::spawn_blocking(move || {
         let mut out = std::io::BufWriter::with_capacity(BUFFER, SyncIoBridge::new(writes));
-        // Whoever went away needs no more; a recording that is cut short is noticed by its header.
+        // Whoever went away, or takes nothing any more, needs no more; a recording that is cut short is noticed by its header.
         let _ = native::write_recording(&exported.trace, exported.left_out, &mut out).and_then(|()| out.flush());
         drop(turn);
     });

@@ -5,7 +5,9 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::daemon::snapshot::{EnvironmentStatus, QueueStatus};
-use crate::journal::{Names, Said, Tick};
+use crate::jobs::{JobSeen, JobStatus};
+use crate::journal::{Intent, Names, Remembered, Said, Tick, Transition};
+use crate::planner::plan::Levels;
 
 const NOW: Time = Time::from_seconds(1_767_258_000);
 
@@ -112,6 +114,11 @@ async fn answers_say_what_is_and_are_never_cached() {
             ("GET", "/nowhere", "localhost"),
             ("GET", "/api/v1/decisions?at=noon", "localhost"),
             ("GET", "/api/v1/decisions?lst=3", "localhost"),
+            (
+                "GET",
+                "/api/v1/trace?from=2026-03-29T00:00:00Z&to=2026-03-28T00:00:00Z",
+                "localhost",
+            ),
         ],
     )
     .await;
@@ -119,7 +126,11 @@ async fn answers_say_what_is_and_are_never_cached() {
         .iter()
         .map(|(status, _)| &status["HTTP/1.1 ".len()..][..3])
         .collect();
-    assert_eq!(statuses, ["200", "200", "200", "404", "400", "400"], "{answers:?}");
+    assert_eq!(
+        statuses,
+        ["200", "200", "200", "404", "400", "400", "400"],
+        "{answers:?}"
+    );
     assert!(
         answers.iter().all(|(_, rest)| rest.contains("cache-control: no-store")),
         "{answers:?}"
@@ -127,6 +138,7 @@ async fn answers_say_what_is_and_are_never_cached() {
     assert!(answers[1].1.contains("\"name\":\"spot\""), "{answers:?}");
     assert!(answers[2].1.contains("8 vCPUs of RUNNABLE jobs wait"), "{answers:?}");
     assert!(answers[4].1.contains("expected a time"), "{answers:?}");
+    assert!(answers[6].1.contains("expected a time after from"), "{answers:?}");
 }
 
 #[tokio::test]
@@ -228,6 +240,33 @@ async fn moments_of_what_is_not_watched_are_looked_for_only_as_of_a_time() {
     }
 }
 
+#[tokio::test]
+async fn what_was_decided_for_what_is_not_watched_any_more_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = kept(&folder);
+    let intent = Intent {
+        number: 0,
+        at: NOW - Span::from_minutes(2),
+        environment: "gone".to_owned(),
+        from: Levels::default(),
+        to: Levels::default(),
+        because: "waiting".to_owned(),
+        sentence: "gone: min 0 -> 8 vCPUs".to_owned(),
+        lease: None,
+    };
+    let journal = shared.journal.as_ref().unwrap();
+    journal.commit(&intent, &Remembered::default()).unwrap();
+    let turn = Arc::new(Semaphore::new(1));
+    for (environment, status, decided) in [("gone", 200, "gone: min 0"), ("never", 404, "that are watched")] {
+        let told = decisions(State(shared.clone()), Ok(of(environment, None))).await;
+        assert_eq!(told.status(), status, "{environment}");
+        let body = axum::body::to_bytes(told.into_body(), 10_000).await.unwrap();
+        assert!(String::from_utf8_lossy(&body).contains(decided), "{body:?}");
+        let said = moments(Arc::clone(&turn), State(shared.clone()), Ok(of(environment, None))).await;
+        assert_eq!(said.status(), status, "{environment}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn moments_are_told_to_one_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
@@ -240,6 +279,61 @@ async fn moments_are_told_to_one_at_a_time() {
     drop(other);
     assert_eq!(asking.await.status(), 200);
     assert_eq!(turn.available_permits(), 1);
+}
+
+/// So many jobs that their recording fits into no buffer on its way.
+fn ran(journal: &Journal) {
+    let transition = |number: i64| Transition {
+        at: NOW,
+        queue: "q".to_owned(),
+        job: JobSeen {
+            id: format!("job-{number}"),
+            name: "align".to_owned(),
+            status: JobStatus::Succeeded,
+            created: Some(NOW - Span::from_seconds(90)),
+            started: Some(NOW - Span::from_seconds(60)),
+            stopped: Some(NOW),
+            vcpus: Some(Vcpus::new(4)),
+            nodes: 1,
+            ..JobSeen::default()
+        },
+        by_event: true,
+        ..Transition::default()
+    };
+    journal.jobs(&(0..4000).map(transition).collect::<Vec<_>>()).unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_gives_up_its_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = kept(&folder);
+    ran(shared.journal.as_ref().unwrap());
+    let turn = Arc::clone(&shared.recording);
+    // Its connections inherit the small buffer.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(4 << 10).unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(8).unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = connections::Limits {
+        stalled: Span::from_millis(300),
+        ..connections::LIMITS
+    };
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(connections::serve(listener, router(shared), limits, stop.clone()));
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let request = b"GET /api/v1/trace HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut begin = [0; 15];
+    stream.read_exact(&mut begin).await.unwrap();
+    assert_eq!(begin, *b"HTTP/1.1 200 OK");
+    assert!(turn.try_acquire().is_err(), "it is being written");
+    let free = crate::clock::within(Span::from_seconds(60), turn.acquire()).await;
+    assert!(free.is_some(), "nobody reads it");
+    stop.cancel();
+    serving.await.unwrap();
 }
 
 #[tokio::test]

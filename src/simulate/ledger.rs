@@ -126,8 +126,6 @@ pub struct RunResult {
     pub makespans: Vec<Span>,
     /// Attempts that an interruption ended and that were tried again.
     pub retries: u64,
-    /// Jobs whose recorded queue has no namesake in the scenario; they went to its first queue.
-    pub jobs_of_unknown_queues: u64,
     /// When the books were closed.
     pub closed: Time,
     /// Every released instance.

@@ -12,6 +12,7 @@ pub mod drive;
 pub mod ledger;
 pub mod metric;
 pub mod model;
+pub mod routes;
 pub mod rules;
 pub mod scenario;
 pub mod summary;

@@ -208,3 +208,55 @@ fn a_timeline_is_written_beside_the_table_or_nothing_at_all() {
     let nowhere = folder.path().join("none/timeline.csv");
     simulate(&["--timeline", nowhere.to_str().unwrap()]).refused(3, &["failed to write ", "No such file"]);
 }
+
+#[test]
+fn queues_that_a_scenario_does_not_have_are_told_routed_or_refused() {
+    let ended = simulate(&[]);
+    ended.done(&[]);
+    let note = "* jobs of queues that the scenario does not have, which went to default: 1400 (1400 of nightly)";
+    assert!(ended.out.contains(note), "{}", ended.out);
+    assert_eq!(json(&[])["unknown_queues"]["queues"][0]["name"], "nightly");
+    let routed = json(&["--queue", "nightly=default"]);
+    assert_eq!(routed["unknown_queues"], serde_json::Value::Null);
+    simulate(&["--queue", "nightly"]).refused(2, &["--queue", "RECORDED=SCENARIO"]);
+    simulate(&["--queue", "weekly=fast"]).refused(2, &["\"nightly\" (1400 jobs)", "\"fast\"", "\"default\""]);
+
+    // A recording of two queues, a scenario of two others.
+    let two = ["--trace", "tests/traces/diurnal.jsonl.gz", "--scenario", "two-queues"];
+    let over_two = |more: &[&str]| {
+        let first = [
+            "simulate",
+            "--trace",
+            "tests/traces/nightly.jsonl.gz",
+            "--policy",
+            "reactive",
+        ];
+        autotune(&[&first[..], &two, more].concat())
+    };
+    let names = [
+        "\"diurnal\" (4227 jobs)",
+        "\"nightly\" (1400 jobs)",
+        "\"urgent\"",
+        "hint: --queue",
+        "--keep-names",
+    ];
+    over_two(&[]).refused(2, &names);
+    let routes = [
+        "--queue",
+        "nightly=default",
+        "--queue",
+        "diurnal=urgent",
+        "--output",
+        "json",
+    ];
+    let ended = over_two(&routes);
+    ended.done(&[]);
+    let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    let started: Vec<_> = (report["policies"][0]["runs"][0]["queues"].as_array().unwrap().iter())
+        .map(|queue| (queue["name"].clone(), queue["figures"]["started"].clone()))
+        .collect();
+    assert_eq!(
+        started,
+        [("default".into(), 1400.0.into()), ("urgent".into(), 4227.0.into())]
+    );
+}

@@ -111,7 +111,8 @@ try {
     const [name, url] = page.split(/=(.*)/);
     for (const scheme of SCHEMES) for (const width of WIDTHS) await look(name, url, scheme, width);
   }
-  const [name, url] = pages[0].split(/=(.*)/);
+  // The last page's daemon changes nothing meanwhile: of a page that grows above him, the reader keeps what he reads, not the place.
+  const [name, url] = pages.at(-1).split(/=(.*)/);
   await stay(name, url);
 } catch (error) {
   wrong.push(String(error));

@@ -132,31 +132,35 @@ fn journal(folder: &tempfile::TempDir) -> Journal {
         journal.tick(&tick).unwrap();
     }
     for (seconds, environment, message) in [(1, "spot", ""), (2, "other", HOSTILE)] {
-        let intent = Intent {
-            number: 0,
-            at: at(seconds),
-            environment: environment.to_owned(),
-            from: levels(0),
-            to: levels(32),
-            because: "waiting".to_owned(),
-            sentence: format!("{environment}: min 0 -> 32 vCPUs: 32 vCPUs of RUNNABLE jobs wait"),
-            lease: None,
-        };
-        let number = journal.commit(&intent, &Remembered::default()).unwrap();
-        let outcome = if message.is_empty() {
-            Outcome::Accepted
-        } else {
-            Outcome::Failed
-        };
-        let ended = Ended {
-            at: at(seconds + 1),
-            outcome,
-            message: message.to_owned(),
-        };
-        journal.finish(number, &ended).unwrap();
+        decide(&journal, seconds, environment, message);
     }
     run_jobs(&journal);
     journal
+}
+
+fn decide(journal: &Journal, seconds: i64, environment: &str, message: &str) {
+    let intent = Intent {
+        number: 0,
+        at: at(seconds),
+        environment: environment.to_owned(),
+        from: levels(0),
+        to: levels(32),
+        because: "waiting".to_owned(),
+        sentence: format!("{environment}: min 0 -> 32 vCPUs: 32 vCPUs of RUNNABLE jobs wait"),
+        lease: None,
+    };
+    let number = journal.commit(&intent, &Remembered::default()).unwrap();
+    let outcome = if message.is_empty() {
+        Outcome::Accepted
+    } else {
+        Outcome::Failed
+    };
+    let ended = Ended {
+        at: at(seconds + 1),
+        outcome,
+        message: message.to_owned(),
+    };
+    journal.finish(number, &ended).unwrap();
 }
 
 /// Of a queue and a definition whose names should not leave the account.
@@ -209,9 +213,9 @@ fn explained(arguments: &[&str]) -> Result<(String, serde_json::Value), Failed> 
 fn a_story_is_the_same_from_the_journal_and_from_the_daemon() {
     let served = served();
     let journal = served.path("journal");
-    let (early, late) = (at(300).to_string(), at(900).to_string());
+    let (early, late, dead) = (at(300).to_string(), at(900).to_string(), at(1800).to_string());
     // Asked for, and what is told: updates begin with `*`.
-    let cases: [(&[&str], &[&str]); 5] = [
+    let cases: [(&[&str], &[&str]); 6] = [
         (
             &[],
             &["spot: 32", "ondemand: On", "other: 8", "q\\u{1b}", "* spot", "* other"],
@@ -223,6 +227,10 @@ fn a_story_is_the_same_from_the_journal_and_from_the_daemon() {
         (&["--environment", "ondemand"], &["ondemand: On"]),
         (&["--at", &early, "--environment", "other"], &["other: 8", "* other"]),
         (&["--at", &late, "--queue", "p"], &["* other", "nothing waits"]),
+        (
+            &["--at", &dead, "--queue", "p"],
+            &["* other", "nothing waits", "nothing was noted between"],
+        ),
     ];
     for (asked, told) in cases {
         let beside = explained(&[asked, &["--journal", &journal]].concat()).unwrap();
@@ -247,6 +255,18 @@ fn a_story_is_the_same_from_the_journal_and_from_the_daemon() {
         (Some("limit"), Some("cap"))
     );
     assert_eq!(json["decisions"][0]["ended"]["outcome"], "failed");
+}
+
+#[test]
+fn what_was_decided_for_what_is_not_watched_any_more_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = journal(&folder);
+    decide(&journal, 3, "gone", "");
+    let served = Served::begin(Some(journal), folder);
+    let beside = explained(&["--environment", "gone", "--journal", &served.path("journal")]).unwrap();
+    let over = explained(&["--environment", "gone", "--url", &served.url]).unwrap();
+    assert_eq!(beside, over);
+    assert!(over.0.contains("* gone: min 0 -> 32 vCPUs"), "{}", over.0);
 }
 
 #[test]

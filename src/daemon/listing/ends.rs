@@ -304,6 +304,7 @@ mod tests {
                 size: 3,
                 summary: [(Running, 3)].into(),
                 updated: Some(START),
+                sequential: false,
             }),
             ..job("p", status)
         };
@@ -377,6 +378,7 @@ mod tests {
             size: 1,
             summary: [(Running, 1)].into(),
             updated: Some(START),
+            sequential: false,
         });
         let account = account([job("a", Running), array.clone()]);
         account.with(|state| state.children = vec![job("p:0", Succeeded)]);

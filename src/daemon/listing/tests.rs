@@ -98,6 +98,7 @@ async fn children_are_counted_from_a_summary_and_from_what_events_told_since_it_
         size: 100,
         summary: BTreeMap::from([(JobStatus::Runnable, 10), (JobStatus::Running, 5)]),
         updated: Some(START),
+        sequential: false,
     });
     let account = account(vec![parent]);
     let mut book = Book::default();
@@ -195,6 +196,7 @@ async fn arrays_that_wait_for_others_are_read_where_more_is_runnable_than_could_
             size: 2,
             summary: BTreeMap::from([(JobStatus::Running, 2)]),
             updated: Some(START),
+            sequential: false,
         });
         parent
     };

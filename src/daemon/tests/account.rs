@@ -314,9 +314,8 @@ impl Cloud for Account {
                 environment.name.clone_from(name);
                 environment.min_vcpus = Vcpus::new(state.min[&environment.name]);
                 environment.max_vcpus = Vcpus::new(state.max);
-                if let Some(tags) = state.tags.get(name) {
-                    environment.tags.clone_from(tags);
-                }
+                let tags = state.tags.get(name).cloned();
+                environment.tags.extend(tags.unwrap_or_default());
             }
         });
         Ok(topology)

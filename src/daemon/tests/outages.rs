@@ -365,3 +365,42 @@ async fn a_call_that_panics_stops_nothing() {
         life.end().await.unwrap();
     }
 }
+
+/// Who asks later why nothing was raised is told, and no update is counted that nobody sent.
+#[tokio::test(start_paused = true)]
+async fn an_update_whose_guard_could_not_be_armed_was_not_sent_and_says_why() {
+    let account = account();
+    boost(&account, Some(40));
+    account.with(|state| state.fail.insert("arm spot".to_owned()));
+    let metrics = std::sync::Arc::new(crate::metrics::Metrics::default());
+    let life = Life::begin(&account, |options| options.metrics = std::sync::Arc::clone(&metrics));
+    minutes(5).await;
+    let decisions = account.kept.decisions();
+    let ending = decisions[0].ending();
+    assert_eq!(ending, "not sent: the guard could not be armed: arm spot failed");
+    let text = metrics.render();
+    let updates = text
+        .lines()
+        .filter(|line| line.starts_with("autotune_environment_updates_total{environment=\"spot\""));
+    assert!(
+        updates.clone().count() > 0 && updates.clone().all(|line| line.ends_with(" 0")),
+        "{text}"
+    );
+    assert!(text.contains("autotune_errors_total{kind=\"guard\"} "), "{text}");
+    life.end().await.unwrap();
+}
+
+/// A restart would not help: it is alive, and tells nothing of policies that are not bad.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_cannot_see_yet_is_alive() {
+    let account = account();
+    account.with(|state| state.fail.insert("topology".to_owned()));
+    let life = Life::begin(&account, |_| {});
+    minutes(30).await;
+    let told = account.clock.now().since(life.snapshot.borrow().at);
+    assert!(told <= Span::from_seconds(65), "{told}");
+    account.with(|state| state.fail.clear());
+    minutes(3).await;
+    assert!(life.snapshot.borrow().planned_at.is_some());
+    life.end().await.unwrap();
+}

@@ -108,6 +108,31 @@ async fn errors_of_the_service_are_one_line_each_and_cannot_steer_a_terminal() {
     life.end().await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_quiet_daemon_is_told_from_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, recovered) = Journal::open(&folder.path().join("journal")).unwrap();
+    let account = account();
+    let kept = journal.clone();
+    let life = Life::begin(&account, |options| {
+        options.store = Store::Journal(kept);
+        options.recovered = recovered;
+    });
+    minutes(90).await;
+    life.end().await.unwrap();
+    let now = START + Span::from_minutes(180);
+    let silent = |minutes: i64| {
+        let asked = Asked {
+            at: Some(START + Span::from_minutes(minutes)),
+            last: 1,
+            ..Asked::default()
+        };
+        journal.moments(&asked, now).unwrap()[0].silence.is_some()
+    };
+    assert!((5..85).all(|minutes| !silent(minutes)));
+    assert!(silent(120), "it does not run any more");
+}
+
 /// The story of a burst: why spot was raised, and what kept On-Demand from it.
 #[tokio::test(start_paused = true)]
 async fn the_journal_tells_each_rejected_option_of_that_moment() {

@@ -104,7 +104,7 @@ fn a_reading_older_than_our_update_is_not_acted_on() {
     story.plan();
     story.after(1);
     assert_snapshot!(story.told, @"
-    09:00:00 spot: an update of ours is under way or not seen yet
+    09:00:00 spot: an update of ours is under way, not seen yet, or failed a moment ago
     09:00:01 * spot: min 0 -> 96, desired 64 -> 96 vCPUs: 32 vCPUs of RUNNABLE jobs wait
     ");
 }

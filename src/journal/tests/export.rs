@@ -157,6 +157,82 @@ fn names_are_hidden_under_another_key_each_time() {
     assert_eq!((one.names.len(), &one.jobs), (1, &two.jobs));
 }
 
+/// Spot took it, it waited for hours, and was cancelled: only the first attempt ran, and who depends on it waited to the end.
+#[test]
+fn a_job_that_ended_while_it_waited_ran_as_long_as_its_last_attempt() {
+    let (_folder, _path, journal) = made();
+    let attempt = |started, stopped: Option<i64>| Attempt {
+        started: at(started),
+        stopped: stopped.map(at),
+        ..Attempt::default()
+    };
+    let tried = |id: &str, attempts: &[Attempt]| {
+        let mut told = done(id, 0, None, &[]);
+        (told.job.attempt, told.job.attempts) = (3, attempts.to_vec());
+        told.job.stopped = Some(at(20_000));
+        told
+    };
+    let all = [
+        tried("taken", &[attempt(10, Some(70)), attempt(100, Some(700))]),
+        tried("untold", &[attempt(10, Some(70)), attempt(19_000, None)]),
+        done("child", 5, Some((20_030, 20_040)), &["taken"]),
+    ];
+    journal.jobs(&all).unwrap();
+    let exported = journal.trace(at(0), at(1_000), true).unwrap();
+    assert_eq!(
+        jobs(&exported.trace),
+        [
+            "align +0s 10m Some(10000) 2 vCPUs None []",
+            "align +0s 16m 40s Some(10000) 2 vCPUs None []",
+            "align +5s 10s Some(30000) 2 vCPUs None [Job(JobIndex(0))]",
+        ]
+    );
+}
+
+/// Only events and descriptions tell, listings say no.
+#[test]
+fn children_that_ran_one_after_the_other_do_so_in_the_recording() {
+    let (folder, _path, journal) = made();
+    let array = |id: &str, sequential: bool| {
+        let mut told = done(id, 0, Some((10, 90)), &[]);
+        let (size, sequential) = (2, sequential);
+        told.job.array = Some(ArraySeen {
+            size,
+            sequential,
+            ..ArraySeen::default()
+        });
+        told
+    };
+    // May be said to wait for itself.
+    let mut ordered = array("ordered", true);
+    ordered.parents = vec!["ordered".to_owned()];
+    let all = [
+        ordered,
+        array("ordered", false),
+        done("ordered:1", 0, Some((45, 60)), &[]),
+        done("ordered:0", 0, Some((10, 40)), &[]),
+        array("together", false),
+        done("together:0", 0, Some((10, 40)), &[]),
+        done("together:1", 0, Some((10, 60)), &[]),
+    ];
+    journal.jobs(&all).unwrap();
+    let out = folder.path().join("trace.jsonl");
+    let exported = journal.export(at(0), at(1_000), true, &out).unwrap();
+    assert_eq!(exported.left_out, LeftOut::default());
+    assert_eq!(
+        jobs(&exported.trace),
+        [
+            "align +0s 30s Some(10000) 2 vCPUs Some(0) []",
+            "align +0s 15s Some(5000) 2 vCPUs Some(0) []",
+            "align +0s 30s Some(10000) 2 vCPUs Some(1) []",
+            "align +0s 50s Some(10000) 2 vCPUs Some(1) []",
+        ]
+    );
+    let read = read(&[out], &ReadOptions::default()).unwrap().trace;
+    let sequential: Vec<bool> = read.arrays.iter().map(|array| array.sequential).collect();
+    assert_eq!(sequential, [true, false]);
+}
+
 #[test]
 fn sizes_that_nobody_told_are_counted() {
     let (_folder, _path, journal) = made();

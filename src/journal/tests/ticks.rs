@@ -182,9 +182,10 @@ fn ticks_are_told_of_what_was_asked_as_it_was_then() {
     let moment = Moment {
         at: at(1),
         reasons: vec![said("environment", "a")],
+        silence: None,
     };
     assert_eq!(
-        journal.moments(&of_a).unwrap(),
+        journal.moments(&of_a, at(9)).unwrap(),
         [moment],
         "what was said of it, without what was seen"
     );
@@ -244,14 +245,52 @@ fn a_queue_is_told_of_with_its_environments_and_sources() {
     assert_eq!(decided.iter().map(|d| d.intent.at).collect::<Vec<_>>(), [at(4), at(2)]);
     let then = journal.ticks(&of_queue(Some(at(10)))).unwrap();
     assert_eq!((then[0].at, then[0].reasons.len()), (at(9), 0), "as it was then: quiet");
-    assert_eq!(journal.stranger(&of_queue(None)).unwrap(), None);
+    assert_eq!(journal.stranger(&of_queue(None), at(9)).unwrap(), None);
     let typo = Asked {
         environment: Some("sopt".to_owned()),
         ..all()
     };
-    let why = journal.stranger(&typo).unwrap().unwrap();
+    let why = journal.stranger(&typo, at(9)).unwrap().unwrap();
     assert!(
         why.contains("\"sopt\"") && why.contains("did you mean `spot`?"),
         "{why}"
     );
+}
+
+#[test]
+fn what_was_noted_long_before_is_told_as_such() {
+    let (_folder, _path, journal) = made();
+    let minutes = |minutes: i64| at(60 * minutes);
+    // It stood still between 10 and 100, and does so since 110.
+    for noted in [0, 10, 100, 110] {
+        let tick = Tick {
+            at: minutes(noted),
+            ..Tick::default()
+        };
+        journal.tick(&tick).unwrap();
+    }
+    let silent = |asked: i64, now: i64| {
+        let asked = Asked {
+            at: Some(minutes(asked)),
+            ..all()
+        };
+        let moments = journal.moments(&asked, minutes(now)).unwrap();
+        assert!(moments.iter().skip(1).all(|moment| moment.silence.is_none()));
+        moments[0].silence.clone().map(|silence| silence.until)
+    };
+    for (asked, now, until) in [
+        (5, 300, None),
+        (10, 300, None),
+        (11, 300, Some(100)),
+        (99, 300, Some(100)),
+        (100, 300, None),
+        (120, 300, None),
+        (200, 300, Some(200)),
+        // What is yet to come is not silent.
+        (200, 120, None),
+        (200, 130, Some(130)),
+    ] {
+        assert_eq!(silent(asked, now), until.map(minutes), "{asked} {now}");
+    }
+    assert!(journal.moments(&all(), minutes(300)).unwrap().is_empty());
 }

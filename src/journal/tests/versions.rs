@@ -70,7 +70,7 @@ fn a_journal_of_the_first_version_is_brought_up_to_date() {
     connection.execute_batch(rows).unwrap();
     drop(connection);
     let refused = Journal::read(&path).unwrap_err().to_string();
-    assert!(refused.contains("found version 1, expected 3"), "{refused}");
+    assert!(refused.contains("found version 1, expected 4"), "{refused}");
     is_up_to_date(&path);
 }
 
@@ -110,6 +110,34 @@ fn a_journal_of_the_second_version_is_brought_up_to_date_whatever_it_has_of_the_
         let transition = row("SELECT attempt, at || ' ' || by_event FROM transitions WHERE job = 1");
         assert_eq!(transition, (if columns == 0 { 1 } else { 2 }, "9000 1".to_owned()));
     }
+}
+
+/// It knew nothing of the order of an array's children.
+#[test]
+fn a_journal_of_the_third_version_is_brought_up_to_date() {
+    let columns = COLUMNS_OF_3.iter().map(|(_, _, added_by)| *added_by);
+    let made_by: Vec<&str> = MIGRATIONS[..2]
+        .iter()
+        .copied()
+        .chain(columns)
+        .chain([MIGRATIONS[2]])
+        .collect();
+    let (_folder, path, connection) = left_by(3, &made_by);
+    let rows = "
+        INSERT INTO transitions VALUES (1, 5, 1, 9000, 1);
+        INSERT INTO attempts (job, started, stopped, number) VALUES (1, 4000, 9000, 1);";
+    connection.execute_batch(rows).unwrap();
+    drop(connection);
+    let refused = Journal::read(&path).unwrap_err().to_string();
+    assert!(refused.contains("found version 3, expected 4"), "{refused}");
+    drop(is_up_to_date(&path));
+    let connection = Connection::open(&path).unwrap();
+    let sequential = "SELECT sequential FROM jobs WHERE id = 'a'";
+    assert!(
+        !connection
+            .query_row(sequential, [], |row| row.get::<_, bool>(0))
+            .unwrap()
+    );
 }
 
 #[test]

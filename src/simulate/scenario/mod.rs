@@ -36,7 +36,7 @@ pub struct Scenario {
     pub account: Account,
     /// Compute environments.
     pub environments: Vec<EnvironmentSpec>,
-    /// Job queues. Jobs whose recorded queue has no namesake here go to the first.
+    /// Job queues. Jobs whose recorded queue has no namesake here go where `--queue` says, or to the first.
     pub queues: Vec<QueueSpec>,
     /// Times without capacity.
     #[serde(default)]

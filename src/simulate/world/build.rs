@@ -17,7 +17,7 @@ use crate::observation::{NotDemand, Shape, SqsNow, Tally};
 use crate::simulate::ledger::fits_job_index;
 use crate::simulate::scenario::{QueueSpec, Scenario};
 use crate::trace::Trace;
-use crate::units::{Span, Time, Vcpus, to_usize};
+use crate::units::{Span, Time, Vcpus};
 
 impl<'t> World<'t> {
     /// A world just before the first submission. `seed` decides everything that is left to chance. Fails with every
@@ -71,7 +71,7 @@ impl<'t> World<'t> {
             .iter()
             .map(|spec| queue(scenario, spec, &environments, &shapes, begin))
             .collect();
-        let (queue_of, jobs_of_unknown_queues) = map_queues(scenario, &trace);
+        let queue_of = map_queues(scenario, &trace);
         let jobs = Jobs::new(&trace, &model, origin, &queue_of)?;
         let mut world = Self {
             seed,
@@ -101,7 +101,6 @@ impl<'t> World<'t> {
             capacity_changed: true,
             room_stamp: 1,
             retries: 0,
-            jobs_of_unknown_queues,
             releases: Vec::new(),
             progress: Progress::default(),
             told: None,
@@ -238,20 +237,14 @@ fn can_ever_hold(environment: &Environment, shape: &Shape, share_permille: i64) 
     })
 }
 
-/// Per recorded queue its position in the scenario, and how many jobs name a queue that is not there.
-fn map_queues(scenario: &Scenario, trace: &Trace) -> (Vec<QueueIndex>, u64) {
+/// Per recorded queue its position in the scenario, the first if it is not there; `routes` says beforehand which those are.
+fn map_queues(scenario: &Scenario, trace: &Trace) -> Vec<QueueIndex> {
     let found = |name: &String| scenario.queues.iter().position(|queue| queue.name == *name);
-    let map: Vec<Option<usize>> = trace.queues.iter().map(found).collect();
-    let unknown = trace
-        .jobs
+    trace
+        .queues
         .iter()
-        .filter(|job| matches!(map.get(to_usize(job.queue)), Some(None)))
-        .count();
-    let indices = map
-        .into_iter()
-        .map(|position| QueueIndex::at(position.unwrap_or(0)))
-        .collect();
-    (indices, u64::try_from(unknown).unwrap_or(u64::MAX))
+        .map(|name| QueueIndex::at(found(name).unwrap_or(0)))
+        .collect()
 }
 
 fn messages(trace: &Trace) -> Vec<(Time, u16, i64)> {

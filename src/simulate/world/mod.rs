@@ -88,7 +88,6 @@ pub struct World<'t> {
     room_stamp: u64,
     open_jobs: usize,
     retries: u64,
-    jobs_of_unknown_queues: u64,
     releases: Vec<Release>,
     progress: Progress<'t>,
     /// What has happened since it was last asked for; `None`: nobody asks.
@@ -267,7 +266,6 @@ impl World<'_> {
                 .map(|environment| environment.totals)
                 .collect(),
             retries: self.retries,
-            jobs_of_unknown_queues: self.jobs_of_unknown_queues,
             closed: self.now,
             releases: self.releases,
         }
