@@ -9,63 +9,12 @@ use crate::observation::{QueueNow, Seen, Shape, Tally};
 use crate::overrides::Order;
 use crate::planner::Inputs;
 use crate::planner::memory::SqsMemory;
-use crate::planner::plan::{Because, NotDemandKind, Note, Part, Plan, Subject};
+use crate::planner::plan::{Because, NotDemandKind, Note, Part, Plan, QueuePlan, Subject};
 use crate::planner::scratch::{Row, Source};
 use crate::planner::sight;
-use crate::setup::{EnvironmentSetup, HandOff, QueueSetup, SqsSetup};
-use crate::units::{Span, Time, Vcpus, to_i64};
-
-/// Whether what an environment launches holds the job: for waiting jobs AWS Batch picks a type that does, ahead of jobs it
-/// can only pick what is cheapest.
-pub(crate) fn fits(setup: &EnvironmentSetup, row: &Row) -> bool {
-    if row.source == Source::Waiting {
-        setup.fits.iter().any(|room| room.hold(&row.shape.resources))
-    } else {
-        setup.without_job.hold(&row.shape.resources)
-    }
-}
-
-/// The vCPUs of an environment that a job takes up: its vCPUs, or what comes with its memory or its GPUs on the most generous
-/// allowed type (ahead of jobs: on the cheapest), or a whole instance where no type holds two of it.
-pub(crate) fn size_on(setup: &EnvironmentSetup, row: &Row) -> Vcpus {
-    let resources = &row.shape.resources;
-    let memory_per_kilo_vcpu = if row.source == Source::Waiting {
-        setup.memory_per_kilo_vcpu
-    } else {
-        setup
-            .without_job
-            .memory
-            .scaled_down(1024, setup.without_job.vcpus.get())
-            .get()
-    };
-    let for_memory = Vcpus::new(if memory_per_kilo_vcpu > 0 {
-        ceil_div(resources.memory.get().saturating_mul(1024), memory_per_kilo_vcpu)
-    } else {
-        0
-    });
-    let for_gpus = setup.vcpus_per_gpu.times(i64::from(resources.gpus));
-    let share = resources.vcpus.max(for_memory).max(for_gpus).max(Vcpus::new(1));
-    if share.times(2) <= setup.largest {
-        return share;
-    }
-    let whole = setup
-        .fits
-        .iter()
-        .filter(|room| room.hold(resources))
-        .map(|room| room.vcpus)
-        .min();
-    whole.map_or(share, |whole| whole.max(share))
-}
-
-/// Whether asking ahead would take a third more room than asking when the job is there: the cheapest type has too little
-/// memory for it.
-pub(crate) fn wastes_room(setup: &EnvironmentSetup, row: &Row) -> bool {
-    let with_job = Row {
-        source: Source::Waiting,
-        ..*row
-    };
-    size_on(setup, row).times(3) > size_on(setup, &with_job).times(4)
-}
+use crate::planner::size::{Place, ceil_div};
+use crate::setup::{HandOff, QueueSetup, SqsSetup};
+use crate::units::{Span, Time, Vcpus};
 
 /// Lists what a queue's jobs, messages and known arrivals need, hardest to place first.
 pub(crate) fn of_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) {
@@ -101,9 +50,16 @@ pub(crate) fn of_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) 
     for &source in &setup.sqs_sources {
         messages(inputs, setup, queue, source, now, plan);
     }
-    let unfit = plan.queues[queue.position()].unfit_jobs;
-    if unfit > 0 {
-        plan.say(Subject::Queue(queue), Because::Unfit(unfit));
+    let QueuePlan {
+        unfit_jobs,
+        too_large_jobs,
+        ..
+    } = plan.queues[queue.position()];
+    if unfit_jobs > too_large_jobs {
+        plan.say(Subject::Queue(queue), Because::Unfit(unfit_jobs - too_large_jobs));
+    }
+    if too_large_jobs > 0 {
+        plan.say(Subject::Queue(queue), Because::TooLarge(too_large_jobs));
     }
 }
 
@@ -174,24 +130,15 @@ fn head(inputs: &Inputs<'_>, now: &QueueNow) -> Option<Shape> {
 
 /// Adds a row if some environment of the queue can run it.
 fn add(inputs: &Inputs<'_>, setup: &QueueSetup, queue: QueueIndex, row: Row, plan: &mut Plan) {
-    let sums = &mut plan.queues[queue.position()];
     if row.shape.nodes > 1 {
         return;
     }
-    let mut fitting = setup
-        .environments
-        .iter()
-        .filter_map(|environment| inputs.setup.environments.get(environment.position()))
-        .filter(|environment| fits(environment, &row));
-    let Some(preferred) = fitting.next() else {
-        if row.source == Source::Waiting {
-            sums.unfit_jobs = sums.unfit_jobs.saturating_add(row.jobs);
-        } else {
-            plan.say(Subject::Queue(queue), Because::WrongShape(row.jobs));
-        }
+    let Some(preferred) = places(inputs, setup, plan).find(|place| place.fits(&row)) else {
+        turn_away(inputs, setup, queue, &row, plan);
         return;
     };
-    let size = size_on(preferred, &row).times(row.jobs);
+    let size = preferred.size(&row).needed(row.jobs);
+    let sums = &mut plan.queues[queue.position()];
     match row.source {
         Source::Waiting => {
             sums.waiting_jobs = sums.waiting_jobs.saturating_add(row.jobs);
@@ -202,6 +149,28 @@ fn add(inputs: &Inputs<'_>, setup: &QueueSetup, queue: QueueIndex, row: Row, pla
         Source::Idle => {}
     }
     plan.scratch.rows.push(row);
+}
+
+/// The environments of a queue, the preferred one first.
+fn places<'a>(inputs: &Inputs<'a>, setup: &QueueSetup, plan: &Plan) -> impl Iterator<Item = Place<'a>> {
+    let environments = setup.environments.iter();
+    environments.filter_map(move |environment| Place::of(inputs, &plan.scratch.pools, *environment))
+}
+
+/// Counts jobs that no environment of the queue can run, and tells why.
+fn turn_away(inputs: &Inputs<'_>, setup: &QueueSetup, queue: QueueIndex, row: &Row, plan: &mut Plan) {
+    let too_large = places(inputs, setup, plan).any(|place| place.has_type_for(row));
+    let sums = &mut plan.queues[queue.position()];
+    match (row.source, too_large) {
+        (Source::Waiting, _) => {
+            sums.unfit_jobs = sums.unfit_jobs.saturating_add(row.jobs);
+            if too_large {
+                sums.too_large_jobs = sums.too_large_jobs.saturating_add(row.jobs);
+            }
+        }
+        (_, true) => plan.say(Subject::Queue(queue), Because::TooLarge(row.jobs)),
+        (_, false) => plan.say(Subject::Queue(queue), Because::WrongShape(row.jobs)),
+    }
 }
 
 fn report_not_demand(queue: QueueIndex, now: &QueueNow, plan: &mut Plan) {
@@ -414,13 +383,6 @@ fn scheduled(inputs: &Inputs<'_>, queue: QueueIndex, setup: &QueueSetup, plan: &
     largest
 }
 
-fn ceil_div(numerator: i64, denominator: i64) -> i64 {
-    let denominator = denominator.max(1);
-    numerator
-        .div_euclid(denominator)
-        .saturating_add(to_i64(numerator.rem_euclid(denominator).min(1)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -428,6 +390,7 @@ mod tests {
     use crate::observation::SqsNow;
     use crate::planner::memory::Memory;
     use crate::planner::worlds::{quiet, shape, spot_then_on_demand};
+    use crate::units::to_i64;
 
     const NOW: Time = Time::from_seconds(1_767_258_000);
 

@@ -18,6 +18,7 @@ mod placement;
 pub mod plan;
 mod scratch;
 mod sight;
+mod size;
 mod supply;
 
 use crate::forecast::Forecast;

@@ -1,0 +1,128 @@
+//! What jobs take up of an environment, and whether they fit there at all.
+
+use crate::ids::EnvironmentIndex;
+use crate::planner::Inputs;
+use crate::planner::scratch::{Pool, Row, Source};
+use crate::setup::EnvironmentSetup;
+use crate::units::{Vcpus, to_i64};
+
+/// What equal jobs take up: so many `slots` for so many vCPUs. Never less than a vCPU for a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    vcpus: Vcpus,
+    slots: i64,
+}
+
+impl Size {
+    /// One slot.
+    pub(crate) fn whole(vcpus: Vcpus) -> Self {
+        Self {
+            vcpus: vcpus.max(Vcpus::new(1)),
+            slots: 1,
+        }
+    }
+
+    /// What this many jobs take up together.
+    pub(crate) fn needed(self, jobs: i64) -> Vcpus {
+        Vcpus::new(ceil_div(self.vcpus.times(jobs).get(), self.slots))
+    }
+
+    /// How many whole jobs find room in it.
+    pub(crate) fn jobs_in(self, room: Vcpus) -> i64 {
+        room.times(self.slots).get() / self.vcpus.get().max(1)
+    }
+
+    /// Whether jobs take up a third more than they would at another size.
+    fn wastes_beside(self, other: Self) -> bool {
+        let (here, there) = (self.vcpus.times(other.slots), other.vcpus.times(self.slots));
+        here.times(3) > there.times(4)
+    }
+}
+
+/// An environment as a place for jobs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    setup: &'a EnvironmentSetup,
+    /// No larger job is served here.
+    largest_job: Vcpus,
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn of(inputs: &Inputs<'a>, pools: &[Pool], environment: EnvironmentIndex) -> Option<Self> {
+        let setup = inputs.setup.environments.get(environment.position())?;
+        let pool = pools.get(environment.position())?;
+        Some(Self {
+            setup,
+            largest_job: pool.largest_job,
+        })
+    }
+
+    /// Whether what the environment launches holds the job, and the operator permits one that large.
+    pub(crate) fn fits(&self, row: &Row) -> bool {
+        row.shape.resources.vcpus <= self.largest_job && self.has_type_for(row)
+    }
+
+    /// For waiting jobs AWS Batch picks a type that holds them, ahead of jobs it can only pick what is cheapest.
+    pub(crate) fn has_type_for(&self, row: &Row) -> bool {
+        if row.source == Source::Waiting {
+            self.setup.fits.iter().any(|room| room.hold(&row.shape.resources))
+        } else {
+            self.setup.without_job.hold(&row.shape.resources)
+        }
+    }
+
+    /// What its jobs take up here.
+    pub(crate) fn size(&self, row: &Row) -> Size {
+        let size = size_on(self.setup, row);
+        // A type larger than that is not launched for it.
+        if size.needed(1) > self.largest_job {
+            return Size::whole(self.largest_job.max(row.shape.resources.vcpus));
+        }
+        size
+    }
+
+    /// Whether asking ahead would take a third more room than asking when the job is there: the cheapest type has too little
+    /// memory for it.
+    pub(crate) fn wastes_room(&self, row: &Row) -> bool {
+        let with_job = Row {
+            source: Source::Waiting,
+            ..*row
+        };
+        size_on(self.setup, row).wastes_beside(size_on(self.setup, &with_job))
+    }
+}
+
+/// Its vCPUs, or what comes with its memory or its GPUs on the most generous allowed type (ahead of jobs: on the cheapest), or a
+/// whole instance where no type holds two of it.
+pub(crate) fn size_on(setup: &EnvironmentSetup, row: &Row) -> Size {
+    let resources = &row.shape.resources;
+    let memory_per_kilo_vcpu = if row.source == Source::Waiting {
+        setup.memory_per_kilo_vcpu
+    } else {
+        setup
+            .without_job
+            .memory
+            .scaled_down(1024, setup.without_job.vcpus.get())
+            .get()
+    };
+    let for_memory = Vcpus::new(if memory_per_kilo_vcpu > 0 {
+        ceil_div(resources.memory.get().saturating_mul(1024), memory_per_kilo_vcpu)
+    } else {
+        0
+    });
+    let for_gpus = setup.vcpus_per_gpu.times(i64::from(resources.gpus));
+    let share = resources.vcpus.max(for_memory).max(for_gpus);
+    if share.times(2) <= setup.largest {
+        return Size::whole(share);
+    }
+    let holding = setup.fits.iter().filter(|room| room.hold(resources));
+    let whole = holding.map(|room| room.vcpus).min();
+    Size::whole(whole.unwrap_or(share).max(share))
+}
+
+pub(crate) fn ceil_div(numerator: i64, denominator: i64) -> i64 {
+    let denominator = denominator.max(1);
+    numerator
+        .div_euclid(denominator)
+        .saturating_add(to_i64(numerator.rem_euclid(denominator).min(1)))
+}
