@@ -12,7 +12,7 @@ use crate::planner::memory::SqsMemory;
 use crate::planner::plan::{Because, NotDemandKind, Note, Part, Plan, QueuePlan, Subject};
 use crate::planner::scratch::{Row, Source};
 use crate::planner::sight;
-use crate::planner::size::{Place, ceil_div};
+use crate::planner::size::{Place, Size, ceil_div};
 use crate::setup::{HandOff, QueueSetup, SqsSetup};
 use crate::units::{Span, Time, Vcpus};
 
@@ -157,6 +157,12 @@ fn places<'a>(inputs: &Inputs<'a>, setup: &QueueSetup, plan: &Plan) -> impl Iter
     environments.filter_map(move |environment| Place::of(inputs, &plan.scratch.pools, *environment))
 }
 
+/// What jobs take up where they are placed first.
+fn size(inputs: &Inputs<'_>, setup: &QueueSetup, row: &Row, plan: &Plan) -> Size {
+    let preferred = places(inputs, setup, plan).find(|place| place.fits(row));
+    preferred.map_or_else(|| Size::new(row.shape.resources.vcpus), |place| place.size(row))
+}
+
 /// Counts jobs that no environment of the queue can run, and tells why.
 fn turn_away(inputs: &Inputs<'_>, setup: &QueueSetup, queue: QueueIndex, row: &Row, plan: &mut Plan) {
     let too_large = places(inputs, setup, plan).any(|place| place.has_type_for(row));
@@ -263,8 +269,9 @@ fn messages(
             .max(0),
     };
     let mut jobs = ceil_div(jobs.saturating_mul(believed), 100);
+    let row = Row::new(Source::Messages, sqs.job, jobs);
     if let Some(cap) = sqs.cap {
-        jobs = jobs.min(cap.get() / sqs.job.resources.vcpus.get().max(1));
+        jobs = jobs.min(size(inputs, setup, &row, plan).jobs_in(cap));
     }
     if jobs > 0 {
         add(inputs, setup, queue, Row::new(Source::Messages, sqs.job, jobs), plan);
@@ -337,16 +344,22 @@ pub(crate) fn idle_wanted(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Pla
     };
     let (floor, ordered) = (floor.max(boost), boost > floor);
     let sums = plan.queues[queue.position()];
-    let held =
-        now.placed.value().map_or(Vcpus::ZERO, Tally::vcpus) + sums.from_idle + sums.from_on_its_way + sums.granted;
-    let per_slot = setup.reference.resources.vcpus.max(Vcpus::new(1));
-    let for_floor = ceil_div(floor.minus_or_zero(held).get(), per_slot.get());
+    let of = |shape: Shape| size(inputs, setup, &Row::new(Source::Idle, shape, 0), plan);
+    let per_slot = of(reference(setup));
+    let for_floor = if floor.is_zero() {
+        0
+    } else {
+        let placed = now.placed.value().into_iter().flat_map(Tally::rows);
+        let placed: Vcpus = placed.map(|(shape, jobs)| of(*shape).needed(jobs)).sum();
+        let held = placed + sums.from_idle + sums.from_on_its_way + sums.granted;
+        per_slot.jobs_for(floor.minus_or_zero(held))
+    };
     let slots = setup.headroom_slots.max(scheduled_slots).max(for_floor);
     if slots > 0 {
         let because = if for_floor.max(scheduled_slots) > setup.headroom_slots {
-            Because::Scheduled(per_slot.times(slots))
+            Because::Scheduled(per_slot.needed(slots))
         } else {
-            Because::Headroom(per_slot.times(slots))
+            Because::Headroom(per_slot.needed(slots))
         };
         if !ordered {
             plan.say(Subject::Queue(queue), because);
@@ -390,21 +403,29 @@ mod tests {
     use crate::observation::SqsNow;
     use crate::planner::memory::Memory;
     use crate::planner::worlds::{quiet, shape, spot_then_on_demand};
-    use crate::units::to_i64;
+    use crate::units::{Mebibytes, to_i64};
 
     const NOW: Time = Time::from_seconds(1_767_258_000);
 
-    /// The vCPUs that messages need, decided twice or more over one count of ten messages while more and more jobs are listed.
-    fn of_messages(hand_off: HandOff, jobs_listed: &[i64]) -> Vec<i64> {
-        let mut setup = spot_then_on_demand();
-        setup.sqs_sources.push(SqsSetup {
+    fn inbox(hand_off: HandOff) -> SqsSetup {
+        SqsSetup {
             name: "inbox".to_owned(),
             queue: QueueIndex(0),
             hand_off,
             job: shape(4),
             cap: None,
             patience: Span::from_minutes(10),
-        });
+        }
+    }
+
+    const DISPATCHER: HandOff = HandOff::Dispatcher {
+        jobs_per_kilo_message: 1_000,
+    };
+
+    /// The vCPUs that messages need, decided twice or more over one count of ten messages while more and more jobs are listed.
+    fn of_messages(inbox: SqsSetup, jobs_listed: &[i64]) -> Vec<i64> {
+        let mut setup = spot_then_on_demand();
+        setup.sqs_sources.push(inbox);
         setup.queues[0].sqs_sources.push(SqsIndex(0));
         let counted = SqsNow {
             visible: 10,
@@ -436,11 +457,56 @@ mod tests {
 
     #[test]
     fn a_message_that_became_a_job_after_it_was_counted_is_not_asked_for_twice() {
-        let dispatcher = HandOff::Dispatcher {
-            jobs_per_kilo_message: 1_000,
-        };
-        assert_eq!(of_messages(dispatcher, &[3, 3, 7, 9, 20, 9]), [40, 40, 24, 16, 0, 16]);
+        assert_eq!(
+            of_messages(inbox(DISPATCHER), &[3, 3, 7, 9, 20, 9]),
+            [40, 40, 24, 16, 0, 16]
+        );
         let workers = HandOff::Workers { messages_per_worker: 1 };
-        assert_eq!(of_messages(workers, &[3, 3, 7, 9]), [28, 28, 12, 4]);
+        assert_eq!(of_messages(inbox(workers), &[3, 3, 7, 9]), [28, 28, 12, 4]);
+    }
+
+    /// Jobs of 4 vCPUs whose memory comes with 8.
+    #[test]
+    fn a_cap_on_messages_counts_what_their_jobs_take_up() {
+        let mut large = inbox(DISPATCHER);
+        large.job.resources.memory = Mebibytes::new(8 * 4096);
+        let capped = SqsSetup {
+            cap: Some(Vcpus::new(44)),
+            ..large.clone()
+        };
+        assert_eq!(
+            (of_messages(large, &[0]), of_messages(capped, &[0])),
+            (vec![80], vec![40])
+        );
+    }
+
+    #[test]
+    fn a_floor_is_reached_by_what_jobs_take_up() {
+        let floor = Vcpus::new(64);
+        let mut setup = spot_then_on_demand();
+        setup.queues[0].reference.resources.memory = Mebibytes::new(8 * 4096);
+        let job = reference(&setup.queues[0]);
+        assert_eq!(job.resources.vcpus, Vcpus::new(4));
+        let wanted = |placed: i64| {
+            let mut observation = quiet(&setup, NOW);
+            observation.queues[0].placed = Seen::Exactly(NOW, [(job, placed)].into_iter().collect());
+            let mut memory = Memory::new(&setup, NOW);
+            memory.queues[0].overridden = Some(crate::overrides::Override {
+                order: Order::Boost(floor),
+                until: NOW + Span::from_minutes(60),
+                since: NOW,
+            });
+            let mut plan = Plan::default();
+            let inputs = Inputs {
+                setup: &setup,
+                observation: &observation,
+                memory: &memory,
+                forecast: &Forecast::default(),
+                now: NOW,
+            };
+            crate::planner::plan(&inputs, &mut plan);
+            plan.environments.iter().map(|sums| sums.wanted.get()).sum::<i64>()
+        };
+        assert_eq!((wanted(0), wanted(5), wanted(8)), (64, 24, 0));
     }
 }

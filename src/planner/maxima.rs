@@ -153,7 +153,7 @@ fn takes(setup: &EnvironmentSetup, shape: Shape, jobs: i64) -> Option<Size> {
         return Some(size_on(setup, &Row::new(Source::Waiting, shape, jobs)));
     }
     let instances = smallest.max(setup.smallest).times(i64::from(shape.nodes));
-    (setup.purchase == Purchase::OnDemand).then_some(Size::whole(instances))
+    (setup.purchase == Purchase::OnDemand).then_some(Size::new(instances))
 }
 
 /// The largest RUNNABLE job that the environment may serve. For one that is larger than max AWS Batch launches nothing.

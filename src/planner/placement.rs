@@ -475,7 +475,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_grant_completes_whole_jobs(vcpus in 1_i64..200, jobs in 1_i64..50, scraps in 0_i64..300, allowed in 0_i64..2_000) {
-            let size = Size::whole(Vcpus::new(vcpus));
+            let size = Size::new(Vcpus::new(vcpus));
             let row = Row::new(Source::Waiting, crate::planner::worlds::shape(1), jobs);
             let answer = ask(size, &row, Vcpus::new(scraps)).within(Vcpus::new(allowed));
             prop_assert_eq!(answer.promised + answer.granted, size.needed(answer.jobs));

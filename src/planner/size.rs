@@ -6,36 +6,28 @@ use crate::planner::scratch::{Pool, Row, Source};
 use crate::setup::EnvironmentSetup;
 use crate::units::{Vcpus, to_i64};
 
-/// What equal jobs take up: so many `slots` for so many vCPUs. Never less than a vCPU for a slot.
+/// What one of equal jobs takes up, at least a vCPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Size {
-    vcpus: Vcpus,
-    slots: i64,
-}
+pub(crate) struct Size(Vcpus);
 
 impl Size {
-    /// One slot.
-    pub(crate) fn whole(vcpus: Vcpus) -> Self {
-        Self {
-            vcpus: vcpus.max(Vcpus::new(1)),
-            slots: 1,
-        }
+    pub(crate) fn new(vcpus: Vcpus) -> Self {
+        Self(vcpus.max(Vcpus::new(1)))
     }
 
     /// What this many jobs take up together.
     pub(crate) fn needed(self, jobs: i64) -> Vcpus {
-        Vcpus::new(ceil_div(self.vcpus.times(jobs).get(), self.slots))
+        self.0.times(jobs)
     }
 
     /// How many whole jobs find room in it.
     pub(crate) fn jobs_in(self, room: Vcpus) -> i64 {
-        room.times(self.slots).get() / self.vcpus.get().max(1)
+        room.get() / self.0.get()
     }
 
-    /// Whether jobs take up a third more than they would at another size.
-    fn wastes_beside(self, other: Self) -> bool {
-        let (here, there) = (self.vcpus.times(other.slots), other.vcpus.times(self.slots));
-        here.times(3) > there.times(4)
+    /// How many jobs it takes until they take up that much.
+    pub(crate) fn jobs_for(self, room: Vcpus) -> i64 {
+        ceil_div(room.get(), self.0.get())
     }
 }
 
@@ -76,7 +68,7 @@ impl<'a> Place<'a> {
         let size = size_on(self.setup, row);
         // A type larger than that is not launched for it.
         if size.needed(1) > self.largest_job {
-            return Size::whole(self.largest_job.max(row.shape.resources.vcpus));
+            return Size::new(self.largest_job.max(row.shape.resources.vcpus));
         }
         size
     }
@@ -88,12 +80,12 @@ impl<'a> Place<'a> {
             source: Source::Waiting,
             ..*row
         };
-        size_on(self.setup, row).wastes_beside(size_on(self.setup, &with_job))
+        size_on(self.setup, row).needed(3) > size_on(self.setup, &with_job).needed(4)
     }
 }
 
 /// Its vCPUs, or what comes with its memory or its GPUs on the most generous allowed type (ahead of jobs: on the cheapest), or a
-/// whole instance where no type holds two of it.
+/// whole instance where no type holds two of it. Rounded up for each job: few instances pack as well as the most generous type.
 pub(crate) fn size_on(setup: &EnvironmentSetup, row: &Row) -> Size {
     let resources = &row.shape.resources;
     let memory_per_kilo_vcpu = if row.source == Source::Waiting {
@@ -113,11 +105,11 @@ pub(crate) fn size_on(setup: &EnvironmentSetup, row: &Row) -> Size {
     let for_gpus = setup.vcpus_per_gpu.times(i64::from(resources.gpus));
     let share = resources.vcpus.max(for_memory).max(for_gpus);
     if share.times(2) <= setup.largest {
-        return Size::whole(share);
+        return Size::new(share);
     }
     let holding = setup.fits.iter().filter(|room| room.hold(resources));
     let whole = holding.map(|room| room.vcpus).min();
-    Size::whole(whole.unwrap_or(share).max(share))
+    Size::new(whole.unwrap_or(share).max(share))
 }
 
 pub(crate) fn ceil_div(numerator: i64, denominator: i64) -> i64 {
@@ -125,4 +117,40 @@ pub(crate) fn ceil_div(numerator: i64, denominator: i64) -> i64 {
     numerator
         .div_euclid(denominator)
         .saturating_add(to_i64(numerator.rem_euclid(denominator).min(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Purchase, Resources};
+    use crate::observation::Shape;
+    use crate::planner::worlds::{environment, resources};
+
+    /// An instance's own share of memory leaves less than 2 GiB for a vCPU of c6i.
+    #[test]
+    fn jobs_take_up_the_memory_they_need_rounded_up_for_each() {
+        let mut setup = environment("spot", Purchase::Spot, None);
+        setup.memory_per_kilo_vcpu = 1_979 * 1024;
+        setup.vcpus_per_gpu = Vcpus::new(8);
+        setup.without_job = resources(64, 64 * 1_024);
+        let with_gpu = Resources {
+            gpus: 1,
+            ..resources(4, 1_000)
+        };
+        // What 1, 10 and 92 jobs take up.
+        let cases = [
+            (resources(1, 1_800), Source::Waiting, [1, 10, 92]),
+            (resources(1, 2_048), Source::Waiting, [2, 20, 184]),
+            (resources(1, 3_000), Source::Messages, [3, 30, 276]),
+            (resources(3, 1_000), Source::Waiting, [3, 30, 276]),
+            (with_gpu, Source::Waiting, [8, 80, 736]),
+            (resources(40, 1_000), Source::Waiting, [64, 640, 64 * 92]),
+        ];
+        for (resources, source, takes) in cases {
+            let row = Row::new(source, Shape { resources, nodes: 1 }, 1);
+            let size = size_on(&setup, &row);
+            let taken = [1, 10, 92].map(|jobs| size.needed(jobs).get());
+            assert_eq!(taken, takes, "{resources:?}, {source:?}");
+        }
+    }
 }
