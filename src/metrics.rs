@@ -293,7 +293,7 @@ impl Metrics {
                 Because::Limit(limit, denied) => sum(&families::LIMITED, limit_label(limit), denied.get()),
                 Because::Hold(..) => sum(&families::HELD, detail, 1),
                 Because::NotDemand(_, jobs) => sum(&families::ELSEWHERE, detail, jobs),
-                Because::Unfit(jobs) | Because::TooLarge(jobs) => sum(&families::ELSEWHERE, UNFIT, jobs),
+                Because::Unfit(jobs) => sum(&families::ELSEWHERE, UNFIT, jobs),
                 Because::DoubleLaunch(more) => {
                     if let (Some(family), name) = about(setup, reason.subject, &families::DOUBLE, None) {
                         self.add(family, &[&name], more.get().unsigned_abs());

@@ -41,7 +41,6 @@ pub fn detail(because: &Because) -> Option<&'static str> {
         | Because::WithinQuota(..)
         | Because::Patience(_)
         | Because::Unfit(_)
-        | Because::TooLarge(_)
         | Because::WrongShape(_)
         | Because::Stalled(_)
         | Because::NotPlaced
@@ -77,7 +76,6 @@ impl Coded for Because {
             Self::Blind(..) => "blind",
             Self::NotDemand(..) => "not_demand",
             Self::Unfit(_) => "unfit",
-            Self::TooLarge(_) => "too_large",
             Self::WrongShape(_) => "wrong_shape",
             Self::Stalled(_) => "stalled",
             Self::NotPlaced => "not_placed",

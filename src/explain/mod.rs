@@ -71,7 +71,6 @@ pub const fn precedence(because: &Because) -> u8 {
         Because::NotPlaced
         | Because::HeldInVain
         | Because::Unfit(_)
-        | Because::TooLarge(_)
         | Because::WrongShape(_)
         | Because::Stalled(_)
         | Because::Drought(_)
@@ -157,10 +156,6 @@ fn because(setup: &Setup, subject: Subject, because: &Because) -> String {
         Because::Unfit(jobs) => format!(
             "{} no instance type of the queue's environments",
             counted(jobs, "fits", "fit")
-        ),
-        Because::TooLarge(jobs) => format!(
-            "{} larger than maxvCpus or the policy's cap of every environment with a type of that size",
-            counted(jobs, "is", "are")
         ),
         Because::WrongShape(jobs) => format!(
             "capacity asked for ahead would be of the cheapest type, which cannot hold them: {}",

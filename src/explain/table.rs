@@ -91,7 +91,6 @@ pub(crate) fn examples() -> Vec<Reason> {
     examples.extend(kinds().map(|kind| about_queue(Because::NotDemand(kind, 12))));
     examples.extend([
         about_queue(Because::Unfit(12)),
-        about_queue(Because::TooLarge(12)),
         about_queue(Because::WrongShape(12)),
         about_messages(Because::Stalled(60)),
         about_spot(Because::NotPlaced),
@@ -381,7 +380,6 @@ mod tests {
         | `not_demand` | `reserved` | queue | nightly: 12 jobs are held by a fair-share reservation |
         | `not_demand` | `multi_node` | queue | nightly: 12 jobs are multi-node, which Batch never serves from minvCpus |
         | `unfit` |  | queue | nightly: 12 jobs fit no instance type of the queue's environments |
-        | `too_large` |  | queue | nightly: 12 jobs are larger than maxvCpus or the policy's cap of every environment with a type of that size |
         | `wrong_shape` |  | queue | nightly: capacity asked for ahead would be of the cheapest type, which cannot hold them: 12 jobs are expected |
         | `stalled` |  | SQS source | inbox: its messages do not become jobs; 60 % of their demand is still believed |
         | `not_placed` |  | environment | spot: Batch leaves room idle here beside RUNNABLE jobs that fit; falling back needs limits = "enforce" |

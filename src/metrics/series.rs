@@ -132,7 +132,6 @@ pub(super) const fn decides(because: &Because) -> bool {
         | Because::Hold(..)
         | Because::NotDemand(..)
         | Because::Unfit(_)
-        | Because::TooLarge(_)
         | Because::WrongShape(_)
         | Because::Stalled(_)
         | Because::NotPlaced

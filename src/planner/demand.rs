@@ -9,12 +9,63 @@ use crate::observation::{QueueNow, Seen, Shape, Tally};
 use crate::overrides::Order;
 use crate::planner::Inputs;
 use crate::planner::memory::SqsMemory;
-use crate::planner::plan::{Because, NotDemandKind, Note, Part, Plan, QueuePlan, Subject};
+use crate::planner::plan::{Because, NotDemandKind, Note, Part, Plan, Subject};
 use crate::planner::scratch::{Row, Source};
 use crate::planner::sight;
-use crate::planner::size::{Place, Size, ceil_div};
-use crate::setup::{HandOff, QueueSetup, SqsSetup};
-use crate::units::{Span, Time, Vcpus};
+use crate::setup::{EnvironmentSetup, HandOff, QueueSetup, SqsSetup};
+use crate::units::{Span, Time, Vcpus, to_i64};
+
+/// Whether what an environment launches holds the job: for waiting jobs AWS Batch picks a type that does, ahead of jobs it
+/// can only pick what is cheapest.
+pub(crate) fn fits(setup: &EnvironmentSetup, row: &Row) -> bool {
+    if row.source == Source::Waiting {
+        setup.fits.iter().any(|room| room.hold(&row.shape.resources))
+    } else {
+        setup.without_job.hold(&row.shape.resources)
+    }
+}
+
+/// The vCPUs of an environment that a job takes up: its vCPUs, or what comes with its memory or its GPUs on the most generous
+/// allowed type (ahead of jobs: on the cheapest), or a whole instance where no type holds two of it.
+pub(crate) fn size_on(setup: &EnvironmentSetup, row: &Row) -> Vcpus {
+    let resources = &row.shape.resources;
+    let memory_per_kilo_vcpu = if row.source == Source::Waiting {
+        setup.memory_per_kilo_vcpu
+    } else {
+        setup
+            .without_job
+            .memory
+            .scaled_down(1024, setup.without_job.vcpus.get())
+            .get()
+    };
+    let for_memory = Vcpus::new(if memory_per_kilo_vcpu > 0 {
+        ceil_div(resources.memory.get().saturating_mul(1024), memory_per_kilo_vcpu)
+    } else {
+        0
+    });
+    let for_gpus = setup.vcpus_per_gpu.times(i64::from(resources.gpus));
+    let share = resources.vcpus.max(for_memory).max(for_gpus).max(Vcpus::new(1));
+    if share.times(2) <= setup.largest {
+        return share;
+    }
+    let whole = setup
+        .fits
+        .iter()
+        .filter(|room| room.hold(resources))
+        .map(|room| room.vcpus)
+        .min();
+    whole.map_or(share, |whole| whole.max(share))
+}
+
+/// Whether asking ahead would take a third more room than asking when the job is there: the cheapest type has too little
+/// memory for it.
+pub(crate) fn wastes_room(setup: &EnvironmentSetup, row: &Row) -> bool {
+    let with_job = Row {
+        source: Source::Waiting,
+        ..*row
+    };
+    size_on(setup, row).times(3) > size_on(setup, &with_job).times(4)
+}
 
 /// Lists what a queue's jobs, messages and known arrivals need, hardest to place first.
 pub(crate) fn of_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) {
@@ -50,16 +101,9 @@ pub(crate) fn of_queue(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Plan) 
     for &source in &setup.sqs_sources {
         messages(inputs, setup, queue, source, now, plan);
     }
-    let QueuePlan {
-        unfit_jobs,
-        too_large_jobs,
-        ..
-    } = plan.queues[queue.position()];
-    if unfit_jobs > too_large_jobs {
-        plan.say(Subject::Queue(queue), Because::Unfit(unfit_jobs - too_large_jobs));
-    }
-    if too_large_jobs > 0 {
-        plan.say(Subject::Queue(queue), Because::TooLarge(too_large_jobs));
+    let unfit = plan.queues[queue.position()].unfit_jobs;
+    if unfit > 0 {
+        plan.say(Subject::Queue(queue), Because::Unfit(unfit));
     }
 }
 
@@ -130,15 +174,24 @@ fn head(inputs: &Inputs<'_>, now: &QueueNow) -> Option<Shape> {
 
 /// Adds a row if some environment of the queue can run it.
 fn add(inputs: &Inputs<'_>, setup: &QueueSetup, queue: QueueIndex, row: Row, plan: &mut Plan) {
+    let sums = &mut plan.queues[queue.position()];
     if row.shape.nodes > 1 {
         return;
     }
-    let Some(preferred) = places(inputs, setup, plan).find(|place| place.fits(&row)) else {
-        turn_away(inputs, setup, queue, &row, plan);
+    let mut fitting = setup
+        .environments
+        .iter()
+        .filter_map(|environment| inputs.setup.environments.get(environment.position()))
+        .filter(|environment| fits(environment, &row));
+    let Some(preferred) = fitting.next() else {
+        if row.source == Source::Waiting {
+            sums.unfit_jobs = sums.unfit_jobs.saturating_add(row.jobs);
+        } else {
+            plan.say(Subject::Queue(queue), Because::WrongShape(row.jobs));
+        }
         return;
     };
-    let size = preferred.size(&row).needed(row.jobs);
-    let sums = &mut plan.queues[queue.position()];
+    let size = size_on(preferred, &row).times(row.jobs);
     match row.source {
         Source::Waiting => {
             sums.waiting_jobs = sums.waiting_jobs.saturating_add(row.jobs);
@@ -149,34 +202,6 @@ fn add(inputs: &Inputs<'_>, setup: &QueueSetup, queue: QueueIndex, row: Row, pla
         Source::Idle => {}
     }
     plan.scratch.rows.push(row);
-}
-
-/// The environments of a queue, the preferred one first.
-fn places<'a>(inputs: &Inputs<'a>, setup: &QueueSetup, plan: &Plan) -> impl Iterator<Item = Place<'a>> {
-    let environments = setup.environments.iter();
-    environments.filter_map(move |environment| Place::of(inputs, &plan.scratch.pools, *environment))
-}
-
-/// What jobs take up where they are placed first.
-fn size(inputs: &Inputs<'_>, setup: &QueueSetup, row: &Row, plan: &Plan) -> Size {
-    let preferred = places(inputs, setup, plan).find(|place| place.fits(row));
-    preferred.map_or_else(|| Size::new(row.shape.resources.vcpus), |place| place.size(row))
-}
-
-/// Counts jobs that no environment of the queue can run, and tells why.
-fn turn_away(inputs: &Inputs<'_>, setup: &QueueSetup, queue: QueueIndex, row: &Row, plan: &mut Plan) {
-    let too_large = places(inputs, setup, plan).any(|place| place.has_type_for(row));
-    let sums = &mut plan.queues[queue.position()];
-    match (row.source, too_large) {
-        (Source::Waiting, _) => {
-            sums.unfit_jobs = sums.unfit_jobs.saturating_add(row.jobs);
-            if too_large {
-                sums.too_large_jobs = sums.too_large_jobs.saturating_add(row.jobs);
-            }
-        }
-        (_, true) => plan.say(Subject::Queue(queue), Because::TooLarge(row.jobs)),
-        (_, false) => plan.say(Subject::Queue(queue), Because::WrongShape(row.jobs)),
-    }
 }
 
 fn report_not_demand(queue: QueueIndex, now: &QueueNow, plan: &mut Plan) {
@@ -269,9 +294,8 @@ fn messages(
             .max(0),
     };
     let mut jobs = ceil_div(jobs.saturating_mul(believed), 100);
-    let row = Row::new(Source::Messages, sqs.job, jobs);
     if let Some(cap) = sqs.cap {
-        jobs = jobs.min(size(inputs, setup, &row, plan).jobs_in(cap));
+        jobs = jobs.min(cap.get() / sqs.job.resources.vcpus.get().max(1));
     }
     if jobs > 0 {
         add(inputs, setup, queue, Row::new(Source::Messages, sqs.job, jobs), plan);
@@ -344,22 +368,16 @@ pub(crate) fn idle_wanted(inputs: &Inputs<'_>, queue: QueueIndex, plan: &mut Pla
     };
     let (floor, ordered) = (floor.max(boost), boost > floor);
     let sums = plan.queues[queue.position()];
-    let of = |shape: Shape| size(inputs, setup, &Row::new(Source::Idle, shape, 0), plan);
-    let per_slot = of(reference(setup));
-    let for_floor = if floor.is_zero() {
-        0
-    } else {
-        let placed = now.placed.value().into_iter().flat_map(Tally::rows);
-        let placed: Vcpus = placed.map(|(shape, jobs)| of(*shape).needed(jobs)).sum();
-        let held = placed + sums.from_idle + sums.from_on_its_way + sums.granted;
-        per_slot.jobs_for(floor.minus_or_zero(held))
-    };
+    let held =
+        now.placed.value().map_or(Vcpus::ZERO, Tally::vcpus) + sums.from_idle + sums.from_on_its_way + sums.granted;
+    let per_slot = setup.reference.resources.vcpus.max(Vcpus::new(1));
+    let for_floor = ceil_div(floor.minus_or_zero(held).get(), per_slot.get());
     let slots = setup.headroom_slots.max(scheduled_slots).max(for_floor);
     if slots > 0 {
         let because = if for_floor.max(scheduled_slots) > setup.headroom_slots {
-            Because::Scheduled(per_slot.needed(slots))
+            Because::Scheduled(per_slot.times(slots))
         } else {
-            Because::Headroom(per_slot.needed(slots))
+            Because::Headroom(per_slot.times(slots))
         };
         if !ordered {
             plan.say(Subject::Queue(queue), because);
@@ -396,36 +414,43 @@ fn scheduled(inputs: &Inputs<'_>, queue: QueueIndex, setup: &QueueSetup, plan: &
     largest
 }
 
+fn ceil_div(numerator: i64, denominator: i64) -> i64 {
+    let denominator = denominator.max(1);
+    numerator
+        .div_euclid(denominator)
+        .saturating_add(to_i64(numerator.rem_euclid(denominator).min(1)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::forecast::Forecast;
     use crate::observation::SqsNow;
     use crate::planner::memory::Memory;
-    use crate::planner::worlds::{quiet, shape, spot_then_on_demand};
-    use crate::units::{Mebibytes, to_i64};
+    use crate::planner::worlds::{quiet, resources, shape, spot_then_on_demand};
 
     const NOW: Time = Time::from_seconds(1_767_258_000);
 
-    fn inbox(hand_off: HandOff) -> SqsSetup {
-        SqsSetup {
+    #[test]
+    fn a_job_that_takes_a_whole_instance_takes_the_smallest_that_holds_it() {
+        let mut setup = spot_then_on_demand().environments.remove(0);
+        setup.fits = [32, 64, 96].map(|vcpus| resources(vcpus, vcpus * 4096)).to_vec();
+        setup.largest = Vcpus::new(96);
+        let size = |vcpus: i64| size_on(&setup, &Row::new(Source::Waiting, shape(vcpus), 1)).get();
+        assert_eq!([8, 48, 49, 64, 65].map(size), [8, 48, 64, 64, 96]);
+    }
+
+    /// The vCPUs that messages need, decided twice or more over one count of ten messages while more and more jobs are listed.
+    fn of_messages(hand_off: HandOff, jobs_listed: &[i64]) -> Vec<i64> {
+        let mut setup = spot_then_on_demand();
+        setup.sqs_sources.push(SqsSetup {
             name: "inbox".to_owned(),
             queue: QueueIndex(0),
             hand_off,
             job: shape(4),
             cap: None,
             patience: Span::from_minutes(10),
-        }
-    }
-
-    const DISPATCHER: HandOff = HandOff::Dispatcher {
-        jobs_per_kilo_message: 1_000,
-    };
-
-    /// The vCPUs that messages need, decided twice or more over one count of ten messages while more and more jobs are listed.
-    fn of_messages(inbox: SqsSetup, jobs_listed: &[i64]) -> Vec<i64> {
-        let mut setup = spot_then_on_demand();
-        setup.sqs_sources.push(inbox);
+        });
         setup.queues[0].sqs_sources.push(SqsIndex(0));
         let counted = SqsNow {
             visible: 10,
@@ -457,56 +482,11 @@ mod tests {
 
     #[test]
     fn a_message_that_became_a_job_after_it_was_counted_is_not_asked_for_twice() {
-        assert_eq!(
-            of_messages(inbox(DISPATCHER), &[3, 3, 7, 9, 20, 9]),
-            [40, 40, 24, 16, 0, 16]
-        );
+        let dispatcher = HandOff::Dispatcher {
+            jobs_per_kilo_message: 1_000,
+        };
+        assert_eq!(of_messages(dispatcher, &[3, 3, 7, 9, 20, 9]), [40, 40, 24, 16, 0, 16]);
         let workers = HandOff::Workers { messages_per_worker: 1 };
-        assert_eq!(of_messages(inbox(workers), &[3, 3, 7, 9]), [28, 28, 12, 4]);
-    }
-
-    /// Jobs of 4 vCPUs whose memory comes with 8.
-    #[test]
-    fn a_cap_on_messages_counts_what_their_jobs_take_up() {
-        let mut large = inbox(DISPATCHER);
-        large.job.resources.memory = Mebibytes::new(8 * 4096);
-        let capped = SqsSetup {
-            cap: Some(Vcpus::new(44)),
-            ..large.clone()
-        };
-        assert_eq!(
-            (of_messages(large, &[0]), of_messages(capped, &[0])),
-            (vec![80], vec![40])
-        );
-    }
-
-    #[test]
-    fn a_floor_is_reached_by_what_jobs_take_up() {
-        let floor = Vcpus::new(64);
-        let mut setup = spot_then_on_demand();
-        setup.queues[0].reference.resources.memory = Mebibytes::new(8 * 4096);
-        let job = reference(&setup.queues[0]);
-        assert_eq!(job.resources.vcpus, Vcpus::new(4));
-        let wanted = |placed: i64| {
-            let mut observation = quiet(&setup, NOW);
-            observation.queues[0].placed = Seen::Exactly(NOW, [(job, placed)].into_iter().collect());
-            let mut memory = Memory::new(&setup, NOW);
-            memory.queues[0].overridden = Some(crate::overrides::Override {
-                order: Order::Boost(floor),
-                until: NOW + Span::from_minutes(60),
-                since: NOW,
-            });
-            let mut plan = Plan::default();
-            let inputs = Inputs {
-                setup: &setup,
-                observation: &observation,
-                memory: &memory,
-                forecast: &Forecast::default(),
-                now: NOW,
-            };
-            crate::planner::plan(&inputs, &mut plan);
-            plan.environments.iter().map(|sums| sums.wanted.get()).sum::<i64>()
-        };
-        assert_eq!((wanted(0), wanted(5), wanted(8)), (64, 24, 0));
+        assert_eq!(of_messages(workers, &[3, 3, 7, 9]), [28, 28, 12, 4]);
     }
 }

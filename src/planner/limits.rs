@@ -17,7 +17,7 @@ use crate::overrides::Order;
 use crate::planner::Inputs;
 use crate::planner::memory::Supply;
 use crate::planner::plan::{Limit, Plan, QuotaPlan};
-use crate::planner::scratch::{Pace, Row, Source};
+use crate::planner::scratch::{Row, Source};
 use crate::planner::supply::{failed_last, probe_size};
 use crate::setup::{EnvironmentSetup, Limits, QuotaShare};
 use crate::units::{Vcpus, to_i64};
@@ -166,20 +166,21 @@ pub(crate) fn draws(setup: &EnvironmentSetup, share: &QuotaShare, row: Option<&R
     }
 }
 
-/// What the environment alone limits: the tightest of its state, a drought, maxvCpus and cap, and beside these its pace.
-/// `min_by_key` keeps the first of equals, so this is also the order in which they are named.
+/// What the environment alone limits: the tightest of its state, a drought, maxvCpus, cap and step. `min_by_key` keeps the
+/// first of equals, so this is also the order in which they are named.
 fn own_limits(inputs: &Inputs<'_>, position: usize, setup: &EnvironmentSetup, plan: &mut Plan) {
-    let Some(pool) = plan.scratch.pools.get_mut(position) else {
+    let (Some(pool), Some(levels)) = (
+        plan.scratch.pools.get_mut(position),
+        inputs.observation.environments.get(position).and_then(Seen::value),
+    ) else {
         return;
     };
-    pool.largest_job = setup.cap.unwrap_or(Vcpus::MAX);
-    let Some(levels) = inputs.observation.environments.get(position).and_then(Seen::value) else {
-        return;
-    };
-    let memory = plan.scratch.environments.get(position).copied().unwrap_or_default();
-    // What we lowered for a while keeps nobody out for good.
-    let operators = memory.max_before.unwrap_or(levels.max_vcpus).max(levels.max_vcpus);
-    pool.largest_job = pool.largest_job.min(operators);
+    let supply = plan
+        .scratch
+        .environments
+        .get(position)
+        .map(|memory| memory.supply)
+        .unwrap_or_default();
     let unfulfilled = pool.committed.minus_or_zero(plan.environments[position].there);
     let probe = probe_size(setup, levels.max_vcpus).minus_or_zero(unfulfilled);
     let failing = inputs
@@ -188,25 +189,20 @@ fn own_limits(inputs: &Inputs<'_>, position: usize, setup: &EnvironmentSetup, pl
         .get(position)
         .and_then(Seen::value)
         .is_some_and(failed_last);
-    let (dry, probing) = match memory.supply {
-        Supply::Drought { .. } => (true, false),
-        Supply::Probing { .. } => (false, true),
-        Supply::Delivers => (false, failing),
+    let drought = match supply {
+        Supply::Drought { .. } => Some(Vcpus::ZERO),
+        Supply::Probing { .. } => Some(probe),
+        Supply::Delivers => failing.then_some(probe),
     };
     let stopped = matches!(pool.order, Some(Order::Pause | Order::Drain));
     let own = [
         stopped.then_some((Vcpus::ZERO, Limit::Override)),
         (!pool.may_raise).then_some((Vcpus::ZERO, Limit::NotSteerable)),
-        dry.then_some((Vcpus::ZERO, Limit::Drought)),
+        drought.map(|left| (left, Limit::Drought)),
         Some((levels.max_vcpus.minus_or_zero(pool.committed), Limit::MaxVcpus)),
         setup.cap.map(|cap| (cap.minus_or_zero(pool.committed), Limit::Cap)),
+        setup.max_step.map(|step| (step, Limit::Step)),
     ];
-    let pace = |left: Vcpus, begun: Vcpus, kind: Limit| Pace { left, begun, kind };
-    let paces = [
-        probing.then(|| pace(probe, unfulfilled, Limit::Drought)),
-        setup.max_step.map(|step| pace(step, Vcpus::ZERO, Limit::Step)),
-    ];
-    pool.pace = paces.into_iter().flatten().min_by_key(|pace| pace.left);
     let tightest = own.into_iter().flatten().min_by_key(|(left, _)| *left);
     pool.wasteful_limit = levels.max_vcpus.scaled_down(1, 2).minus_or_zero(pool.committed);
     if let Some((left, limit)) = tightest {
@@ -215,18 +211,9 @@ fn own_limits(inputs: &Inputs<'_>, position: usize, setup: &EnvironmentSetup, pl
 }
 
 /// How much more an environment may be asked for by itself and by the account, and what says so. Quotas depend on the job.
-/// However slow the pace, the first grant completes one `job`.
-pub(crate) fn left(environment: EnvironmentIndex, job: Vcpus, plan: &Plan) -> (Vcpus, Limit) {
+pub(crate) fn left(environment: EnvironmentIndex, plan: &Plan) -> (Vcpus, Limit) {
     let pool = &plan.scratch.pools[environment.position()];
-    let mut own = (pool.own_limit, pool.own_limit_kind.unwrap_or(Limit::NotSteerable));
-    if let Some(pace) = pool.pace {
-        let is_first = plan.environments[environment.position()].granted.is_zero();
-        let one = job.minus_or_zero(pool.on_its_way.max(pace.begun));
-        let left = if is_first { pace.left.max(one) } else { pace.left };
-        if left < own.0 {
-            own = (left, pace.kind);
-        }
-    }
+    let own = (pool.own_limit, pool.own_limit_kind.unwrap_or(Limit::NotSteerable));
     if plan.scratch.account_left < own.0 {
         return (plan.scratch.account_left, Limit::AccountCap);
     }
@@ -295,9 +282,6 @@ pub(crate) fn book_quotas(
 pub(crate) fn book(environment: EnvironmentIndex, granted: Vcpus, plan: &mut Plan) {
     let pool = &mut plan.scratch.pools[environment.position()];
     pool.own_limit -= granted;
-    if let Some(pace) = &mut pool.pace {
-        pace.left = pace.left.minus_or_zero(granted);
-    }
     pool.wasteful_limit = pool.wasteful_limit.minus_or_zero(granted);
     if plan.scratch.account_left != Vcpus::MAX {
         plan.scratch.account_left -= granted;

@@ -14,12 +14,12 @@ use crate::account::Platform;
 use crate::catalog::Purchase;
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::observation::{Seen, Shape, Tally};
+use crate::planner::demand::{fits, size_on};
 use crate::planner::limits::{draws, may_launch, members, standing, unread};
 use crate::planner::placement::fill;
 use crate::planner::plan::Plan;
 use crate::planner::scratch::{Maximum, QuotaRoom, Row, Source};
 use crate::planner::sight::{is_awaited, may_ask};
-use crate::planner::size::{Size, size_on};
 use crate::planner::{Inputs, SHOWN_AFTER};
 use crate::setup::EnvironmentSetup;
 use crate::units::{Time, Vcpus};
@@ -123,12 +123,7 @@ fn bounds(inputs: &Inputs<'_>, position: usize, plan: &Plan) -> Option<Maximum> 
         .max(sums.there)
         .max(now.min_vcpus)
         .max(setup.smallest)
-        .max(largest_waiting(
-            inputs,
-            EnvironmentIndex::at(position),
-            setup,
-            operators,
-        ))
+        .max(largest_waiting(inputs, EnvironmentIndex::at(position), setup))
         .max(if now.updating { replaced } else { Vcpus::ZERO })
         .min(operators);
     let unasked = plan.scratch.unasked.get(position).copied().unwrap_or(Vcpus::ZERO);
@@ -146,30 +141,26 @@ fn bounds(inputs: &Inputs<'_>, position: usize, plan: &Plan) -> Option<Maximum> 
 }
 
 /// What a RUNNABLE job takes up of an environment, if that may serve it. A multi-node job takes whole instances, On-Demand.
-fn takes(setup: &EnvironmentSetup, shape: Shape, jobs: i64) -> Option<Size> {
-    let holding = setup.fits.iter().filter(|room| room.hold(&shape.resources));
-    let smallest = holding.map(|room| room.vcpus).min()?;
-    if shape.nodes <= 1 {
-        return Some(size_on(setup, &Row::new(Source::Waiting, shape, jobs)));
+fn takes(setup: &EnvironmentSetup, shape: Shape, jobs: i64) -> Option<Vcpus> {
+    let row = Row::new(Source::Waiting, shape, jobs);
+    if !fits(setup, &row) {
+        return None;
     }
-    let instances = smallest.max(setup.smallest).times(i64::from(shape.nodes));
-    (setup.purchase == Purchase::OnDemand).then_some(Size::new(instances))
+    if shape.nodes <= 1 {
+        return Some(size_on(setup, &row));
+    }
+    let holding = setup.fits.iter().filter(|room| room.hold(&shape.resources));
+    let instance = holding.map(|room| room.vcpus).min()?.max(setup.smallest);
+    (setup.purchase == Purchase::OnDemand).then_some(instance.times(i64::from(shape.nodes)))
 }
 
-/// The largest RUNNABLE job that the environment may serve. For one that is larger than max AWS Batch launches nothing.
-fn largest_waiting(
-    inputs: &Inputs<'_>,
-    environment: EnvironmentIndex,
-    setup: &EnvironmentSetup,
-    operators: Vcpus,
-) -> Vcpus {
+/// The largest RUNNABLE job that the environment may serve.
+fn largest_waiting(inputs: &Inputs<'_>, environment: EnvironmentIndex, setup: &EnvironmentSetup) -> Vcpus {
     let queues = inputs.setup.queues.iter().zip(&inputs.observation.queues);
     let of = queues.filter(|(queue, _)| queue.environments.contains(&environment));
     let tallies = of.flat_map(|(_, now)| now.runnable.value().into_iter().chain([&now.multi_node]));
     let jobs = tallies.flat_map(Tally::rows);
-    jobs.filter(|(shape, _)| shape.resources.vcpus <= operators)
-        .filter_map(|(shape, jobs)| takes(setup, *shape, jobs))
-        .map(|size| size.needed(1))
+    jobs.filter_map(|(shape, jobs)| takes(setup, *shape, jobs))
         .max()
         .unwrap_or(Vcpus::ZERO)
 }
@@ -205,9 +196,9 @@ fn count_unasked(inputs: &Inputs<'_>, plan: &mut Plan) {
 }
 
 /// What a job takes up there, where Batch would serve it.
-fn served(inputs: &Inputs<'_>, position: usize, row: &Row) -> Option<Size> {
+fn served(inputs: &Inputs<'_>, position: usize, row: &Row) -> Option<Vcpus> {
     let setup = inputs.setup.environments.get(position)?;
-    takes(setup, row.shape, row.jobs).filter(|_| may_launch(inputs, position))
+    takes(setup, row.shape, row.jobs).filter(|each| !each.is_zero() && may_launch(inputs, position))
 }
 
 /// A multi-node job gets instances of its own.
@@ -223,23 +214,23 @@ fn from_idle(inputs: &Inputs<'_>, position: usize, row: &mut Row, plan: &mut Pla
 }
 
 fn from_on_its_way(inputs: &Inputs<'_>, position: usize, row: &mut Row, plan: &mut Plan) {
-    if let Some(size) = served(inputs, position, row) {
-        let jobs = row.jobs.min(size.jobs_in(plan.scratch.unclaimed[position]));
-        plan.scratch.unclaimed[position] -= size.needed(jobs);
+    if let Some(each) = served(inputs, position, row) {
+        let jobs = row.jobs.min(plan.scratch.unclaimed[position].get() / each.get());
+        plan.scratch.unclaimed[position] -= each.times(jobs);
         row.jobs -= jobs;
     }
 }
 
 fn launch_unasked(inputs: &Inputs<'_>, position: usize, row: &mut Row, plan: &mut Plan) {
     let now = inputs.observation.environments.get(position).and_then(Seen::value);
-    let (Some(now), Some(size)) = (now, served(inputs, position, row)) else {
+    let (Some(now), Some(each)) = (now, served(inputs, position, row)) else {
         return;
     };
     let operators = plan.scratch.environments[position].max_before.unwrap_or(now.max_vcpus);
     let wanted = plan.environments[position].wanted + plan.scratch.unasked[position];
     let counted = plan.scratch.pools[position].committed + wanted;
-    let jobs = row.jobs.min(size.jobs_in(operators.minus_or_zero(counted)));
-    plan.scratch.unasked[position] += size.needed(jobs);
+    let jobs = row.jobs.min(operators.minus_or_zero(counted).get() / each.get());
+    plan.scratch.unasked[position] += each.times(jobs);
     row.jobs -= jobs;
 }
 

@@ -18,7 +18,6 @@ mod placement;
 pub mod plan;
 mod scratch;
 mod sight;
-mod size;
 mod supply;
 
 use crate::forecast::Forecast;

@@ -8,11 +8,11 @@ use crate::catalog::Purchase;
 use crate::ids::{EnvironmentIndex, QueueIndex};
 use crate::overrides::Order;
 use crate::planner::Inputs;
+use crate::planner::demand::{fits, size_on, wastes_room};
 use crate::planner::limits;
 use crate::planner::memory::{PATIENCE_PAIRS, QueueMemory, Supply};
-use crate::planner::plan::{Because, EnvironmentPlan, Limit, Plan, Subject};
+use crate::planner::plan::{Because, EnvironmentPlan, Plan, Subject};
 use crate::planner::scratch::{RoomLeft, Row, Source, WHOLE};
-use crate::planner::size::{Place, Size};
 use crate::setup::QueueSetup;
 use crate::units::{Time, Vcpus};
 
@@ -41,7 +41,11 @@ fn watch_head(inputs: &Inputs<'_>, setup: &QueueSetup, plan: &mut Plan) {
     for environment in &setup.environments {
         let position = environment.position();
         let delivers = plan.scratch.environments[position].supply == Supply::Delivers;
-        let holds = Place::of(inputs, &plan.scratch.pools, *environment).is_some_and(|place| place.fits(&head));
+        let holds = inputs
+            .setup
+            .environments
+            .get(position)
+            .is_some_and(|setup| fits(setup, &head));
         let pool = &mut plan.scratch.pools[position];
         pool.head_denied |= delivers && holds && !pool.denied_waiting.is_zero();
     }
@@ -93,7 +97,7 @@ pub(crate) fn fill(room: &mut RoomLeft, row: &mut Row) -> Vcpus {
 /// Takes what is on its way. Its instances are not known yet; they are taken to be of a fitting type.
 fn from_on_its_way(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex, plan: &mut Plan) {
     let position = environment.position();
-    let Some(place) = Place::of(inputs, &plan.scratch.pools, environment) else {
+    let Some(setup) = inputs.setup.environments.get(position) else {
         return;
     };
     let mut left = plan.scratch.pools[position].on_its_way;
@@ -104,13 +108,13 @@ fn from_on_its_way(inputs: &Inputs<'_>, queue: QueueIndex, environment: Environm
         if left.is_zero() {
             break;
         }
-        if row.jobs <= 0 || !place.fits(row) {
+        if row.jobs <= 0 || !fits(setup, row) {
             continue;
         }
-        let size = place.size(row);
+        let size = size_on(setup, row);
         // The last job may be promised only in part: the rest of its room is what is missing, and is asked for below.
-        let jobs = row.jobs.min(size.jobs_in(left));
-        let taken = size.needed(jobs);
+        let jobs = row.jobs.min(left.get() / size.get());
+        let taken = size.times(jobs);
         left -= taken;
         row.jobs -= jobs;
         if row.source == Source::Waiting {
@@ -160,10 +164,10 @@ fn from_new(inputs: &Inputs<'_>, queue: QueueIndex, setup: &QueueSetup, plan: &m
     let left: Vcpus = match setup
         .environments
         .first()
-        .and_then(|first| Place::of(inputs, &plan.scratch.pools, *first))
+        .and_then(|first| inputs.setup.environments.get(first.position()))
     {
         Some(preferred) => (plan.scratch.rows.iter().filter(|row| row.source != Source::Idle))
-            .map(|row| preferred.size(row).needed(row.jobs))
+            .map(|row| size_on(preferred, row).times(row.jobs))
             .sum(),
         None => Vcpus::ZERO,
     };
@@ -259,146 +263,76 @@ fn may_pay(
 /// Asks one environment for what is still without capacity, up to `most` and its limits.
 fn launch(inputs: &Inputs<'_>, queue: QueueIndex, environment: EnvironmentIndex, most: Vcpus, plan: &mut Plan) {
     let position = environment.position();
-    let Some(place) = Place::of(inputs, &plan.scratch.pools, environment) else {
+    let Some(setup) = inputs.setup.environments.get(position) else {
         return;
     };
+    let (allowed, limit) = limits::left(environment, plan);
     let ours = is_our_choice(inputs, queue, environment);
-    let mut left = most;
-    for at in 0..plan.scratch.rows.len() {
-        let row = plan.scratch.rows[at];
-        if row.jobs <= 0 || !place.fits(&row) {
+    // Promised room that no whole job fits into counts towards the next one.
+    let mut scraps = plan.scratch.pools[position].on_its_way;
+    let mut left = allowed.min(most);
+    let mut wasteful = plan.scratch.pools[position].wasteful_limit;
+    let mut granted_in_all = Vcpus::ZERO;
+    for row in &mut plan.scratch.rows {
+        if row.jobs <= 0 || !fits(setup, row) {
             continue;
         }
-        let ask = ask(place.size(&row), &row, plan.scratch.pools[position].on_its_way);
-        if row.source == Source::Idle && ask.is_small(&row) {
-            plan.scratch.rows[at].jobs = 0; // idle room is not worth an update for every slot that comes and goes
+        // Grants flow: part of a job is granted too, so that more demand never yields less capacity.
+        let size = size_on(setup, row);
+        let wanted = size.times(row.jobs);
+        let promised = scraps.min(wanted);
+        let need = wanted - promised;
+        if row.source == Source::Idle && need.times(4) <= size.times(row.of) {
+            row.jobs = 0; // idle room is not worth an update for every slot that comes and goes
             continue;
         }
-        let (allowed, limit) = allowed(inputs, environment, &place, &row, plan);
-        let answer = ask.within(allowed.min(left));
-        left -= answer.granted;
-        plan.scratch.rows[at].jobs -= answer.jobs;
-        if !answer.denied.is_zero() && most == Vcpus::MAX {
-            let pool = &mut plan.scratch.pools[position];
-            (pool.denied, pool.denied_by) = (pool.denied + answer.denied, Some(limit));
+        // Room of the wrong shape must not fill up an environment: then everybody would wait for the right one.
+        let allowed = if wastes_room(setup, row) {
+            left.min(wasteful)
+        } else {
+            left
+        };
+        let (allowed, limit) = limits::within_quotas(setup, Some(row), (allowed, limit), &plan.quotas);
+        let granted = need.min(allowed);
+        let beyond = limits::book_quotas(setup, Some(row), granted, &mut plan.quotas);
+        wasteful = wasteful.minus_or_zero(granted);
+        let denied = need - granted;
+        left -= granted;
+        granted_in_all += granted;
+        row.jobs = if denied.is_zero() {
+            0
+        } else {
+            row.jobs - (promised + granted).get() / size.get()
+        };
+        scraps -= promised;
+
+        let sums = &mut plan.environments[position];
+        let pool = &mut plan.scratch.pools[position];
+        sums.wanted += need;
+        pool.went_beyond(beyond);
+        if !denied.is_zero() && most == Vcpus::MAX {
+            (pool.denied, pool.denied_by) = (pool.denied + denied, Some(limit));
             if row.source == Source::Waiting {
-                pool.denied_waiting += answer.denied;
+                pool.denied_waiting += denied;
             }
         }
-        book(inputs, queue, environment, &row, &answer, plan);
-        plan.scratch.pools[position].beyond_batch |=
-            (ours || row.source != Source::Waiting) && !answer.granted.is_zero();
-    }
-}
-
-/// What a row asks of an environment.
-#[derive(Clone, Copy, Debug)]
-struct Ask {
-    size: Size,
-    jobs: i64,
-    /// Room on its way that no whole job fits into: it counts towards the next one.
-    scraps: Vcpus,
-    /// What is missing for all of them.
-    need: Vcpus,
-}
-
-fn ask(size: Size, row: &Row, scraps: Vcpus) -> Ask {
-    Ask {
-        size,
-        jobs: row.jobs,
-        scraps,
-        need: size.needed(row.jobs).minus_or_zero(scraps),
-    }
-}
-
-/// What a row gets.
-#[derive(Clone, Copy, Debug)]
-struct Answer {
-    jobs: i64,
-    promised: Vcpus,
-    granted: Vcpus,
-    denied: Vcpus,
-}
-
-impl Ask {
-    fn is_small(&self, row: &Row) -> bool {
-        self.need.times(4) <= self.size.needed(row.of)
-    }
-
-    /// Whole jobs only: what no job fits into arrives idle, goes, and would be asked for again.
-    fn within(&self, allowed: Vcpus) -> Answer {
-        let jobs = if self.need <= allowed {
-            self.jobs
-        } else {
-            self.jobs.min(self.size.jobs_in(self.scraps + allowed))
-        };
-        let room = self.size.needed(jobs);
-        let promised = self.scraps.min(room);
-        Answer {
-            jobs,
-            promised,
-            granted: room - promised,
-            denied: self.size.needed(self.jobs - jobs),
+        if let Some(sum) = pool.granted_for.get_mut(source_slot(row.source)) {
+            *sum += granted;
         }
+        if row.source == Source::Waiting {
+            sums.claimed_on_its_way += promised;
+        } else {
+            sums.idle_wanted += promised + granted;
+        }
+        if row.source != Source::Idle {
+            plan.queues[queue.position()].from_on_its_way += promised;
+            plan.queues[queue.position()].granted += granted;
+        }
+        pool.beyond_batch |= (ours || row.source != Source::Waiting) && !granted.is_zero();
     }
-}
-
-/// What a row may be granted at most, and what says so.
-fn allowed(
-    inputs: &Inputs<'_>,
-    environment: EnvironmentIndex,
-    place: &Place<'_>,
-    row: &Row,
-    plan: &Plan,
-) -> (Vcpus, Limit) {
-    let (mut allowed, limit) = limits::left(environment, place.size(row).needed(1), plan);
-    // Room of the wrong shape must not fill up an environment: then everybody would wait for the right one.
-    if place.wastes_room(row) {
-        allowed = allowed.min(plan.scratch.pools[environment.position()].wasteful_limit);
-    }
-    match inputs.setup.environments.get(environment.position()) {
-        Some(setup) => limits::within_quotas(setup, Some(row), (allowed, limit), &plan.quotas),
-        None => (Vcpus::ZERO, limit),
-    }
-}
-
-/// Books what a row gets.
-fn book(
-    inputs: &Inputs<'_>,
-    queue: QueueIndex,
-    environment: EnvironmentIndex,
-    row: &Row,
-    answer: &Answer,
-    plan: &mut Plan,
-) {
-    let position = environment.position();
-    let Answer {
-        promised,
-        granted,
-        denied,
-        ..
-    } = *answer;
-    let setup = inputs.setup.environments.get(position);
-    let beyond = setup.and_then(|setup| limits::book_quotas(setup, Some(row), granted, &mut plan.quotas));
-    let pool = &mut plan.scratch.pools[position];
-    pool.went_beyond(beyond);
-    pool.on_its_way -= promised;
-    if let Some(sum) = pool.granted_for.get_mut(source_slot(row.source)) {
-        *sum += granted;
-    }
-    let sums = &mut plan.environments[position];
-    sums.wanted += granted + denied;
-    sums.granted += granted;
-    if row.source == Source::Waiting {
-        sums.claimed_on_its_way += promised;
-    } else {
-        sums.idle_wanted += promised + granted;
-    }
-    if row.source != Source::Idle {
-        plan.queues[queue.position()].from_on_its_way += promised;
-        plan.queues[queue.position()].granted += granted;
-    }
-    limits::book(environment, granted, plan);
+    plan.scratch.pools[position].on_its_way = scraps;
+    plan.environments[position].granted += granted_in_all;
+    limits::book(environment, granted_in_all, plan);
 }
 
 /// Holds what a person wants held in an environment: idle room that is there, then what is on its way, then new capacity.
@@ -423,8 +357,7 @@ pub(crate) fn boost(inputs: &Inputs<'_>, environment: EnvironmentIndex, plan: &m
     let Some(setup) = inputs.setup.environments.get(position) else {
         return;
     };
-    let (allowed, limit) =
-        limits::within_quotas(setup, None, limits::left(environment, Vcpus::ZERO, plan), &plan.quotas);
+    let (allowed, limit) = limits::within_quotas(setup, None, limits::left(environment, plan), &plan.quotas);
     let granted = missing.min(allowed);
     let beyond = limits::book_quotas(setup, None, granted, &mut plan.quotas);
     let sums = &mut plan.environments[position];
@@ -464,24 +397,4 @@ pub(crate) fn purchase(inputs: &Inputs<'_>, environment: EnvironmentIndex) -> Pu
         .environments
         .get(environment.position())
         .map_or(Purchase::OnDemand, |setup| setup.purchase)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn a_grant_completes_whole_jobs(vcpus in 1_i64..200, jobs in 1_i64..50, scraps in 0_i64..300, allowed in 0_i64..2_000) {
-            let size = Size::new(Vcpus::new(vcpus));
-            let row = Row::new(Source::Waiting, crate::planner::worlds::shape(1), jobs);
-            let answer = ask(size, &row, Vcpus::new(scraps)).within(Vcpus::new(allowed));
-            prop_assert_eq!(answer.promised + answer.granted, size.needed(answer.jobs));
-            prop_assert!(answer.promised <= Vcpus::new(scraps) && answer.granted <= Vcpus::new(allowed));
-            let room = Vcpus::new(scraps + allowed);
-            prop_assert!(answer.jobs == jobs || size.needed(answer.jobs + 1) > room, "one more would fit");
-        }
-    }
 }

@@ -99,8 +99,6 @@ pub struct QueuePlan {
     pub waiting_jobs: i64,
     /// RUNNABLE jobs that no environment of the queue can run.
     pub unfit_jobs: i64,
-    /// Of these, those that some type holds but that are larger than maxvCpus or the policy's cap.
-    pub too_large_jobs: i64,
     /// Demand of RUNNABLE jobs.
     pub waiting: Vcpus,
     /// Demand of messages that are not jobs yet.
@@ -304,8 +302,6 @@ pub enum Because {
     NotDemand(NotDemandKind, i64),
     /// Jobs that no environment of the queue can run.
     Unfit(i64),
-    /// Jobs larger than maxvCpus or the policy's cap, wherever a type holds them.
-    TooLarge(i64),
     /// Capacity asked for ahead of these jobs would be of a type that cannot hold them, so none is asked for.
     WrongShape(i64),
     /// Messages do not become jobs; this share of their demand (per cent) is still believed.

@@ -51,15 +51,6 @@ pub(crate) struct RoomLeft {
     pub(crate) left: i64,
 }
 
-/// A limit that only slows an environment down: a step, a probe. One job is always within it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    pub(crate) left: Vcpus,
-    /// What was asked for before and counts towards that one job.
-    pub(crate) begun: Vcpus,
-    pub(crate) kind: Limit,
-}
-
 /// What an environment can still give in this plan.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pool {
@@ -74,10 +65,6 @@ pub(crate) struct Pool {
     pub(crate) own_limit: Vcpus,
     /// Which of its own limits is the tightest.
     pub(crate) own_limit_kind: Option<Limit>,
-    /// What only slows it down.
-    pub(crate) pace: Option<Pace>,
-    /// No larger job is served here: the operator's max, or the policy's cap.
-    pub(crate) largest_job: Vcpus,
     /// What a person ordered for it.
     pub(crate) order: Option<Order>,
     /// May anything new be asked for?

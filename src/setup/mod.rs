@@ -58,7 +58,7 @@ pub struct EnvironmentSetup {
     pub cap: Option<Vcpus>,
     /// The most one update may add.
     pub max_step: Option<Vcpus>,
-    /// What a job can get on each allowed type. Only types that no other type beats in every dimension.
+    /// What a job can get on each allowed type, smallest first.
     pub fits: Vec<Resources>,
     /// Memory that comes with a vCPU on the most generous allowed type, in MiB per 1,024 vCPUs.
     pub memory_per_kilo_vcpu: i64,

@@ -98,8 +98,8 @@ fn names_become_indices_and_defaults_are_filled_in() {
     assert_eq!(spot.base, Vcpus::new(2), "the base is the operator's own minvCpus");
     assert_eq!(
         spot.fits,
-        [resources(8, 32, 0)],
-        "types that another type beats are no choice"
+        [resources(4, 8, 0), resources(8, 16, 0), resources(8, 32, 0)],
+        "every size, smallest first: what takes a whole instance takes the smallest that holds it"
     );
     assert_eq!(
         (spot.memory_per_kilo_vcpu, spot.vcpus_per_gpu),

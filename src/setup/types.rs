@@ -29,7 +29,7 @@ pub(super) fn figures(environment: &ComputeEnvironment) -> TypeFigures {
     };
     let gpu_types = || offered().filter(|resources| resources.gpus > 0);
     TypeFigures {
-        fits: frontier(offered().collect()),
+        fits: offered().collect::<BTreeSet<Resources>>().into_iter().collect(),
         memory_per_kilo_vcpu: offered()
             .map(|r| r.memory.scaled_down(1024, r.vcpus.get()).get())
             .max()

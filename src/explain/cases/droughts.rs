@@ -32,12 +32,12 @@ fn after_a_capacity_error_little_is_asked_until_a_launch_succeeds() {
     story.after(60);
     story.instances(0, 2, 88).placed(0, 4, 22).after(30);
     assert_snapshot!(story.told, @"
-    09:00:00 * spot: min 0 -> 88, desired 64 -> 88 vCPUs: 24 vCPUs of RUNNABLE jobs wait
+    09:00:00 * spot: min 0 -> 90, desired 64 -> 90 vCPUs: 26 vCPUs of RUNNABLE jobs wait
     09:00:00 ondemand: On-Demand is not paid for before 2026-01-01T09:04:00Z
-    09:00:00 spot: 136 vCPUs more are wanted, but little is asked until a launch succeeds here
+    09:00:00 spot: 134 vCPUs more are wanted, but little is asked until a launch succeeds here
     09:01:00 ondemand: On-Demand is not paid for before 2026-01-01T09:04:00Z
-    09:01:00 spot: 136 vCPUs more are wanted, but little is asked until a launch succeeds here
-    09:01:30 * spot: min 88 -> 248, desired 88 -> 248 vCPUs: 120 vCPUs of RUNNABLE jobs wait
+    09:01:00 spot: 134 vCPUs more are wanted, but little is asked until a launch succeeds here
+    09:01:30 * spot: min 90 -> 248, desired 90 -> 248 vCPUs: 120 vCPUs of RUNNABLE jobs wait
     ");
 }
 
@@ -133,11 +133,11 @@ fn spot_is_probed_and_trusted_again_when_one_instance_comes() {
     assert_snapshot!(story.told, @"
     09:20:20 * spot: min 128 -> 0 vCPUs: the raise has been served, min goes back to base
     09:20:20 * ondemand: min 128 -> 0 vCPUs: the raise has been served, min goes back to base
-    09:21:20 * spot: min 0 -> 152, desired 128 -> 152 vCPUs: after a drought, 24 vCPUs asked for as a probe
+    09:21:20 * spot: min 0 -> 154, desired 128 -> 154 vCPUs: after a drought, 26 vCPUs asked for as a probe
     09:21:20 * ondemand: min 0 -> 256, desired 128 -> 256 vCPUs: 128 vCPUs that spot does not deliver are asked for here
-    09:21:20 spot: 136 vCPUs more are wanted, but little is asked until a launch succeeds here
+    09:21:20 spot: 134 vCPUs more are wanted, but little is asked until a launch succeeds here
     09:21:20 ondemand: 8 vCPUs more are wanted, but maxvCpus is reached
-    09:21:50 spot: 8 vCPUs more are wanted, but little is asked until a launch succeeds here
+    09:21:50 spot: 6 vCPUs more are wanted, but little is asked until a launch succeeds here
     09:21:50 ondemand: 8 vCPUs more are wanted, but maxvCpus is reached
     09:22:50 spot: capacity comes again after a drought
     09:22:50 spot: less is wanted; min is lowered at 2026-01-01T09:23:50Z if that lasts
